@@ -1,0 +1,19 @@
+"""AlexNet (Krizhevsky, Sutskever and Hinton, 2012) in JAX: two towers as pure functions.
+
+    params = alexnet_jax.init(jax.random.key(0))
+    scores = alexnet_jax.apply(params, images)
+"""
+
+from alexnet_jax import architectures as architectures
+from alexnet_jax.architecture import Architecture as Architecture
+from alexnet_jax.layers import Layer as Layer
+from alexnet_jax.layers import Params as Params
+from alexnet_jax.model import activations as activations
+from alexnet_jax.model import apply as apply
+from alexnet_jax.model import init as init
+from alexnet_jax.summary import summary as summary
+from alexnet_jax.towers import batch_sharding as batch_sharding
+from alexnet_jax.towers import make_mesh as make_mesh
+from alexnet_jax.towers import param_shardings as param_shardings
+
+__version__ = "0.1.0"

@@ -1,0 +1,243 @@
+"""A net is data: the words that its layers are made of, and what follows from a list of them.
+
+An `Architecture` is a frozen value that a reader can lay beside Figure 2 of Krizhevsky, Sutskever
+and Hinton (2012). Initial values, forward pass, shapes, counts, sharding and the names under which
+activities can be captured all follow from its one tuple of layers.
+
+Widths (`maps`, `features`) count all towers together, as the paper's text does.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with biases (§3.5). Its kernels see the maps of their own tower only.
+
+    After a `Gather`, or on the image itself, they see all maps. `padding` is the number of zeros
+    (before, after) the first and last row and column. Kernels start from N(0, `std`^2) and every
+    bias from `bias` (§5).
+    """
+
+    name: str
+    maps: int
+    kernel: int
+    stride: int = 1
+    padding: tuple[int, int] = (0, 0)
+    std: float = 0.01
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully-connected layer (§3.5); it sees its own tower only, or all features after `Gather`."""
+
+    name: str
+    features: int
+    std: float = 0.01
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Output:
+    """The scores of the classes: the sum of what each tower makes of its own features, plus biases.
+
+    This equals a dense layer on the features of all towers, as the original program's fc1000.
+    """
+
+    name: str
+    classes: int
+    std: float = 0.01
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Relu:
+    """f(x) = max(0, x) (§3.1)."""
+
+
+@dataclass(frozen=True)
+class ResponseNorm:
+    """Local response normalisation over `n` neighbouring maps of one tower (§3.3).
+
+    `divide_alpha_by_n` picks the meaning of `alpha`: False is the formula printed in the paper,
+    TensorFlow's and Theano-AlexNet's; True is that of the original 2012 program, Caffe, PyTorch
+    and ONNX, which all divide by n.
+    """
+
+    n: int = 5
+    k: float = 2.0
+    alpha: float = 1e-4
+    beta: float = 0.75
+    divide_alpha_by_n: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an even window, which has no central map."""
+        if self.n < 1 or self.n % 2 == 0:
+            raise ValueError(f"ResponseNorm's n must be odd and at least 1, not {self.n}")
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The largest value of each `size` x `size` window, every `stride` pixels (§3.4)."""
+
+    size: int = 3
+    stride: int = 2
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Where the towers meet: from here each tower sees the maps or features of all towers (§3.2)."""
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """Turn maps [height, width, maps] into features, in this order."""
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Zero half of the activities in training; halve all of them at test time (§4.2)."""
+
+
+Word = Conv | Dense | Output | Relu | ResponseNorm | MaxPool | Gather | Flatten | Dropout
+Shape = tuple[int, ...]
+
+
+class Step(NamedTuple):
+    """One layer in its place in the net."""
+
+    name: str  # under which `activations` captures it: conv1, relu1, norm1, pool1, ..., fc8
+    layer: Word
+    inputs: Shape  # of one image: [height, width, maps] or [features], all towers together
+    outputs: Shape
+    whole_in: bool  # every tower sees all that comes in
+    whole_out: bool  # and all that goes out
+    weights: Shape | None  # None for a layer without parameters; biases are [outputs[-1]]
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights and biases."""
+        return math.prod(self.weights) + self.outputs[-1] if self.weights else 0
+
+    @property
+    def multiply_accumulates(self) -> int:
+        """The number of multiplications of a weight with an activity, for one image."""
+        return math.prod(self.weights) * math.prod(self.outputs[:-1]) if self.weights else 0
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A named net: `layers` of `towers` towers, reading square RGB images of one of `image_sizes`.
+
+    Sizes are in pixels; the first is the one that the net was made for.
+    """
+
+    name: str
+    image_sizes: tuple[int, ...]
+    towers: int
+    layers: tuple[Word, ...]
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that the output layer scores."""
+        return self._output.classes
+
+    @property
+    def _output(self) -> Output:
+        match self.layers:
+            case (*_, Output() as output):
+                return output
+        raise ValueError(f"{self.name} must end in an Output layer")
+
+    def with_classes(self, classes: int) -> "Architecture":
+        """Return the same net with another number of classes."""
+        output = dataclasses.replace(self._output, classes=classes)
+        return dataclasses.replace(self, layers=(*self.layers[:-1], output))
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value; nets are few
+    def steps(self, image_size: int | None = None) -> tuple[Step, ...]:
+        """Return every layer with its name and shapes, for images of `image_size` pixels.
+
+        Raises ValueError, with the layer's name, where the list makes no net.
+        """
+        size = image_size or self.image_sizes[0]
+        if size not in self.image_sizes:
+            sizes = " or ".join(f"{s} x {s}" for s in self.image_sizes)
+            raise ValueError(f"{self.name} takes images of {sizes} pixels, not {size} x {size}")
+        steps: list[Step] = []
+        shape, whole, number = (size, size, 3), True, ""
+        for layer in self.layers:
+            number = _number(layer, number)
+            name = getattr(layer, "name", _WORDS.get(type(layer), "") + number)
+            if any(name == step.name for step in steps):
+                raise ValueError(f"{self.name} has two layers named {name}")
+            outputs = _outputs(layer, shape, name)
+            if outputs[-1] % self.towers and not isinstance(layer, Output):
+                raise ValueError(
+                    f"{self.name}: the {outputs[-1]} maps of {name} "
+                    f"cannot be shared by {self.towers} towers"
+                )
+            whole_in, whole = whole, isinstance(layer, Gather | Output) or (
+                whole and not isinstance(layer, Conv | Dense)
+            )
+            seen = shape[-1] if whole_in or isinstance(layer, Output) else shape[-1] // self.towers
+            weights = _weights(layer, seen)
+            steps.append(Step(name, layer, shape, outputs, whole_in, whole, weights))
+            shape = outputs
+        return tuple(steps)
+
+
+_WORDS = {
+    Relu: "relu",
+    ResponseNorm: "norm",
+    MaxPool: "pool",
+    Gather: "gather",
+    Flatten: "flatten",
+    Dropout: "dropout",
+}
+
+
+def _number(layer: Word, number: str) -> str:
+    """A layer without parameters takes the number of the last one with: conv1, relu1, norm1."""
+    digits = re.search(r"\d+$", getattr(layer, "name", ""))
+    return digits.group() if digits else number
+
+
+def _outputs(layer: Word, inputs: Shape, name: str) -> Shape:
+    """The shape that `layer` makes of `inputs`."""
+    match layer:
+        case Conv(maps=maps, kernel=size, stride=stride, padding=padding):
+            return (*(_positions(n + sum(padding), size, stride, name) for n in inputs[:2]), maps)
+        case MaxPool(size=size, stride=stride):
+            return (*(_positions(n, size, stride, name) for n in inputs[:2]), inputs[2])
+        case Dense(features=features):
+            return (features,)
+        case Output(classes=classes):
+            return (classes,)
+        case Flatten():
+            return (math.prod(inputs),)
+        case _:
+            return inputs
+
+
+def _weights(layer: Word, seen: int) -> Shape | None:
+    """The shape of the weights of a layer whose kernels see `seen` maps or features."""
+    match layer:
+        case Conv(kernel=size, maps=maps):
+            return (size, size, seen, maps)
+        case Dense(features=outputs) | Output(classes=outputs):
+            return (seen, outputs)
+        case _:
+            return None
+
+
+def _positions(pixels: int, size: int, stride: int, name: str) -> int:
+    if pixels < size:
+        raise ValueError(f"{name} needs at least {size} pixels, and only {pixels} are left")
+    return (pixels - size) // stride + 1

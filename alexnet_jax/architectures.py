@@ -1,0 +1,95 @@
+"""Every net by name, each a list of the words in `architecture`."""
+
+from alexnet_jax.architecture import (
+    Architecture,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Gather,
+    MaxPool,
+    Output,
+    Relu,
+    ResponseNorm,
+)
+
+PAPER = Architecture(
+    "PAPER",
+    # 224 as the text says: the original program lets conv1 run three pixels past the bottom and
+    # right edges, where it sees zeros. On 227 pixels the same padding is never touched.
+    image_sizes=(224, 227),
+    towers=2,
+    layers=(  # the shape of the maps of both towers behind each line, as in Figure 2
+        Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
+        Relu(),
+        ResponseNorm(),
+        MaxPool(),  # 27 x 27 x 96
+        Conv("conv2", 256, kernel=5, padding=(2, 2), bias=1),  # 27 x 27 x 256
+        Relu(),
+        ResponseNorm(),
+        MaxPool(),  # 13 x 13 x 256
+        Gather(),
+        Conv("conv3", 384, kernel=3, padding=(1, 1)),  # 13 x 13 x 384
+        Relu(),
+        Conv("conv4", 384, kernel=3, padding=(1, 1), bias=1),  # 13 x 13 x 384
+        Relu(),
+        Conv("conv5", 256, kernel=3, padding=(1, 1), bias=1),  # 13 x 13 x 256
+        Relu(),
+        MaxPool(),  # 6 x 6 x 256
+        Gather(),
+        Flatten(),  # 9216
+        Dense("fc6", 4096, bias=1),
+        Relu(),
+        Dropout(),
+        Gather(),
+        Dense("fc7", 4096, bias=1),
+        Relu(),
+        Dropout(),
+        Output("fc8", 1000),
+    ),
+)
+"""The net of the paper's text, section 3.5 and Figure 2: 60,965,224 parameters."""
+
+DIGITS = Architecture(
+    "DIGITS",
+    image_sizes=(24,),
+    towers=2,
+    layers=(
+        Conv("conv1", 32, kernel=5, padding=(2, 2), std=0.05),  # 24 x 24 x 32
+        Relu(),
+        ResponseNorm(),
+        MaxPool(),  # 11 x 11 x 32
+        Conv("conv2", 64, kernel=5, padding=(2, 2), std=0.05),  # 11 x 11 x 64
+        Relu(),
+        ResponseNorm(),
+        MaxPool(),  # 5 x 5 x 64
+        Gather(),
+        Conv("conv3", 96, kernel=3, padding=(1, 1), std=0.05),  # 5 x 5 x 96
+        Relu(),
+        Conv("conv4", 96, kernel=3, padding=(1, 1), std=0.05),  # 5 x 5 x 96
+        Relu(),
+        Conv("conv5", 64, kernel=3, padding=(1, 1), std=0.05),  # 5 x 5 x 64
+        Relu(),
+        MaxPool(),  # 2 x 2 x 64
+        Gather(),
+        Flatten(),  # 256
+        Dense("fc6", 256, std=0.05),
+        Relu(),
+        Dropout(),
+        Gather(),
+        Dense("fc7", 256, std=0.05),
+        Relu(),
+        Dropout(),
+        Output("fc8", 10, std=0.05),
+    ),
+)
+"""The paper's net, layer for layer, made small for handwritten digits. Kernels that see fewer
+maps start from a larger deviation, so that the signal keeps its size."""
+
+
+def by_name(name: str) -> Architecture:
+    """Return the net of that name; ValueError lists the names that there are."""
+    nets = {net.name: net for net in globals().values() if isinstance(net, Architecture)}
+    if name not in nets:
+        raise ValueError(f"there is no net named {name!r}; there are {', '.join(nets)}")
+    return nets[name]

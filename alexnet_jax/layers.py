@@ -1,0 +1,60 @@
+"""What each layer computes, as pure functions of one tower's arrays. Nothing here knows devices.
+
+Axes, everywhere: images and maps are [batch, height, width, maps], features are [batch, features];
+kernels are [height, width, maps_in, maps_out], dense weights [features_in, features_out].
+"""
+
+import zlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from alexnet_jax.architecture import Conv, MaxPool
+
+
+class Layer(NamedTuple):
+    """One layer's parameters. The last axis of both counts the layer's outputs."""
+
+    weights: jax.Array
+    biases: jax.Array
+
+
+Params = dict[str, Layer]
+"""All parameters of a net by layer name, "conv1" ... "fc8"."""
+
+
+def conv(layer: Conv, params: Layer, maps: jax.Array) -> jax.Array:
+    """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
+    window = [layer.padding] * 2
+    axes = ("NHWC", "HWIO", "NHWC")
+    strides = (layer.stride, layer.stride)
+    out = lax.conv_general_dilated(maps, params.weights, strides, window, dimension_numbers=axes)
+    return out + params.biases
+
+
+def dense(params: Layer, features: jax.Array) -> jax.Array:
+    """Multiply [b, features_in] with the layer's weights and add the biases."""
+    return features @ params.weights + params.biases
+
+
+def max_pool(layer: MaxPool, maps: jax.Array) -> jax.Array:
+    """Take the largest value of each window, [b, h, w, maps] -> [b, h', w', maps] (§3.4).
+
+    Where several values of a window are the largest, the first receives the gradient.
+    """
+    window = (1, layer.size, layer.size, 1)
+    strides = (1, layer.stride, layer.stride, 1)
+    return lax.reduce_window(maps, -jnp.inf, lax.max, window, strides, "VALID")
+
+
+def dropout_mask(key: jax.Array, name: str, examples: jax.Array, shape: tuple[int, ...]):
+    """Draw which activities stay (§4.2): True with probability 1/2, [b, *shape] booleans.
+
+    Each example draws from (key, layer name, its index in the global batch) alone, so the mask
+    does not depend on how many devices share the batch or the towers.
+    """
+    key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), shape, "uint8"))(examples)
+    return bits < 128

@@ -1,0 +1,85 @@
+"""Local response normalisation (§3.3), with its gradient written by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
+def local_response_norm(
+    maps: jax.Array,
+    n: int = 5,
+    k: float = 2.0,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    divide_alpha_by_n: bool = False,
+) -> jax.Array:
+    """Divide each activity by a function of the activities of its n neighbouring maps (§3.3).
+
+        b_i = a_i / (k + alpha * sum_j a_j^2) ^ beta
+
+    with j over the n maps centred on i, at the same pixel; maps beyond the ends count as zero.
+
+    The paper prints alpha undivided, and so compute TensorFlow (`depth_radius` = n // 2) and
+    Theano-AlexNet. With `divide_alpha_by_n` alpha / n takes its place, also where the window is
+    cut off at an end: so do the original program (`layer.py` of cuda-convnet, `scale /= size`),
+    Caffe, PyTorch and ONNX. Those four have k = 1 unless told otherwise; the original says 2.
+
+    Args:
+      maps: [..., maps] of one tower, floating.
+      n: the window, odd.
+      k: added to the sum, above 0.
+      alpha: the weight of the squares.
+      beta: the power.
+      divide_alpha_by_n: which of the two conventions `alpha` follows.
+
+    Returns:
+      An array like `maps`.
+    """
+    return maps * _power(_denominator(maps, n, k, alpha, divide_alpha_by_n), beta)
+
+
+def _forward(maps, n, k, alpha, beta, divide_alpha_by_n):
+    return local_response_norm(maps, n, k, alpha, beta, divide_alpha_by_n), maps
+
+
+def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
+    """With d = k + alpha * sum_j a_j^2, and g the gradient of b:
+
+        da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
+
+    d is computed anew: keeping it would cost as much memory as the maps themselves.
+    """
+    d = _denominator(maps, n, k, alpha, divide_alpha_by_n)
+    scale = _power(d, beta)
+    coupling = _window_sum(cotangent * maps * scale / d, n)
+    weight = 2 * beta * _per_map(alpha, n, divide_alpha_by_n)
+    return (cotangent * scale - weight * maps * coupling,)
+
+
+local_response_norm.defvjp(_forward, _backward)
+
+
+def _denominator(maps: jax.Array, n: int, k: float, alpha: float, divide: bool) -> jax.Array:
+    return k + _per_map(alpha, n, divide) * _window_sum(maps * maps, n)
+
+
+def _per_map(alpha: float, n: int, divide: bool) -> float:
+    return alpha / n if divide else alpha
+
+
+def _power(d: jax.Array, beta: float) -> jax.Array:
+    """d ^ -beta. For the paper's 0.75 by square roots, a third of the time of a power on a CPU."""
+    if beta == 0.75:
+        root = lax.rsqrt(d)
+        return root * jnp.sqrt(root)
+    return d**-beta
+
+
+def _window_sum(values: jax.Array, n: int) -> jax.Array:
+    """The sum over the n maps centred on each, as n shifted copies that compile to one loop."""
+    count = values.shape[-1]
+    padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(n // 2, n // 2)])
+    return sum(padded[..., i : i + count] for i in range(1, n)) + padded[..., :count]

@@ -1,0 +1,162 @@
+"""Towers and devices: the only file that knows meshes, axes, collectives and shardings.
+
+Axis names: "tower" divides the kernels of every layer, one tower (or several) to a device;
+"data" divides the batch over groups of devices that each hold all towers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from alexnet_jax.architecture import Architecture, Conv, Dense, Output
+from alexnet_jax.layers import Layer, Params
+
+DATA, TOWER = "data", "tower"
+
+
+def make_mesh(devices: int = 2) -> Mesh:
+    """Return a mesh over the first `devices` devices: one tower on each of every two (§3.2).
+
+    One device holds both towers; 4, 8, ... devices repeat the pair and divide the batch.
+    Raises ValueError if there are too few devices, or an odd number above one is asked for.
+    """
+    if devices < 1 or (devices > 1 and devices % 2):
+        raise ValueError(f"two towers need 1 device or an even number of them, not {devices}")
+    found = jax.devices()
+    if len(found) < devices:
+        platform = found[0].platform.upper()
+        raise ValueError(f"{devices} devices were asked for, and JAX finds {len(found)} {platform}")
+    # Only axes that divide something: XLA runs a collective over an axis of one device, too.
+    axes = {DATA: devices // 2, TOWER: 2} if devices > 2 else {TOWER: devices}
+    types = (AxisType.Auto,) * len(axes)
+    return jax.make_mesh(
+        tuple(axes.values()), tuple(axes), axis_types=types, devices=found[:devices]
+    )
+
+
+@dataclass(frozen=True)
+class Towers:
+    """The towers that one device holds, and how they meet the others.
+
+    Activities travel as a list with one array for each tower held here. Where towers have met,
+    the list holds the same whole array again and again.
+    """
+
+    held: int
+    axes: tuple[str, ...] = ()  # of the mesh that divides the arrays; none on one device
+
+    def cut(self, layer: Layer) -> list[Layer]:
+        """The parameters of each tower held here: equal parts of the last axis."""
+        parts = zip(self.split(layer.weights), self.split(layer.biases), strict=True)
+        return [Layer(*part) for part in parts]
+
+    def split(self, x: jax.Array) -> list[jax.Array]:
+        """The part of each tower held here: equal parts of the last axis."""
+        return jnp.split(x, self.held, axis=-1) if self.held > 1 else [x]
+
+    def join(self, xs: Sequence[jax.Array]) -> jax.Array:
+        """What the towers held here have between them, side by side on the last axis."""
+        return jnp.concatenate(xs, axis=-1) if self.held > 1 else xs[0]
+
+    def gather(self, xs: Sequence[jax.Array]) -> list[jax.Array]:
+        """Let the towers meet: each sees the maps of all of them, [..., c] becomes [..., t c]."""
+        x = self.join(xs)
+        if TOWER in self.axes:
+            x = lax.all_gather(x, TOWER, axis=x.ndim - 1, tiled=True)
+        return [x] * self.held
+
+    def own(self, whole: jax.Array) -> jax.Array:
+        """The part of a whole array that belongs to the towers held here, on the last axis."""
+        if TOWER not in self.axes:
+            return whole
+        size = whole.shape[-1] // lax.axis_size(TOWER)
+        start = lax.axis_index(TOWER) * size
+        return lax.dynamic_slice_in_dim(whole, start, size, axis=whole.ndim - 1)
+
+    def sum(self, x: jax.Array) -> jax.Array:
+        """The sum of what the towers of all devices contribute, the same on each."""
+        return lax.psum(x, TOWER) if TOWER in self.axes else x
+
+    def examples(self, count: int) -> jax.Array:
+        """The indices, in the global batch, of the `count` examples held here."""
+        here = jnp.arange(count)
+        return here + count * lax.axis_index(DATA) if DATA in self.axes else here
+
+
+Forward = Callable[[Params, jax.Array, jax.Array | None, Towers], dict[str, jax.Array]]
+
+
+def run(
+    forward: Forward,
+    params: Params,
+    images: jax.Array,
+    dropout_key: jax.Array | None,
+    *,
+    names: Sequence[str],
+    architecture: Architecture,
+    mesh: Mesh | None,
+) -> dict[str, jax.Array]:
+    """Run `forward`, written for the towers that one device holds, on whole arrays.
+
+    `forward` returns what its towers have of the layers `names`; the result has their whole
+    arrays. Without a mesh, or on a mesh of one device, that one holds all towers.
+    """
+    if mesh is None or mesh.size == 1:
+        return forward(params, images, dropout_key, Towers(architecture.towers))
+    if architecture.towers % mesh.shape[TOWER]:
+        raise ValueError(
+            f"{architecture.name} has {architecture.towers} tower, "
+            f"which cannot be divided among the {mesh.shape[TOWER]} devices of the mesh"
+        )
+    if images.shape[0] % mesh.shape.get(DATA, 1):
+        raise ValueError(
+            f"a batch of {images.shape[0]} images cannot be divided "
+            f"among {mesh.shape[DATA]} pairs of devices"
+        )
+    here = Towers(architecture.towers // mesh.shape[TOWER], mesh.axis_names)
+    batch = batch_sharding(mesh).spec
+    layers = {step.name: step for step in architecture.steps()}
+
+    def activity_spec(name: str) -> P:
+        if isinstance(layers[name].layer, Output):
+            return batch
+        return P(*batch or [None], *[None] * (len(layers[name].outputs) - 1), TOWER)
+
+    return jax.shard_map(
+        lambda params, images, key: forward(params, images, key, here),
+        mesh=mesh,
+        in_specs=(_param_specs(architecture), batch, P()),
+        out_specs={name: activity_spec(name) for name in names},
+    )(params, images, dropout_key)
+
+
+def _param_specs(architecture: Architecture) -> dict[str, Layer]:
+    """How the mesh divides the parameters: outputs over towers; of the last layer, the inputs."""
+    specs: dict[str, Any] = {}
+    for step in architecture.steps():
+        match step.layer:
+            case Conv():
+                specs[step.name] = Layer(P(None, None, None, TOWER), P(TOWER))  # pyright: ignore
+            case Dense():
+                specs[step.name] = Layer(P(None, TOWER), P(TOWER))  # pyright: ignore
+            case Output():
+                specs[step.name] = Layer(P(TOWER, None), P())  # pyright: ignore
+    return specs
+
+
+def param_shardings(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
+    """Return a pytree like the parameters that says where each of them lies on the mesh."""
+    specs = _param_specs(architecture)
+    is_spec = lambda leaf: isinstance(leaf, P)  # noqa: E731
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=is_spec)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Return where a batch lies on the mesh: its first axis divided over "data", if there is one."""
+    return NamedSharding(mesh, P(DATA) if DATA in mesh.axis_names else P())
