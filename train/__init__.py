@@ -1,0 +1,1 @@
+"""Training: everything that touches disk, time or a seed."""

@@ -1,0 +1,114 @@
+"""Checkpoints of a run through Orbax: the latest and the best are kept."""
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from train.config import BadInput
+from train.step import TrainState
+
+# Orbax warns of every checkpoint without an evaluation; those are kept as the latest only.
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _error(metrics: dict[str, float]) -> float:
+    return metrics["top1_error"]
+
+
+class Checkpoints:
+    """The folder `checkpoints` of a run: model, optimiser, step and data position together.
+
+    Kept are the latest two, and the one with the lowest test error.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        """Open, or make, the folder."""
+        self.folder = run_dir.resolve() / "checkpoints"
+        latest = preservation_policy.LatestN(2)
+        # Orbax's own max_to_keep would keep the best only and delete the latest.
+        best = preservation_policy.BestN(
+            get_metric_fn=_error, reverse=True, n=1, keep_checkpoints_without_metrics=False
+        )
+        options = ocp.CheckpointManagerOptions(
+            best_fn=_error,
+            best_mode="min",
+            preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
+            cleanup_tmp_directories=True,
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        """Return the checkpoints, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, kind: type | None, error: Exception | None, at: TracebackType | None) -> None:
+        """Wait for what is being written."""
+        self._manager.close()
+
+    def path(self, step: int) -> Path:
+        """Return the folder of the checkpoint of `step`."""
+        return self.folder / str(step)
+
+    def latest_step(self) -> int | None:
+        """Return the step of the newest checkpoint, None if there is none."""
+        return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """Return the step with the lowest test error, the latest if none was evaluated."""
+        evaluated = self._manager.best_step()
+        return self.latest_step() if evaluated is None else evaluated
+
+    def save(self, state: TrainState, position: int, metrics: dict[str, float] | None) -> Path:
+        """Begin to write the state after a step; the training may go on meanwhile.
+
+        Args:
+          state: of the run.
+          position: the number of batches drawn from the data so far.
+          metrics: of an evaluation at this step, with `top1_error`; None without one.
+        """
+        step = int(state.step)
+        if step not in self._manager.all_steps():
+            saved = self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),  # pyright: ignore[reportCallIssue]
+                    data=ocp.args.JsonSave({"position": position}),  # pyright: ignore
+                ),
+                metrics=metrics,
+            )
+            if not saved:
+                raise RuntimeError(f"Orbax declined to save step {step} in {self.folder}")
+        return self.path(step)
+
+    def wait(self) -> None:
+        """Return when everything is on the disk."""
+        self._manager.wait_until_finished()
+
+    def restore(self, step: int, like: TrainState, shardings: TrainState) -> tuple[TrainState, int]:
+        """Read the state and the data position that were saved after `step`.
+
+        Args:
+          step: one of those kept.
+          like: a state of the same shapes, arrays or `jax.ShapeDtypeStruct`.
+          shardings: where its arrays are to lie.
+
+        Raises BadInput if the checkpoint is damaged, or that of another net.
+        """
+        abstract = jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), like, shardings
+        )
+        arguments: Any = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract),  # pyright: ignore[reportCallIssue]
+            data=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
+        )
+        try:
+            restored = self._manager.restore(step, args=arguments)
+        except Exception as error:  # Orbax and TensorStore raise many kinds, bare Exception too
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise BadInput(f"checkpoint {self.path(step)} cannot be read: {reason}") from error
+        return restored["state"], restored["data"]["position"]

@@ -1,0 +1,33 @@
+"""What all commands of `train` share: how they end on bad input, and simple command lines."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from train.config import BadInput
+
+
+class Ended(Exception):
+    """A run that ended before its last step, with the sentence and the exit status for it."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        """Keep what to say and the status to exit with."""
+        super().__init__(sentence)
+        self.status = status
+
+
+def command(run: Callable[[], object]) -> None:
+    """Run a command; bad input ends it with one sentence and exit status 2, without traceback."""
+    try:
+        run()
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Ended as end:
+        print(end, file=sys.stderr)
+        sys.exit(end.status)
+
+
+def parser(module: str, text: str | None) -> argparse.ArgumentParser:
+    """Return an empty parser of the flags of `python -m MODULE`."""
+    return argparse.ArgumentParser(prog=f"python -m {module}", description=text)

@@ -1,0 +1,176 @@
+"""One frozen dataclass is the configuration, the command line, and what a run folder remembers."""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+class BadInput(ValueError):
+    """Something that the user can mend, said in one sentence: exit status 2, no traceback."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Train a net by the paper's recipe (section 5) and report its test error."""
+
+    experiment: str = "digits"
+    """Where the other flags' defaults come from: digits or paper."""
+    net: str = "DIGITS"
+    """The net, by its name in alexnet_jax.architectures."""
+    data: Path | None = None
+    """IDX files, or images in DIR/train/CLASS and DIR/test/CLASS; the digits of the package if
+    None."""
+    data_kind: Literal["auto", "idx", "folder"] = "auto"
+    """What --data holds."""
+    devices: int = 1
+    """1, or 2 for one tower on each."""
+    run_dir: Path | None = None
+    """Where the run is kept; a new folder in runs/ if None."""
+    resume: bool = False
+    """Go on with the run in --run-dir; its flags need not be said again."""
+    seed: int = 0
+    """The one seed; every random stream is derived from it."""
+    epochs: float = 16.0
+    """Cycles through the training images."""
+    steps: int | None = None
+    """Stop after so many steps instead."""
+    batch_size: int = 64
+    """Images per step."""
+    learning_rate: float = 0.01
+    """At the start."""
+    cut_epochs: tuple[float, ...] = (10.0, 14.0)
+    """Divide the learning rate by ten after each of these."""
+    momentum: float = 0.9
+    """Of the velocity."""
+    weight_decay: float = 5e-4
+    """Times the learning rate and the weight, taken off in each step."""
+    stored_size: int | None = None
+    """Images are brought to this many pixels square, out of which the net's input is cropped;
+    8/7 of that input if None, as the paper's 256 for 224."""
+    flip: bool = False
+    """Mirror half of the training images."""
+    save_steps: int | None = None
+    """Keep a checkpoint every so many steps, besides each epoch."""
+    threads: int = 2
+    """Threads that decode images."""
+    prefetch: int = 4
+    """Batches decoded ahead."""
+
+    def __post_init__(self) -> None:
+        """Refuse a value that can only be a mistake, by its flag."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            wrong = field.name in _LIMITS and value is not None and not _LIMITS[field.name][0](value)
+            if wrong:
+                flag = "--" + field.name.replace("_", "-")
+                raise BadInput(f"{flag} must be {_LIMITS[field.name][1]}, not {value}")
+        if self.resume and self.run_dir is None:
+            raise BadInput("--resume needs --run-dir, the folder of the run to go on with")
+
+
+_LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "devices": (lambda n: n in (1, 2), "1 or 2"),
+    "seed": (lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
+    "epochs": (lambda x: 0 < x < 1e6, "above 0"),
+    "steps": (lambda n: n > 0, "above 0"),
+    "batch_size": (lambda n: n > 0, "above 0"),
+    "learning_rate": (lambda x: 0 < x < float("inf"), "a number above 0"),
+    "cut_epochs": (lambda xs: all(x > 0 for x in xs), "numbers above 0"),
+    "momentum": (lambda x: 0 <= x < 1, "at least 0 and below 1"),
+    "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
+    "stored_size": (lambda n: n > 0, "above 0"),
+    "save_steps": (lambda n: n > 0, "above 0"),
+    "threads": (lambda n: n > 0, "above 0"),
+    "prefetch": (lambda n: n > 0, "above 0"),
+}
+
+MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "resume", "run_dir", "save_steps", "steps"}
+MAY_CHANGE |= {"threads", "prefetch"}
+"""What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
+
+
+def parse(argv: list[str] | None = None) -> Config:
+    """Read a Config from flags. Raises BadInput; ends the program after --help."""
+    from train.experiments import EXPERIMENTS
+
+    argv = sys.argv[1:] if argv is None else argv
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--experiment", default="digits")
+    first.add_argument("--run-dir", "--run_dir", type=Path)
+    first.add_argument("--resume", action="store_true")
+    try:
+        known, _ = first.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise BadInput(f"{error.argument_name}: {error.message}") from None
+    if known.experiment not in EXPERIMENTS:
+        names = " or ".join(EXPERIMENTS)
+        raise BadInput(f"--experiment must be {names}, not {known.experiment}")
+    if not known.resume or known.run_dir is None:
+        return _command_line(argv, EXPERIMENTS[known.experiment])
+    kept = load(known.run_dir)
+    config = _command_line(argv, kept)
+    for field in dataclasses.fields(Config):
+        now, before = getattr(config, field.name), getattr(kept, field.name)
+        if field.name not in MAY_CHANGE and now != before:
+            flag = "--" + field.name.replace("_", "-")
+            raise BadInput(f"{known.run_dir} holds a run with {flag} {before}, not {now}")
+    return config
+
+
+def _command_line(argv: list[str], default: Config) -> Config:
+    """Let tyro read the flags, and make one sentence of what it complains about."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(Config, prog="python -m train.main", args=argv, default=default)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        rows = [row.strip(" │") for row in said.getvalue().splitlines()[1:]]
+        message = " ".join(itertools.takewhile(lambda row: "──" not in row, rows))
+        hint = "python -m train.main --help lists the flags"
+        raise BadInput(f"{message.strip(' .') or 'the flags cannot be read'}; {hint}") from None
+
+
+def save(config: Config, record: dict[str, Any]) -> None:
+    """Write config.json into the run folder: the configuration, and `record` beside it."""
+    assert config.run_dir is not None
+    values = dataclasses.asdict(config)
+    del values["run_dir"], values["resume"]
+    text = json.dumps({"config": values, **record}, indent=2, default=str)
+    (config.run_dir / "config.json").write_text(text + "\n")
+
+
+def load(run_dir: Path) -> Config:
+    """Read the configuration that a run folder keeps. Raises BadInput if it holds none."""
+    values = read_record(run_dir)["config"]
+    values["cut_epochs"] = tuple(values["cut_epochs"])
+    values["data"] = Path(values["data"]) if values["data"] else None
+    try:
+        return Config(**values, run_dir=run_dir)
+    except TypeError as error:
+        raise BadInput(f"{run_dir / 'config.json'} is of another version: {error}") from None
+
+
+def read_record(run_dir: Path) -> dict[str, Any]:
+    """Read all of a run folder's config.json. Raises BadInput if it is missing or broken."""
+    path = run_dir / "config.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise BadInput(f"{path} is not a run's configuration")
+    return record

@@ -1,0 +1,55 @@
+"""From a source to batches, through Grain."""
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+import grain
+import numpy as np
+
+from train.data.sources import Source
+
+
+class Batch(TypedDict):
+    """Examples: `image` uint8 [n, size, size, 3], `label` [n] integers."""
+
+    image: np.ndarray
+    label: np.ndarray
+
+
+def train_batches(
+    source: Source, *, batch_size: int, seed: int, position: int, threads: int, prefetch: int
+) -> grain.DatasetIterator:
+    """Return the endless stream of training batches from batch number `position` on.
+
+    Each cycle through the source is a new permutation of it; batches run across the end of a
+    cycle. The order depends on the seed alone, so a position is all that a checkpoint must keep.
+    """
+    batches = grain.MapDataset.source(source).seed(seed).shuffle().repeat().batch(batch_size)
+    # The buffer counts batches; Grain's own default would decode 500 of them ahead.
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+    iterator = iter(batches.to_iter_dataset(options))
+    iterator.set_state({"next_index": position})
+    return iterator
+
+
+def evaluation_batches(source: Source, *, batch_size: int, threads: int, prefetch: int) -> Iterator[Batch]:
+    """Return every example once, in order, the last batch as large as what is left."""
+    batches = grain.MapDataset.source(source).batch(batch_size)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+    iterator = iter(batches.to_iter_dataset(options))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+def mean_image(source: Source, *, at_most: int = 5000) -> np.ndarray:
+    """Return the mean training image (§2), float32 [size, size, 3].
+
+    Of a source with more than `at_most` examples, that many are read, evenly spaced.
+    """
+    indices = np.linspace(0, len(source) - 1, min(len(source), at_most)).astype(int)
+    total = np.zeros(source[0]["image"].shape, np.float64)
+    for index in indices:
+        total += source[int(index)]["image"]
+    return (total / len(indices)).astype(np.float32)

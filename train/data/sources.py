@@ -1,0 +1,156 @@
+"""A data set: training and test examples, by index, and the names of the classes."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+import numpy as np
+from PIL import Image
+
+from train.config import BadInput
+from train.data import idx
+from train.data.pictures import read_picture, square
+
+DIGITS = Path(__file__).parent / "digits"
+"""The IDX files inside the package."""
+
+_TEST_NAMES = ("test", "val", "validation")
+_PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class Example(TypedDict):
+    """One example: `image` is uint8 [size, size, 3], RGB."""
+
+    image: np.ndarray
+    label: int
+
+
+class Source(Protocol):
+    """What Grain reads: examples by index."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def __getitem__(self, index: int) -> Example:
+        """Return one example, the same at every call."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Training and test examples, and the name of each class."""
+
+    train: Source
+    test: Source
+    class_names: tuple[str, ...]
+
+    def record(self) -> dict[str, object]:
+        """Return what tells this data set from another, for the run folder."""
+        return {
+            "train": len(self.train),
+            "test": len(self.test),
+            "class_names": list(self.class_names),
+        }
+
+
+def open_data(directory: Path | None, kind: str, size: int) -> DataSet:
+    """Open the data set in `directory`, the digits of the package if None.
+
+    Args:
+      directory: with IDX files, or DIR/train/CLASS/* and DIR/test/CLASS/* (or val), or DIR/CLASS/*.
+      kind: "idx", "folder", or "auto" to look.
+      size: every image is brought to [size, size, 3].
+
+    Raises BadInput if there is no such data there.
+    """
+    directory = directory or DIGITS
+    if not directory.is_dir():
+        raise BadInput(f"--data {directory} is not a folder")
+    if kind == "auto":
+        kind = "idx" if idx.find(directory, "train", "images") else "folder"
+    return _open_idx(directory, size) if kind == "idx" else _open_folder(directory, size)
+
+
+class ArraySource:
+    """Gray images [n, height, width] in memory."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, size: int) -> None:
+        """Keep the arrays; images are brought to `size` when they are asked for."""
+        self.images, self.labels, self.size = images, labels, size
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example:
+        """Return the image, gray repeated as red, green and blue, and its label."""
+        gray = self.images[index]
+        if gray.shape != (self.size, self.size):
+            gray = square(Image.fromarray(gray), self.size)
+        return {"image": np.stack([gray] * 3, axis=-1), "label": int(self.labels[index])}
+
+
+class PictureSource:
+    """Picture files with their labels, decoded when they are asked for."""
+
+    def __init__(self, files: list[tuple[Path, int]], size: int) -> None:
+        """Keep the paths; pictures are brought to `size`."""
+        self.files, self.size = files, size
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Example:
+        """Decode one picture. Raises BadInput with its path if that cannot be done."""
+        path, label = self.files[index]
+        return {"image": read_picture(path, self.size), "label": label}
+
+
+def _open_idx(directory: Path, size: int) -> DataSet:
+    splits = {split: idx.read_split(directory, split) for split in ("train", "test")}
+    classes = 1 + max(int(labels.max()) for _, labels in splits.values())
+    train, test = (ArraySource(*splits[split], size) for split in ("train", "test"))
+    return DataSet(train, test, tuple(str(label) for label in range(classes)))
+
+
+def _open_folder(directory: Path, size: int) -> DataSet:
+    names = {path.name for path in directory.iterdir() if path.is_dir()}
+    held_out = next((name for name in _TEST_NAMES if name in names), None)
+    if "train" in names and held_out is None:
+        raise BadInput(f"{directory} has a folder train, but none named {' or '.join(_TEST_NAMES)}")
+    train_dir = directory / "train" if "train" in names else directory
+    classes = tuple(sorted(path.name for path in train_dir.glob("[!.]*") if path.is_dir()))
+    if len(classes) < 2:
+        raise BadInput(
+            f"{directory} holds no IDX files and no pictures in at least two folders, "
+            "DIR/train/CLASS and DIR/test/CLASS or DIR/CLASS"
+        )
+    files = _files(train_dir, classes)
+    if "train" in names:
+        test_dir = directory / str(held_out)
+        strangers = {path.name for path in test_dir.glob("[!.]*") if path.is_dir()} - set(classes)
+        if strangers:
+            raise BadInput(f"{test_dir} has a class {min(strangers)!r} that {train_dir} lacks")
+        train, test = files, _files(test_dir, classes)
+    else:  # no split given: every tenth picture of each class, by name, is held out
+        test = [file for group in _by_class(files) for file in group[::10]]
+        train = [file for group in _by_class(files) for i, file in enumerate(group) if i % 10]
+    if not train or not test:
+        raise BadInput(f"{directory} holds {len(train)} training and {len(test)} test pictures")
+    return DataSet(PictureSource(train, size), PictureSource(test, size), classes)
+
+
+def _files(directory: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Every picture below `directory`, by its ending, in a fixed order."""
+    found = []
+    for label, name in enumerate(classes):
+        paths = sorted((directory / name).rglob("*"))
+        found += [(path, label) for path in paths if path.suffix.lower() in _PICTURES]
+    return found
+
+
+def _by_class(files: list[tuple[Path, int]]) -> list[list[tuple[Path, int]]]:
+    return [list(group) for _, group in itertools.groupby(files, key=lambda file: file[1])]

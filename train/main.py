@@ -1,0 +1,21 @@
+"""The command: `python -m train.main --devices 2`.
+
+JAX is imported only after the flags are read, so that `--help` answers at once and the process
+can still be set up for the devices that were asked for.
+"""
+
+from train import config, platform
+from train.command import command
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the flags, make the devices, train."""
+    settings = config.parse(argv)
+    platform.prepare(settings.devices)
+    from train.training import train
+
+    train(settings)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,31 @@
+"""The paper's rule for learning (§5)."""
+
+from collections.abc import Sequence
+
+import optax
+
+
+def sgd(
+    learning_rate: optax.ScalarOrSchedule = 0.01,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+) -> optax.GradientTransformation:
+    """Return stochastic gradient descent with momentum and weight decay as §5 writes it:
+
+        v <- momentum * v - weight_decay * rate * w - rate * gradient
+        w <- w + v
+
+    The rate multiplies before the momentum, so that a cut does not shrink the velocity gathered
+    until then; `optax.sgd` multiplies after it, which differs at every cut.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay),
+        optax.scale_by_learning_rate(learning_rate),
+        optax.trace(decay=momentum),
+    )
+
+
+def cut_by_ten(learning_rate: float, cut_steps: Sequence[int]) -> optax.Schedule:
+    """Return a rate that is divided by ten after each of `cut_steps` (§5)."""
+    return optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(cut_steps, 0.1))

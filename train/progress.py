@@ -1,0 +1,63 @@
+"""How a run shows itself: a bar on a terminal, plain lines where output is piped."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+SECONDS_BETWEEN_LINES = 10
+
+
+class RunProgress:
+    """Shows loss, images per second and the time left."""
+
+    def __init__(self, first: int, last: int, batch_size: int) -> None:
+        """Begin at step `first` of `last`."""
+        self.last, self.batch_size = last, batch_size
+        self._rate = 0.0  # steps per second, a running mean
+        self._timed = self._said = time.monotonic()
+        console = Console()
+        self._bar = None
+        if console.is_terminal:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task("compiling", total=last, completed=first)
+
+    def __enter__(self) -> "RunProgress":
+        """Show the bar."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: Exception | None, at: TracebackType | None) -> None:
+        """Leave the terminal as it was."""
+        if self._bar:
+            self._bar.stop()
+
+    def step(self, step: int, loss: float) -> float:
+        """Show that `step` has ended. Returns images per second, of late."""
+        now = time.monotonic()
+        rate = 1 / max(now - self._timed, 1e-9)
+        self._rate = 0.9 * self._rate + 0.1 * rate if self._rate else rate
+        self._timed = now
+        images = self._rate * self.batch_size
+        left = time.strftime("%H:%M:%S", time.gmtime((self.last - step) / self._rate))
+        text = f"loss {loss:.4f}  {images:.1f} images/s  {left} left"
+        if self._bar:
+            self._bar.update(self._task, completed=step, description=text)
+        elif now - self._said >= SECONDS_BETWEEN_LINES or step == self.last:
+            print(f"step {step}/{self.last}  {text}", flush=True)
+            self._said = now
+        return images
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._bar:
+            self._bar.console.print(text, highlight=False)
+        else:
+            print(text, flush=True)
+
+    def resume_clock(self) -> None:
+        """Leave the time since the last step out of the rate: an evaluation was in between."""
+        self._timed = time.monotonic()

@@ -1,0 +1,94 @@
+"""One step of training: a jitted function from state and batch to state and metrics."""
+
+from collections.abc import Callable
+
+import alexnet_jax
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from alexnet_jax import Architecture, Params
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from train.augment import random_crops
+from train.data.pipeline import Batch
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a step changes, and all that a checkpoint keeps of the model."""
+
+    step: jax.Array
+    params: Params
+    opt_state: optax.OptState
+
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def init_state(
+    key: jax.Array, architecture: Architecture, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """Return the state before the first step."""
+    params = alexnet_jax.init(key, architecture)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def state_shardings(
+    architecture: Architecture, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """Return where the state lies on the mesh: the velocity with its parameters, scalars on all."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    by_parameter = alexnet_jax.param_shardings(mesh, architecture)
+    abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
+    opt_state = optax.tree_map_params(
+        optimizer,
+        lambda _, sharding: sharding,
+        abstract.opt_state,
+        by_parameter,
+        transform_non_params=lambda _: everywhere,
+    )
+    return TrainState(everywhere, by_parameter, opt_state)  # pyright: ignore[reportArgumentType]
+
+
+def make_train_step(
+    architecture: Architecture,
+    optimizer: optax.GradientTransformation,
+    mean: jax.Array,
+    *,
+    key: jax.Array,
+    flip: bool,
+    mesh: Mesh,
+) -> TrainStep:
+    """Return the jitted step; it gives up the old state's memory to the new one.
+
+    Its metrics are the mean cross entropy `loss` (nats), and the `top1_error` on the batch with
+    dropout on. Draws depend on (key, step, place in the batch), so a resumed run repeats them.
+    """
+    size = architecture.image_sizes[0]
+
+    def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
+        scores = alexnet_jax.apply(
+            params, images, architecture=architecture, dropout_key=key, mesh=mesh
+        )
+        loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
+        return loss, (scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+        crop_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+        images = random_crops(crop_key, jnp.asarray(batch["image"]), mean, size=size, flip=flip)
+        gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
+        (loss, error), grads = gradient(state.params, images, batch["label"], dropout_key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
+        state = TrainState(state.step + 1, params, opt_state)
+        return state, {"loss": loss, "top1_error": error}
+
+    state_lies = state_shardings(architecture, optimizer, mesh)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(
+        train_step,
+        donate_argnums=0,
+        in_shardings=(state_lies, alexnet_jax.batch_sharding(mesh)),
+        out_shardings=(state_lies, everywhere),
+    )
