@@ -1,7 +1,7 @@
 """AlexNet (Krizhevsky, Sutskever and Hinton, 2012) in JAX: two towers as pure functions.
 
-    params = alexnet_jax.init(jax.random.key(0))
-    scores = alexnet_jax.apply(params, images)
+params = alexnet_jax.init(jax.random.key(0))
+scores = alexnet_jax.apply(params, images)
 """
 
 from alexnet_jax import architectures as architectures

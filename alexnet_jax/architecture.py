@@ -35,7 +35,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Dense:
-    """A fully-connected layer (§3.5); it sees its own tower only, or all features after `Gather`."""
+    """A fully-connected layer (§3.5): sees its own tower, or all features after `Gather`."""
 
     name: str
     features: int
@@ -92,7 +92,7 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class Gather:
-    """Where the towers meet: from here each tower sees the maps or features of all towers (§3.2)."""
+    """Where the towers meet (§3.2): from here each sees the maps or features of all."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,10 @@ class Architecture:
                     f"{self.name}: the {outputs[-1]} maps of {name} "
                     f"cannot be shared by {self.towers} towers"
                 )
-            whole_in, whole = whole, isinstance(layer, Gather | Output) or (
-                whole and not isinstance(layer, Conv | Dense)
+            whole_in, whole = (
+                whole,
+                isinstance(layer, Gather | Output)
+                or (whole and not isinstance(layer, Conv | Dense)),
             )
             seen = shape[-1] if whole_in or isinstance(layer, Output) else shape[-1] // self.towers
             weights = _weights(layer, seen)

@@ -73,7 +73,7 @@ def apply(
       ValueError: images of a size, or parameters of a shape, that are not the architecture's.
       TypeError: images of integers.
     """
-    name = architecture.layers[-1].name
+    name = architecture.steps()[-1].name
     captured = _run(params, images, architecture, [name], dropout_key, mesh)
     return captured[name]
 
@@ -148,13 +148,15 @@ def _layer(
             return xs if step.whole_in else here.gather(xs)
         case Flatten():
             return [x.reshape(x.shape[0], -1) for x in xs]
-        case Dropout() if key is None:
-            return [0.5 * x for x in xs]
         case Dropout():
             return _dropout(step, xs, key, here)
 
 
-def _dropout(step: Step, xs: list[jax.Array], key: jax.Array, here: Towers) -> list[jax.Array]:
+def _dropout(
+    step: Step, xs: list[jax.Array], key: jax.Array | None, here: Towers
+) -> list[jax.Array]:
+    if key is None:
+        return [0.5 * x for x in xs]
     mask = dropout_mask(key, step.name, here.examples(xs[0].shape[0]), step.outputs)
     masks = [mask] * here.held if step.whole_in else here.split(here.own(mask))
     return [jnp.where(m, x, 0) for m, x in zip(masks, xs, strict=True)]

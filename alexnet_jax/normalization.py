@@ -46,7 +46,7 @@ def _forward(maps, n, k, alpha, beta, divide_alpha_by_n):
 
 
 def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
-    """With d = k + alpha * sum_j a_j^2, and g the gradient of b:
+    """Differentiate, with d = k + alpha * sum_j a_j^2 and g the gradient of b.
 
         da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
 
@@ -71,7 +71,7 @@ def _per_map(alpha: float, n: int, divide: bool) -> float:
 
 
 def _power(d: jax.Array, beta: float) -> jax.Array:
-    """d ^ -beta. For the paper's 0.75 by square roots, a third of the time of a power on a CPU."""
+    """D ^ -beta. For the paper's 0.75 by square roots, a third of the time of a power on a CPU."""
     if beta == 0.75:
         root = lax.rsqrt(d)
         return root * jnp.sqrt(root)

@@ -20,9 +20,8 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
             note = "towers are summed"
         elif isinstance(step.layer, Conv) and step.weights:
             note = f"kernels {_shape(step.weights[:3])}"
-        counts = (step.parameters, step.multiply_accumulates)
-        numbers = [f"{n:,}" if n else "" for n in counts]
-        rows.append((step.name, _shape(step.outputs), *numbers, note))
+        count, work = (f"{n:,}" if n else "" for n in (step.parameters, step.multiply_accumulates))
+        rows.append((step.name, _shape(step.outputs), count, work, note))
     total = sum(step.parameters for step in steps)
     work = sum(step.multiply_accumulates for step in steps)
     rows.append(("total", "", f"{total:,}", f"{work:,}", ""))

@@ -158,5 +158,5 @@ def param_shardings(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return where a batch lies on the mesh: its first axis divided over "data", if there is one."""
+    """Return where a batch lies on the mesh: divided over "data", if there is that axis."""
     return NamedSharding(mesh, P(DATA) if DATA in mesh.axis_names else P())

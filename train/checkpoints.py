@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -46,7 +45,7 @@ class Checkpoints:
         """Return the checkpoints, to be closed at the end of the block."""
         return self
 
-    def __exit__(self, kind: type | None, error: Exception | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Wait for what is being written."""
         self._manager.close()
 

@@ -68,7 +68,9 @@ class Config:
         """Refuse a value that can only be a mistake, by its flag."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            wrong = field.name in _LIMITS and value is not None and not _LIMITS[field.name][0](value)
+            wrong = (
+                field.name in _LIMITS and value is not None and not _LIMITS[field.name][0](value)
+            )
             if wrong:
                 flag = "--" + field.name.replace("_", "-")
                 raise BadInput(f"{flag} must be {_LIMITS[field.name][1]}, not {value}")

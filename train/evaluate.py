@@ -2,23 +2,23 @@
 
 from collections.abc import Callable, Iterable
 
-import alexnet_jax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from alexnet_jax import Architecture, Params
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
+import alexnet_jax
+from alexnet_jax import Architecture, Params
 from train.augment import centre_crops
 from train.data.pipeline import Batch
 
 Sums = dict[str, jax.Array]
+EvaluationStep = Callable[[Params, ArrayLike, ArrayLike, ArrayLike], Sums]
 
 
-def make_evaluation_step(
-    architecture: Architecture, mean: jax.Array, mesh: Mesh
-) -> Callable[[Params, jax.Array, jax.Array, jax.Array], Sums]:
+def make_evaluation_step(architecture: Architecture, mean: jax.Array, mesh: Mesh) -> EvaluationStep:
     """Return a jitted function of (params, images, labels, counted) to sums over the batch.
 
     `counted` [n] says which examples are real; the others only fill the batch up.
@@ -31,7 +31,7 @@ def make_evaluation_step(
         losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
         top1, top5 = missed(scores, labels, 1), missed(scores, labels, 5)
         values = {"loss": losses, "top1_error": top1, "top5_error": top5}
-        sums = {name: jnp.sum(jnp.where(counted, v, 0)) for name, v in values.items()}
+        sums = {name: jnp.sum(v.astype(jnp.float32), where=counted) for name, v in values.items()}
         return sums | {"count": counted.sum()}
 
     batch = alexnet_jax.batch_sharding(mesh)
@@ -51,7 +51,7 @@ def missed(scores: jax.Array, labels: jax.Array, k: int) -> jax.Array:
 
 
 def evaluate(
-    step: Callable[[Params, jax.Array, jax.Array, jax.Array], Sums],
+    step: EvaluationStep,
     params: Params,
     batches: Iterable[Batch],
     batch_size: int,

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tensorboardX import SummaryWriter
@@ -35,7 +34,7 @@ class MetricsLog:
         """Return the log, to be closed at the end of the block."""
         return self
 
-    def __exit__(self, kind: type | None, error: Exception | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Write what is still held back."""
         self._lines.close()
         self._events.close()

@@ -11,7 +11,7 @@ def sgd(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> optax.GradientTransformation:
-    """Return stochastic gradient descent with momentum and weight decay as §5 writes it:
+    """Return stochastic gradient descent with momentum and weight decay as in §5.
 
         v <- momentum * v - weight_decay * rate * w - rate * gradient
         w <- w + v
@@ -28,4 +28,5 @@ def sgd(
 
 def cut_by_ten(learning_rate: float, cut_steps: Sequence[int]) -> optax.Schedule:
     """Return a rate that is divided by ten after each of `cut_steps` (§5)."""
-    return optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(cut_steps, 0.1))
+    rates = [optax.constant_schedule(learning_rate / 10**i) for i in range(len(cut_steps) + 1)]
+    return optax.join_schedules(rates, list(cut_steps))

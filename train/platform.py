@@ -25,7 +25,9 @@ def prepare(devices: int) -> None:
 
     import jax
 
-    forced = "xla_force_host_platform_device_count" in flags or os.environ.get("JAX_NUM_CPU_DEVICES")
+    forced = "xla_force_host_platform_device_count" in flags or os.environ.get(
+        "JAX_NUM_CPU_DEVICES"
+    )
     if devices > 1 and not forced:
         jax.config.update("jax_num_cpu_devices", devices)
     found = jax.devices()

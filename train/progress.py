@@ -1,7 +1,6 @@
 """How a run shows itself: a bar on a terminal, plain lines where output is piped."""
 
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -30,7 +29,7 @@ class RunProgress:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type | None, error: Exception | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the terminal as it was."""
         if self._bar:
             self._bar.stop()

@@ -52,7 +52,16 @@ def mean_of(run_dir: Path, data: DataSet) -> np.ndarray:
         half_written = path.with_suffix(".tmp.npy")
         np.save(half_written, mean_image(data.train))
         half_written.rename(path)
-    return np.load(path)
+    return read_mean(run_dir)
+
+
+def read_mean(run_dir: Path) -> np.ndarray:
+    """Return the run's mean image, float32 [size, size, 3]. Raises BadInput if it is not there."""
+    path = run_dir / "mean.npy"
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
 
 
 def _new_folder(experiment: str) -> Path:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-import alexnet_jax
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from alexnet_jax import Architecture, Params
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+import alexnet_jax
+from alexnet_jax import Architecture, Params
 from train.augment import random_crops
 from train.data.pipeline import Batch
 

@@ -6,14 +6,15 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-import alexnet_jax
 import grain
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from alexnet_jax import Architecture, Params
 from jax.sharding import Mesh
 
+import alexnet_jax
+from alexnet_jax import Architecture, Params
 from train import signals
 from train.checkpoints import Checkpoints
 from train.command import Ended
@@ -201,7 +202,7 @@ class Loop:
         if not math.isfinite(values["loss"]):
             raise self._diverged(f"the loss is {values['loss']} at step {step}")
         values["images_per_second"] = progress.step(step, values["loss"])
-        values["learning_rate"] = float(self.run_.schedule(step - 1))
+        values["learning_rate"] = np.asarray(self.run_.schedule(step - 1)).item()
         values["epoch"] = step / self.run_.steps_per_epoch
         self.log.write(step, values)
 
@@ -219,15 +220,13 @@ class Loop:
         totals = evaluate(self.evaluation_step, state.params, batches, size)
         results = {f"test_{name}": totals[name] for name in ("loss", "top1_error", "top5_error")}
         self.log.write(step, results)
-        epoch = step / self.run_.steps_per_epoch
+        epoch = int(step / self.run_.steps_per_epoch)
         error, loss = 100 * results["test_top1_error"], results["test_loss"]
-        progress.say(f"epoch {epoch:.3g}  test error {error:.2f} %  test loss {loss:.4f}")
+        progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
         progress.resume_clock()
         return results
 
-    def _save(
-        self, step: int, state: TrainState, position: int, results: dict[str, float]
-    ) -> None:
+    def _save(self, step: int, state: TrainState, position: int, results: dict[str, float]) -> None:
         if not self._finite(state.params):
             raise self._diverged(f"the parameters are no longer finite after step {step}")
         evaluated = {"top1_error": results["test_top1_error"]} if results else None
@@ -236,8 +235,10 @@ class Loop:
     def _diverged(self, what: str) -> Ended:
         self.checkpoints.wait()
         kept = self.checkpoints.latest_step()
-        where = "no checkpoint was kept" if kept is None else (
-            f"the last good checkpoint is {self.checkpoints.path(kept)}"
+        where = (
+            "no checkpoint was kept"
+            if kept is None
+            else (f"the last good checkpoint is {self.checkpoints.path(kept)}")
         )
         return Ended(f"stopped: {what}; {where}; a lower --learning-rate may help", 1)
 

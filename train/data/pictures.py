@@ -27,7 +27,10 @@ def square(picture: Image.Image, size: int) -> np.ndarray:
     width, height = picture.size
     shorter = min(width, height)
     if shorter != size:
-        shape = (max(size, round(width * size / shorter)), max(size, round(height * size / shorter)))
+        shape = (
+            max(size, round(width * size / shorter)),
+            max(size, round(height * size / shorter)),
+        )
         picture = picture.resize(shape, Image.Resampling.BICUBIC)
         width, height = shape
     left, top = (width - size) // 2, (height - size) // 2

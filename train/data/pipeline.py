@@ -32,7 +32,9 @@ def train_batches(
     return iterator
 
 
-def evaluation_batches(source: Source, *, batch_size: int, threads: int, prefetch: int) -> Iterator[Batch]:
+def evaluation_batches(
+    source: Source, *, batch_size: int, threads: int, prefetch: int
+) -> Iterator[Batch]:
     """Return every example once, in order, the last batch as large as what is left."""
     batches = grain.MapDataset.source(source).batch(batch_size)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)

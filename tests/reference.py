@@ -1,0 +1,104 @@
+"""The paper's formulas as literal loops in float64: slow, plain, and the judge of the rest.
+
+Arrays have the axes of the library: maps [batch, height, width, maps].
+"""
+
+import numpy as np
+
+
+def conv(x, kernels, biases, stride=1, before=0, after=0):
+    """Each output is the sum over a window of the zero-padded maps, plus a bias."""
+    x = np.pad(np.asarray(x, np.float64), [(0, 0), (before, after), (before, after), (0, 0)])
+    kernels, biases = np.asarray(kernels, np.float64), np.asarray(biases, np.float64)
+    size, _, _, maps = kernels.shape
+    rows, columns = ((n - size) // stride + 1 for n in x.shape[1:3])
+    out = np.zeros((len(x), rows, columns, maps))
+    for b in range(len(x)):
+        for i in range(rows):
+            for j in range(columns):
+                window = x[b, i * stride : i * stride + size, j * stride : j * stride + size]
+                for m in range(maps):
+                    out[b, i, j, m] = (window * kernels[..., m]).sum() + biases[m]
+    return out
+
+
+def response_norm(a, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    """Section 3.3, one map at a time: j runs over the n maps centred on i that exist."""
+    a = np.asarray(a, np.float64)
+    out = np.zeros_like(a)
+    for i in range(a.shape[-1]):
+        total = np.zeros(a.shape[:-1])
+        for j in range(max(0, i - n // 2), min(a.shape[-1] - 1, i + n // 2) + 1):
+            total += a[..., j] ** 2
+        out[..., i] = a[..., i] / (k + alpha * total) ** beta
+    return out
+
+
+def max_pool(x, size=3, stride=2):
+    """The largest value of each window."""
+    rows, columns = ((n - size) // stride + 1 for n in x.shape[1:3])
+    out = np.zeros((len(x), rows, columns, x.shape[-1]))
+    for i in range(rows):
+        for j in range(columns):
+            window = x[:, i * stride : i * stride + size, j * stride : j * stride + size]
+            out[:, i, j] = window.max(axis=(1, 2))
+    return out
+
+
+def dense(x, weights, biases):
+    """Each output is the sum of all features times its weights, plus a bias."""
+    return np.asarray(x, np.float64) @ np.asarray(weights, np.float64) + np.asarray(biases)
+
+
+def relu(x):
+    """f(x) = max(0, x)."""
+    return np.maximum(x, 0)
+
+
+def towers(x):
+    """The maps of the first tower and those of the second."""
+    return np.split(np.asarray(x), 2, axis=-1)
+
+
+def own(layer):
+    """Kernels and biases of the first tower, and of the second."""
+    return zip(towers(layer.weights), towers(layer.biases), strict=True)
+
+
+def tiny_scores(params, images):
+    """The net `tests.tiny.TINY`, written out tower by tower, at test time."""
+    halves = [conv(images, w, b, 2, 0, 1) for w, b in own(params["conv1"])]
+    halves = [max_pool(response_norm(relu(x))) for x in halves]
+    halves = [
+        conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv2"]), strict=True)
+    ]
+    halves = [response_norm(relu(x)) for x in halves]
+    both = np.concatenate(halves, axis=-1)
+    halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in own(params["conv3"])]
+    halves = [
+        conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv4"]), strict=True)
+    ]
+    halves = [max_pool(relu(x)) for x in halves]
+    features = np.concatenate(halves, axis=-1).reshape(len(images), -1)
+    hidden = 0.5 * relu(dense(features, *params["fc6"]))
+    hidden = 0.5 * relu(dense(hidden, *params["fc7"]))
+    return dense(hidden, *params["fc8"])
+
+
+def section_5(w, gradients, rates, momentum=0.9, weight_decay=0.0005):
+    """The update rule, written out: returns w after each step."""
+    v, path = np.zeros_like(w), []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        v = momentum * v - weight_decay * rate * w - rate * gradient
+        w = w + v
+        path.append(w)
+    return path
+
+
+def missed(scores, labels, k):
+    """How many images do not have their label among the k best, ties to the lower class."""
+    count = 0
+    for row, label in zip(scores, labels, strict=True):
+        order = sorted(range(len(row)), key=lambda c: (-row[c], c))
+        count += label not in order[:k]
+    return count

@@ -1,0 +1,175 @@
+"""The commands as a user meets them: what they print, and what they refuse."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train import config
+from train.config import BadInput, Config
+from train.data import idx
+from train.data.sources import DIGITS
+
+
+def run(module, *arguments):
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short run on one device, and what it printed."""
+    run_dir = tmp_path_factory.mktemp("trained") / "run"
+    done = run("train.main", "--run-dir", run_dir, "--epochs", 1, "--batch-size", 250)
+    assert done.returncode == 0, done.stderr
+    return run_dir, done
+
+
+def test_a_run_ends_with_error_curves_and_checkpoint_and_leaves_no_noise(trained):
+    run_dir, done = trained
+    assert done.stderr == ""
+    *_, result, curves, checkpoint = done.stdout.splitlines()
+    assert result.startswith("test accuracy ")
+    assert "on 1,000 images" in result
+    assert curves == f"curves      {run_dir / 'curves.png'}"
+    assert str(run_dir / "checkpoints" / "20") in checkpoint
+    with Image.open(run_dir / "curves.png") as picture:
+        assert picture.size > (800, 300)
+    assert list((run_dir / "tensorboard").glob("events.*"))
+
+
+def test_the_run_folder_keeps_configuration_versions_and_commit(trained):
+    run_dir, _ = trained
+    record = json.loads((run_dir / "config.json").read_text())
+    assert record["config"]["batch_size"] == 250
+    assert record["versions"].keys() >= {"python", "jax", "flax", "optax", "grain"}
+    assert record["data"]["train"] == 5000
+    assert "commit" in record
+
+
+def test_metrics_are_json_lines_one_a_step_and_one_an_evaluation(trained):
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == list(range(1, 21))
+    assert steps[0]["loss"] == pytest.approx(np.log(10), abs=0.5)
+    [test] = [row for row in rows if "test_loss" in row]
+    assert test.keys() == {"step", "test_loss", "test_top1_error", "test_top5_error"}
+
+
+def test_predict_prints_five_classes_and_probabilities(trained, tmp_path):
+    images, _ = idx.read_split(DIGITS, "test")
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for image, path in zip(images, paths):
+        Image.fromarray(image).resize((50, 60)).save(path)
+    done = run("train.predict", trained[0], *paths)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [lines[0], lines[6]] == [str(path) for path in paths]
+    percents = [float(line.split()[0]) for line in lines[1:6]]
+    assert percents == sorted(percents, reverse=True)
+    assert 10 < sum(percents) <= 100.05
+
+
+def test_figures_draws_the_curves_again(trained):
+    (trained[0] / "curves.png").unlink()
+    done = run("train.figures", trained[0])
+    assert done.stdout.strip() == str(trained[0] / "curves.png")
+    assert (trained[0] / "curves.png").exists()
+
+
+def assert_one_sentence(done, words, status=2):
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_nothing_is_lost(trained):
+    run_dir, _ = trained
+    before = sorted((path, path.stat().st_mtime_ns) for path in run_dir.rglob("*"))
+    assert_one_sentence(run("train.main", "--run-dir", run_dir), "holds a run already; --resume")
+    other = run("train.main", "--run-dir", run_dir, "--resume", "--learning-rate", 0.5)
+    assert_one_sentence(other, "holds a run with --learning-rate 0.01, not 0.5")
+    assert sorted((path, path.stat().st_mtime_ns) for path in run_dir.rglob("*")) == before
+
+
+def test_a_run_is_not_resumed_on_other_data(trained, tmp_path):
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (30, 30)).save(tmp_path / name / "x.png")
+    done = run("train.main", "--run-dir", trained[0], "--resume", "--data", tmp_path)
+    assert_one_sentence(done, "holds a run on other data")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_keeps_what_was_good(tmp_path):
+    flags = ["--run-dir", tmp_path / "run", "--learning-rate", 1e6, "--save-steps", 1]
+    done = run("train.main", *flags, "--steps", 40)
+    assert_one_sentence(done, "stopped: the ", status=1)
+    assert " step " in done.stderr
+    assert "a lower --learning-rate may help" in done.stderr
+    kept = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    if kept:
+        assert f"the last good checkpoint is {tmp_path}/run/checkpoints/{max(kept)};" in done.stderr
+
+
+def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (30, 30)).save(tmp_path / name / "x.png")
+    (tmp_path / "train" / "a" / "broken.png").write_bytes(b"no picture")
+    done = run("train.main", "--run-dir", tmp_path / "run", "--data", tmp_path)
+    assert_one_sentence(done, f"{tmp_path}/train/a/broken.png is not a picture")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--devices", "3"], "--devices must be 1 or 2, not 3"),
+        (["--devices", "two"], "--devices: invalid literal"),
+        (["--batch-size", "0"], "--batch-size must be above 0, not 0"),
+        (["--learning-rate", "nan"], "--learning-rate must be a number above 0, not nan"),
+        (["--epochs", "-1"], "--epochs must be above 0, not -1.0"),
+        (["--momentum", "1"], "--momentum must be at least 0 and below 1, not 1.0"),
+        (["--device", "2"], "Unrecognized options: --device"),
+        (["--experiment", "lenet"], "--experiment must be digits or paper, not lenet"),
+        (["--resume"], "--resume needs --run-dir"),
+        (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
+        (["--data-kind", "zip"], "'zip'"),
+    ],
+)
+def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
+    with pytest.raises(BadInput) as caught:
+        config.parse(flags)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
+        (["--data", "nowhere"], "--data nowhere is not a folder"),
+        (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
+        (["--run-dir", "/proc/run"], "--run-dir /proc/run cannot be written"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
+    assert_one_sentence(run("train.main", *flags), words)
+
+
+def test_an_experiment_sets_the_defaults_and_flags_change_them():
+    paper = config.parse(["--experiment", "paper", "--batch-size", "64"])
+    assert (paper.net, paper.batch_size, paper.epochs, paper.flip) == ("PAPER", 64, 90, True)
+    assert config.parse([]) == Config()
+
+
+@pytest.mark.parametrize("module", ["train.main", "train.predict", "train.figures"])
+def test_every_command_explains_itself_without_starting_jax(module):
+    done = run(module, "--help")
+    assert done.returncode == 0
+    assert f"usage: python -m {module}" in done.stdout
+    code = f"import sys, {module}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

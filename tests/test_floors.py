@@ -1,0 +1,81 @@
+"""Imports point down only, the library needs jax and numpy alone, and all is typed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = [  # a module imports those above it in this list, within its package
+    "alexnet_jax.architecture alexnet_jax.normalization",
+    "alexnet_jax.architectures alexnet_jax.layers alexnet_jax.summary",
+    "alexnet_jax.towers",
+    "alexnet_jax.model",
+    "alexnet_jax",
+    "train",
+    "train.config train.augment train.optimizer train.signals train.progress",
+    "train.experiments train.command train.platform train.metrics",
+    "train.data train.data.idx train.data.pictures",
+    "train.data.sources",
+    "train.data.pipeline",
+    "train.step train.evaluate train.figures train.run_folder",
+    "train.checkpoints",
+    "train.trained train.training",
+    "train.main train.predict",
+]
+LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults
+FLOOR = {module: i for i, row in enumerate(FLOORS) for module in row.split()}
+FILES = sorted(path for name in ("alexnet_jax", "train") for path in (ROOT / name).rglob("*.py"))
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in FLOOR else node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_point_down(path):
+    module = module_of(path)
+    for name in imports(path):
+        package = name.split(".")[0]
+        if package in ("alexnet_jax", "train"):
+            below = FLOOR[name] < FLOOR[module]
+            assert below or (module, name) in LATER, f"{module} imports {name}"
+        elif module.startswith("alexnet_jax"):
+            assert package in {"jax", "numpy"} | sys.stdlib_module_names
+
+
+def test_importing_the_library_starts_no_backend():
+    code = "import alexnet_jax, jax; assert not jax._src.xla_bridge.backends_are_initialized()"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_every_public_function_is_typed_and_explained(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        if any(node in ast.walk(f) for f in _functions(path) if f.name != node.name):
+            continue  # a function inside a function is not public
+        arguments = [*node.args.args, *node.args.kwonlyargs]
+        untyped = [a.arg for a in arguments if a.annotation is None and a.arg != "self"]
+        assert not untyped, f"{node.name}({', '.join(untyped)})"
+        assert node.returns is not None, node.name
+        assert ast.get_docstring(node), node.name
+
+
+def _functions(path):
+    return [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]

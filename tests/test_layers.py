@@ -1,0 +1,102 @@
+"""Each layer against the paper's formula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alexnet_jax.architecture import Conv, MaxPool, ResponseNorm
+from alexnet_jax.layers import Layer, conv, dense, dropout_mask, max_pool
+from alexnet_jax.normalization import local_response_norm
+from tests import reference
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, (0, 0)), (4, (0, 3)), (2, (2, 1))])
+def test_a_convolution_equals_loops(rng, stride, padding):
+    x, w, b = rng.normal(size=(2, 12, 12, 3)), rng.normal(size=(5, 5, 3, 4)), rng.normal(size=4)
+    layer = Layer(jnp.asarray(w, jnp.float32), jnp.asarray(b, jnp.float32))
+    ours = conv(Conv("c", 4, 5, stride, padding), layer, jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(ours, reference.conv(x, w, b, stride, *padding), atol=1e-4)
+
+
+def test_a_dense_layer_equals_the_formula(rng):
+    x, w, b = rng.normal(size=(3, 7)), rng.normal(size=(7, 5)), rng.normal(size=5)
+    layer = Layer(jnp.asarray(w, jnp.float32), jnp.asarray(b, jnp.float32))
+    ours = dense(layer, jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(ours, reference.dense(x, w, b), atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1)])
+def test_max_pooling_equals_loops(rng, size, stride):
+    x = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
+    ours = max_pool(MaxPool(size, stride), jnp.asarray(x))
+    np.testing.assert_array_equal(ours, reference.max_pool(x, size, stride).astype(np.float32))
+
+
+NORMS = [
+    {},
+    {"n": 3, "k": 1.0, "alpha": 0.3},
+    {"n": 9, "k": 0.7, "alpha": 0.05, "beta": 0.5},
+    {"n": 1, "alpha": 1.0, "beta": 2.0},
+]
+
+
+@pytest.mark.parametrize("numbers", NORMS)
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_response_normalisation_equals_loops(rng, numbers, scale):
+    a = scale * rng.normal(size=(2, 3, 3, 7))
+    ours = local_response_norm(jnp.asarray(a, jnp.float32), **numbers)
+    np.testing.assert_allclose(ours, reference.response_norm(a, **numbers), rtol=2e-5, atol=1e-6)
+
+
+def test_alpha_can_be_the_papers_or_the_original_programs(rng):
+    a = 100 * rng.normal(size=(1, 2, 2, 8))
+    printed = local_response_norm(jnp.asarray(a, jnp.float32))
+    program = local_response_norm(jnp.asarray(a, jnp.float32), divide_alpha_by_n=True)
+    np.testing.assert_allclose(printed, reference.response_norm(a, alpha=1e-4), rtol=2e-5)
+    np.testing.assert_allclose(program, reference.response_norm(a, alpha=2e-5), rtol=2e-5)
+    assert not np.allclose(printed, program, rtol=0.05)
+
+
+@pytest.mark.parametrize("numbers", NORMS)
+@pytest.mark.parametrize("divide", [False, True])
+def test_the_gradient_of_response_normalisation_equals_differences(rng, numbers, divide):
+    """The judge is the loop in float64, moved a little to either side along a direction."""
+    a, weight = 30 * rng.normal(size=(2, 2, 7)), rng.normal(size=(2, 2, 7))
+    n = numbers.get("n", 5)
+    looped = dict(numbers, alpha=numbers.get("alpha", 1e-4) / (n if divide else 1))
+
+    def ours(a):
+        out = local_response_norm(a, **numbers, divide_alpha_by_n=divide)
+        return (out * jnp.asarray(weight, jnp.float32)).sum()
+
+    gradient = jax.grad(ours)(jnp.asarray(a, jnp.float32))
+    for _ in range(5):
+        direction, step = rng.normal(size=a.shape), 1e-4
+        sides = [
+            (reference.response_norm(a + s * direction, **looped) * weight).sum()
+            for s in (step, -step)
+        ]
+        difference = (sides[0] - sides[1]) / (2 * step)
+        np.testing.assert_allclose((gradient * direction).sum(), difference, rtol=1e-3, atol=1e-4)
+
+
+def test_an_even_window_is_refused():
+    with pytest.raises(ValueError, match="n must be odd"):
+        ResponseNorm(n=4)
+
+
+def test_dropout_keeps_half_and_draws_each_unit_and_example_apart():
+    mask = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(64), (512,))
+    assert mask.shape == (64, 512)
+    assert abs(mask.mean() - 0.5) < 0.01
+    agreement = (mask[:, None] == mask[None, :]).mean(axis=-1) - jnp.eye(64)
+    assert abs(agreement[~np.eye(64, dtype=bool)] - 0.5).max() < 0.12
+    other = dropout_mask(jax.random.key(0), "dropout7", jnp.arange(64), (512,))
+    assert abs((mask == other).mean() - 0.5) < 0.02
+
+
+def test_a_dropout_mask_belongs_to_the_examples_index_in_the_global_batch():
+    whole = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(8), (16,))
+    part = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(4, 8), (16,))
+    np.testing.assert_array_equal(whole[4:], part)

@@ -1,0 +1,34 @@
+"""The optimiser against section 5 written out."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from tests import reference
+from train.optimizer import cut_by_ten, sgd
+
+
+def test_the_update_equals_section_5_across_two_cuts_of_the_rate(rng):
+    w = rng.normal(size=20)
+    gradients = rng.normal(size=(12, 20))
+    rates = [0.1] * 4 + [0.01] * 3 + [0.001] * 5
+    expected = reference.section_5(w, gradients, rates)
+
+    optimizer = sgd(cut_by_ten(0.1, [4, 7]))
+    ours = jnp.asarray(w, jnp.float32)
+    state = optimizer.init(ours)
+    for gradient, want in zip(gradients, expected):
+        update, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, ours)
+        ours = ours + update
+        np.testing.assert_allclose(ours, want, rtol=1e-5, atol=1e-6)
+
+
+def test_momentum_and_weight_decay_are_those_that_are_asked_for(rng):
+    w, gradients = rng.normal(size=3), rng.normal(size=(6, 3))
+    expected = reference.section_5(w, gradients, [0.05] * 6, momentum=0.5, weight_decay=0.1)
+    optimizer = sgd(0.05, momentum=0.5, weight_decay=0.1)
+    ours = jnp.asarray(w, jnp.float32)
+    state = optimizer.init(ours)
+    for gradient in gradients:
+        update, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, ours)
+        ours = ours + update
+    np.testing.assert_allclose(ours, expected[-1], rtol=1e-5)

@@ -1,0 +1,127 @@
+"""A run stopped anywhere goes on as if it had not been: the command, really killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import alexnet_jax
+from train.checkpoints import Checkpoints
+from train.config import load
+from train.optimizer import cut_by_ten, sgd
+from train.step import init_state, state_shardings
+
+STEPS = 20
+FLAGS = ["--devices", "2", "--batch-size", "16", "--save-steps", "10", "--seed", "7"]
+
+
+def start(run_dir, *flags):
+    command = [sys.executable, "-m", "train.main", "--run-dir", str(run_dir), *flags]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes)
+
+
+def finish(run_dir, *flags):
+    process = start(run_dir, *flags)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+
+
+def logged_steps(run_dir):
+    path = run_dir / "metrics.jsonl"
+    return path.read_text().count("images_per_second") if path.exists() else 0
+
+
+def leaves(run_dir, step=STEPS):
+    """Every array of the last checkpoint of a run: parameters, velocity, counters."""
+    config = load(run_dir)
+    net = alexnet_jax.architectures.by_name(config.net)
+    optimizer = sgd(cut_by_ten(config.learning_rate, ()))
+    like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
+    shardings = state_shardings(net, optimizer, alexnet_jax.make_mesh(1))
+    with Checkpoints(run_dir) as checkpoints:
+        state, position = checkpoints.restore(step, like, shardings)
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)] + [np.asarray(position)]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run of 20 steps without a stop."""
+    run_dir = tmp_path_factory.mktemp("straight") / "run"
+    out = finish(run_dir, *FLAGS, "--steps", str(STEPS))
+    assert "test accuracy" in out
+    assert str(run_dir / "checkpoints" / str(STEPS)) in out
+    return run_dir
+
+
+def losses(run_dir):
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in rows if "loss" in row]
+
+
+def assert_same_run(one, other):
+    assert len(leaves(one)) == 8 * 2 * 2 + 3  # weights, biases, their velocities; three counters
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert losses(one) == losses(other)
+    assert [step for step, _ in losses(other)] == list(range(1, STEPS + 1))
+
+
+def test_a_run_killed_after_ten_steps_resumes_bit_for_bit(straight, tmp_path):
+    run_dir = tmp_path / "run"
+    process = start(run_dir, *FLAGS, "--steps", "1000")
+    wait_for(lambda: (run_dir / "checkpoints" / "10").exists(), process)
+    wait_for(lambda: logged_steps(run_dir) > 10, process)
+    process.kill()
+    process.communicate()
+    checkpoints = {path.name for path in (run_dir / "checkpoints").iterdir()}
+    assert "10" in checkpoints
+    for later in checkpoints - {"10"}:  # the kill may have come after the next save
+        subprocess.run(["rm", "-r", run_dir / "checkpoints" / later], check=True)
+    finish(run_dir, "--resume", "--steps", str(STEPS))
+    assert_same_run(straight, run_dir)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_is_saved_and_says_how_to_go_on(straight, tmp_path, number):
+    run_dir = tmp_path / "run"
+    process = start(run_dir, *FLAGS, "--steps", "2000")
+    wait_for(lambda: logged_steps(run_dir) > 2, process)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert err.count("\n") == 1, err
+    assert "saved; go on with: python -m train.main" in err
+    stopped_at = int(err.split("after step ")[1].split(",")[0])
+    assert losses(run_dir)[-1][0] == stopped_at
+    if stopped_at < STEPS:
+        finish(run_dir, "--resume", "--steps", str(STEPS))
+        assert_same_run(straight, run_dir)
+
+
+def test_a_checkpoint_of_two_devices_goes_on_with_one(straight, tmp_path):
+    run_dir = tmp_path / "run"
+    finish(run_dir, *FLAGS, "--steps", "10")
+    finish(run_dir, "--resume", "--steps", str(STEPS), "--devices", "1")
+    for a, b in zip(leaves(straight), leaves(run_dir), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-9, np.abs(a).max()))
+
+
+def test_a_finished_run_can_be_resumed_for_its_report_alone(straight):
+    before = losses(straight)
+    out = finish(straight, "--resume")
+    assert "test accuracy" in out
+    assert losses(straight) == before

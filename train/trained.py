@@ -1,0 +1,54 @@
+"""A finished, or stopped, run as something to predict with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import alexnet_jax
+from alexnet_jax import Architecture, Params
+from train.augment import centre_crops
+from train.checkpoints import Checkpoints
+from train.config import BadInput, load, read_record
+from train.optimizer import cut_by_ten, sgd
+from train.run_folder import read_mean
+from train.step import init_state, state_shardings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A net with its best parameters, and all that its images must go through."""
+
+    architecture: Architecture
+    params: Params
+    mean: np.ndarray
+    class_names: tuple[str, ...]
+
+    def probabilities(self, images: np.ndarray) -> jax.Array:
+        """Return [n, classes] for uint8 images [n, size, size, 3] of the mean's size."""
+        size = self.architecture.image_sizes[0]
+        centred = centre_crops(jnp.asarray(images), jnp.asarray(self.mean), size=size)
+        scores = alexnet_jax.apply(self.params, centred, architecture=self.architecture)
+        return jax.nn.softmax(scores)
+
+
+def open_trained(run_dir: Path) -> Trained:
+    """Read the checkpoint with the lowest test error of a run, onto one device.
+
+    Raises BadInput if the folder holds no run or the run no checkpoint.
+    """
+    config = load(run_dir)
+    names = tuple(read_record(run_dir)["data"]["class_names"])
+    architecture = alexnet_jax.architectures.by_name(config.net).with_classes(len(names))
+    mesh = alexnet_jax.make_mesh(1)
+    optimizer = sgd(cut_by_ten(config.learning_rate, ()))
+    like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
+    with Checkpoints(run_dir) as checkpoints:
+        step = checkpoints.best_step()
+        if step is None:
+            raise BadInput(f"{run_dir} holds no checkpoint yet")
+        state, _ = checkpoints.restore(step, like, state_shardings(architecture, optimizer, mesh))
+    params = jax.device_put(state.params, jax.devices()[0])
+    return Trained(architecture, params, read_mean(run_dir), names)
