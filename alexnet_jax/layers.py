@@ -49,7 +49,9 @@ def max_pool(layer: MaxPool, maps: jax.Array) -> jax.Array:
     return lax.reduce_window(maps, -jnp.inf, lax.max, window, strides, "VALID")
 
 
-def dropout_mask(key: jax.Array, name: str, examples: jax.Array, shape: tuple[int, ...]):
+def dropout_mask(
+    key: jax.Array, name: str, examples: jax.Array, shape: tuple[int, ...]
+) -> jax.Array:
     """Draw which activities stay (§4.2): True with probability 1/2, [b, *shape] booleans.
 
     Each example draws from (key, layer name, its index in the global batch) alone, so the mask

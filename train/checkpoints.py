@@ -1,6 +1,10 @@
 """Checkpoints of a run through Orbax: the latest and the best are kept."""
 
+import contextlib
+import gc
 import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +43,13 @@ class Checkpoints:
             preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
             cleanup_tmp_directories=True,
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        handlers = {
+            "state": ocp.StandardCheckpointHandler(),
+            "data": ocp.JsonCheckpointHandler(),
+        }
+        self._manager = ocp.CheckpointManager(
+            self.folder, options=options, item_handlers=handlers, item_names=tuple(handlers)
+        )
 
     def __enter__(self) -> "Checkpoints":
         """Return the checkpoints, to be closed at the end of the block."""
@@ -105,9 +115,41 @@ class Checkpoints:
             state=ocp.args.StandardRestore(abstract),  # pyright: ignore[reportCallIssue]
             data=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
         )
-        try:
-            restored = self._manager.restore(step, args=arguments)
-        except Exception as error:  # Orbax and TensorStore raise many kinds, bare Exception too
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise BadInput(f"checkpoint {self.path(step)} cannot be read: {reason}") from error
-        return restored["state"], restored["data"]["position"]
+        with _silenced():
+            try:
+                self._check_shapes(step, like)
+                restored = self._manager.restore(step, args=arguments)
+                return restored["state"], restored["data"]["position"]
+            except BadInput:
+                raise
+            except Exception as error:  # Orbax raises many kinds, bare Exception among them
+                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            gc.collect()
+        raise BadInput(f"checkpoint {self.path(step)} cannot be read: {reason}")
+
+    def _check_shapes(self, step: int, like: TrainState) -> None:
+        """Raise BadInput, naming the first layer, if the checkpoint is that of another net."""
+        tree = self._manager.item_metadata(step)["state"]
+        saved = getattr(tree, "tree", tree)["params"]
+        if saved.keys() != like.params.keys():
+            raise BadInput(
+                f"checkpoint {self.path(step)} holds the layers {', '.join(sorted(saved))}, "
+                f"not {', '.join(sorted(like.params))}"
+            )
+        for name, layer in like.params.items():
+            have, want = tuple(saved[name]["weights"].shape), tuple(layer.weights.shape)
+            if have != want:
+                raise BadInput(
+                    f"checkpoint {self.path(step)} has weights of {have} in {name}, not {want}"
+                )
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep the tasks that a failed read leaves behind from complaining when they are collected."""
+    hook, asyncio_logger = sys.unraisablehook, logging.getLogger("asyncio")
+    sys.unraisablehook, asyncio_logger.disabled = lambda _: None, True
+    try:
+        yield
+    finally:
+        sys.unraisablehook, asyncio_logger.disabled = hook, False
