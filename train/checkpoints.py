@@ -15,9 +15,6 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from train.config import BadInput
 from train.step import TrainState
 
-# Orbax warns of every checkpoint without an evaluation; those are kept as the latest only.
-logging.getLogger("absl").setLevel(logging.ERROR)
-
 
 def _error(metrics: dict[str, float]) -> float:
     return metrics["top1_error"]

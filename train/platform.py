@@ -23,6 +23,11 @@ def prepare(devices: int) -> None:
         # does not exist, and an unknown flag ends the process.
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type=".strip()
 
+    from absl import logging
+
+    # Grain warns of old versions of jaxlib, Orbax of every checkpoint without an evaluation.
+    logging.set_verbosity(logging.ERROR)
+
     import jax
 
     forced = "xla_force_host_platform_device_count" in flags or os.environ.get(
