@@ -4,6 +4,7 @@ Axes, everywhere: images and maps are [batch, height, width, maps], features are
 kernels are [height, width, maps_in, maps_out], dense weights [features_in, features_out].
 """
 
+import functools
 import zlib
 from typing import NamedTuple
 
@@ -42,11 +43,30 @@ def dense(params: Layer, features: jax.Array) -> jax.Array:
 def max_pool(layer: MaxPool, maps: jax.Array) -> jax.Array:
     """Take the largest value of each window, [b, h, w, maps] -> [b, h', w', maps] (§3.4).
 
-    Where several values of a window are the largest, the first receives the gradient.
+    Where several values of a window are the largest, who receives the gradient is not defined.
     """
+    window = functools.partial(_max_of_windows, layer)
+    return lax.platform_dependent(
+        maps, cpu=functools.partial(_max_of_slices, layer), default=window
+    )
+
+
+def _max_of_windows(layer: MaxPool, maps: jax.Array) -> jax.Array:
     window = (1, layer.size, layer.size, 1)
     strides = (1, layer.stride, layer.stride, 1)
     return lax.reduce_window(maps, -jnp.inf, lax.max, window, strides, "VALID")
+
+
+def _max_of_slices(layer: MaxPool, maps: jax.Array) -> jax.Array:
+    """The same as maxima of strided slices, whose gradient is several times faster on a CPU."""
+    for axis in (2, 1):
+        end = (maps.shape[axis] - layer.size) // layer.stride * layer.stride + 1
+        slices = [
+            lax.slice_in_dim(maps, start, start + end, layer.stride, axis)
+            for start in range(layer.size)
+        ]
+        maps = functools.reduce(jnp.maximum, slices)
+    return maps
 
 
 def dropout_mask(

@@ -1,10 +1,12 @@
 """Each layer against the paper's formula."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from alexnet_jax import layers
 from alexnet_jax.architecture import Conv, MaxPool, ResponseNorm
 from alexnet_jax.layers import Layer, conv, dense, dropout_mask, max_pool
 from alexnet_jax.normalization import local_response_norm
@@ -31,6 +33,18 @@ def test_max_pooling_equals_loops(rng, size, stride):
     x = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
     ours = max_pool(MaxPool(size, stride), jnp.asarray(x))
     np.testing.assert_array_equal(ours, reference.max_pool(x, size, stride).astype(np.float32))
+
+
+def test_max_pooling_is_the_same_on_a_cpu_as_elsewhere_and_so_is_its_gradient(rng):
+    x = jnp.asarray(rng.normal(size=(2, 11, 11, 3)), jnp.float32)
+    weight = jnp.asarray(rng.normal(size=(2, 5, 5, 3)), jnp.float32)
+    gradients = [
+        jax.grad(lambda x, pool=pool: (pool(MaxPool(), x) * weight).sum())(x)
+        for pool in (max_pool, layers._max_of_windows)
+    ]
+    np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-6)
+    elsewhere = jax.export.export(jax.jit(lambda x: max_pool(MaxPool(), x)), platforms=["cuda"])
+    assert "reduce_window" in elsewhere(x).mlir_module()
 
 
 NORMS = [
