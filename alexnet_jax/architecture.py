@@ -146,19 +146,14 @@ class Architecture:
     @property
     def classes(self) -> int:
         """The number of classes that the output layer scores."""
-        return self._output.classes
-
-    @property
-    def _output(self) -> Output:
-        match self.layers:
-            case (*_, Output() as output):
-                return output
-        raise ValueError(f"{self.name} must end in an Output layer")
+        return self.steps()[-1].outputs[0]
 
     def with_classes(self, classes: int) -> "Architecture":
         """Return the same net with another number of classes."""
-        output = dataclasses.replace(self._output, classes=classes)
-        return dataclasses.replace(self, layers=(*self.layers[:-1], output))
+        *hidden, output = (step.layer for step in self.steps())
+        assert isinstance(output, Output)
+        output = dataclasses.replace(output, classes=classes)
+        return dataclasses.replace(self, layers=(*hidden, output))
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value; nets are few
     def steps(self, image_size: int | None = None) -> tuple[Step, ...]:
@@ -171,12 +166,15 @@ class Architecture:
             sizes = " or ".join(f"{s} x {s}" for s in self.image_sizes)
             raise ValueError(f"{self.name} takes images of {sizes} pixels, not {size} x {size}")
         steps: list[Step] = []
+        if not self.layers or not isinstance(self.layers[-1], Output):
+            raise ValueError(f"{self.name} must end in an Output layer")
         shape, whole, number = (size, size, 3), True, ""
         for layer in self.layers:
             number = _number(layer, number)
             name = getattr(layer, "name", _WORDS.get(type(layer), "") + number)
             if any(name == step.name for step in steps):
                 raise ValueError(f"{self.name} has two layers named {name}")
+            _check_place(layer, shape, name)
             outputs = _outputs(layer, shape, name)
             if outputs[-1] % self.towers and not isinstance(layer, Output):
                 raise ValueError(
@@ -209,6 +207,17 @@ def _number(layer: Word, number: str) -> str:
     """A layer without parameters takes the number of the last one with: conv1, relu1, norm1."""
     digits = re.search(r"\d+$", getattr(layer, "name", ""))
     return digits.group() if digits else number
+
+
+def _check_place(layer: Word, inputs: Shape, name: str) -> None:
+    """Raise ValueError if the layer cannot follow on what comes in."""
+    needs_maps = isinstance(layer, Conv | MaxPool | ResponseNorm)
+    if needs_maps and len(inputs) != 3:
+        raise ValueError(f"{name} needs maps, and stands behind Flatten")
+    if isinstance(layer, Dense | Output) and len(inputs) != 1:
+        raise ValueError(f"{name} needs features: a Flatten before it")
+    if isinstance(layer, Conv | MaxPool) and layer.stride < 1:
+        raise ValueError(f"{name} has a stride of {layer.stride}")
 
 
 def _outputs(layer: Word, inputs: Shape, name: str) -> Shape:

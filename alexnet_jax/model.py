@@ -1,5 +1,6 @@
 """The network as pure functions: `init`, `apply`, `activations`."""
 
+import math
 import zlib
 from collections.abc import Iterable
 
@@ -81,7 +82,7 @@ def apply(
 def activations(
     params: Params,
     images: jax.Array,
-    names: Iterable[str],
+    names: str | Iterable[str],
     *,
     architecture: Architecture = PAPER,
     mesh: jax.sharding.Mesh | None = None,
@@ -96,7 +97,7 @@ def activations(
 
     Raises ValueError on a name that the architecture does not have.
     """
-    names = list(names)
+    names = [names] if isinstance(names, str) else list(names)
     known = [step.name for step in architecture.steps()]
     for name in names:
         if name not in known:
@@ -147,7 +148,7 @@ def _layer(
         case Gather():
             return xs if step.whole_in else here.gather(xs)
         case Flatten():
-            return [x.reshape(x.shape[0], -1) for x in xs]
+            return [x.reshape(x.shape[0], math.prod(x.shape[1:])) for x in xs]
         case Dropout():
             return _dropout(step, xs, key, here)
 

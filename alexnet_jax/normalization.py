@@ -27,6 +27,8 @@ def local_response_norm(
     cut off at an end: so do the original program (`layer.py` of cuda-convnet, `scale /= size`),
     Caffe, PyTorch and ONNX. Those four have k = 1 unless told otherwise; the original says 2.
 
+    Reverse-mode differentiation only (`jax.grad`, `jax.vjp`): the gradient is written by hand.
+
     Args:
       maps: [..., maps] of one tower, floating.
       n: the window, odd.

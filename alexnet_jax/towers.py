@@ -109,6 +109,8 @@ def run(
     """
     if mesh is None or mesh.size == 1:
         return forward(params, images, dropout_key, Towers(architecture.towers))
+    if TOWER not in mesh.axis_names:
+        raise ValueError(f"the mesh has no axis {TOWER!r}, as those of make_mesh have")
     if architecture.towers % mesh.shape[TOWER]:
         raise ValueError(
             f"{architecture.name} has {architecture.towers} tower, "

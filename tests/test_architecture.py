@@ -87,6 +87,13 @@ def net(*layers, towers=2):
         (net(*[Conv("conv1", 4, 3), MaxPool(), MaxPool(), MaxPool()]), "two layers named pool1"),
         (net(Conv("conv1", 4, 3), Relu(), Relu()), "two layers named relu1"),
         (Architecture("NET", (9,), 1, (Relu(),)), "must end in an Output layer"),
+        (Architecture("NET", (9,), 1, ()), "must end in an Output layer"),
+        (Architecture("NET", (9,), 1, (Output("fc", 3),)), "fc needs features: a Flatten before"),
+        (
+            net(Conv("conv1", 4, 3), Flatten(), Conv("conv2", 4, 3)),
+            "conv2 needs maps, and stands behind Flatten",
+        ),
+        (net(Conv("conv1", 4, 3, stride=0)), "conv1 has a stride of 0"),
     ],
 )
 def test_a_list_that_makes_no_net_is_refused_by_layer(broken, sentence):

@@ -1,6 +1,7 @@
 """The commands as a user meets them: what they print, and what they refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -104,12 +105,83 @@ def test_a_run_is_not_resumed_on_other_data(trained, tmp_path):
     assert_one_sentence(done, "holds a run on other data")
 
 
+def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained[0], run_dir)
+    done = run("train.main", "--run-dir", run_dir, "--resume", "--steps", 21, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    again = config.parse(["--run-dir", str(run_dir), "--resume"])
+    assert (again.steps, again.threads, again.batch_size) == (21, 1, 250)
+    back = run("train.main", "--run-dir", run_dir, "--resume", "--steps", 3)
+    assert_one_sentence(back, "stands at step 21, behind 3, the last")
+    with pytest.raises(BadInput, match="--epochs: the run goes by --steps"):
+        config.parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
+
+
+def test_checkpoints_without_their_configuration_are_not_taken_for_a_new_run(tmp_path):
+    (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
+    assert_one_sentence(run("train.main", "--run-dir", tmp_path / "run"), "holds a run already")
+
+
+def test_predict_leaves_the_run_as_it_is(trained, tmp_path):
+    (trained[0] / "checkpoints" / "99.orbax-checkpoint-tmp").mkdir()
+    Image.new("RGB", (30, 30)).save(tmp_path / "x.png")
+    before = sorted((path, path.stat().st_mtime_ns) for path in trained[0].rglob("*"))
+    assert run("train.predict", trained[0], tmp_path / "x.png").returncode == 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in trained[0].rglob("*")) == before
+    assert_one_sentence(run("train.predict", trained[0], "none.png"), "none.png does not exist")
+    assert_one_sentence(run("train.predict", trained[0]), "images")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b"{", "config.json cannot be read"),
+        ("config.json", b"{}", "config.json is not a run's configuration"),
+        ("config.json", b'{"config": {}, "data": {"class_names": ["a"]}}', "json is damaged"),
+        ("mean.npy", b"no array", "mean.npy cannot be read"),
+        ("mean.npy", None, "mean.npy is not a mean image of 28 x 28 x 3"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, words):
+    from train.trained import open_trained
+
+    shutil.copytree(trained[0], tmp_path / "run")
+    path = tmp_path / "run" / name
+    if content is None:
+        np.save(path, np.full((28, 28, 3), np.nan, np.float32))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=words):
+        open_trained(tmp_path / "run")
+
+
+def test_what_was_learnt_before_a_damaged_picture_is_kept_and_the_run_can_be_mended(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(4):
+            noise = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
+            noise.save(tmp_path / name / f"{i}.png")
+    broken = tmp_path / "test" / "b" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:900])
+    flags = ["--run-dir", tmp_path / "run", "--batch-size", 4]
+    done = run("train.main", *flags, "--data", tmp_path, "--steps", 4, "--learning-rate", 1e-4)
+    assert_one_sentence(done, f"{broken} cannot be decoded")
+    assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+    broken.unlink()
+    mended = run("train.main", "--run-dir", tmp_path / "run", "--resume")
+    assert mended.returncode == 0, mended.stderr
+    assert "began with 8 training and 8 test images; there are 8 training and 7" in mended.stdout
+    assert "on 7 images" in mended.stdout
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_keeps_what_was_good(tmp_path):
     flags = ["--run-dir", tmp_path / "run", "--learning-rate", 1e6, "--save-steps", 1]
     done = run("train.main", *flags, "--steps", 40)
     assert_one_sentence(done, "stopped: the ", status=1)
     assert " step " in done.stderr
-    assert "a lower --learning-rate may help" in done.stderr
+    assert "a new run with a lower --learning-rate may help" in done.stderr
     kept = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
     if kept:
         assert f"the last good checkpoint is {tmp_path}/run/checkpoints/{max(kept)};" in done.stderr
@@ -133,6 +205,8 @@ def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
         (["--learning-rate", "nan"], "--learning-rate must be a number above 0, not nan"),
         (["--epochs", "-1"], "--epochs must be above 0, not -1.0"),
         (["--momentum", "1"], "--momentum must be at least 0 and below 1, not 1.0"),
+        (["--cut-epochs", "14", "10"], "--cut-epochs must be numbers above 0, each above"),
+        (["--cut-epochs", "inf"], "--cut-epochs must be numbers above 0"),
         (["--device", "2"], "Unrecognized options: --device"),
         (["--experiment", "lenet"], "--experiment must be digits or paper, not lenet"),
         (["--resume"], "--resume needs --run-dir"),

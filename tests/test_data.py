@@ -128,6 +128,31 @@ def test_the_shorter_side_is_brought_to_size_and_the_centre_cut_out(tmp_path):
     )
 
 
+def test_a_long_thin_picture_costs_no_more_than_its_square(tmp_path):
+    Image.new("RGB", (20000, 1), RED).save(tmp_path / "thin.png")
+    picture = read_picture(tmp_path / "thin.png", 256)
+    np.testing.assert_array_equal(picture, np.full((256, 256, 3), RED))
+
+
+@pytest.mark.parametrize(
+    ("values", "gray"),
+    [(np.float32(0.5), 127), (np.float32(99), 99), (np.int32(99), 99), (np.int32(51200), 200)],
+)
+def test_wide_gray_is_read_by_its_range(tmp_path, values, gray):
+    Image.fromarray(np.full((9, 9), values)).save(tmp_path / "wide.tif")
+    np.testing.assert_array_equal(read_picture(tmp_path / "wide.tif", 9), np.full((9, 9, 3), gray))
+
+
+def test_hidden_files_and_folders_are_no_pictures(tmp_path):
+    folder(tmp_path)
+    (tmp_path / "cat" / "._000.png").write_bytes(b"left by a Macintosh")
+    (tmp_path / "cat" / ".ipynb_checkpoints").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "cat" / ".ipynb_checkpoints" / "000-copy.png")
+    (tmp_path / "cat" / "folder.png").mkdir()
+    data = open_data(tmp_path, "auto", 8)
+    assert len(data.train) + len(data.test) == 20
+
+
 def test_a_file_that_is_no_picture_is_named(tmp_path):
     (tmp_path / "text.jpg").write_text("not a picture")
     with pytest.raises(BadInput, match=r"text.jpg is not a picture"):
@@ -137,7 +162,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadInput, match=r"cut.jpg cannot be decoded"):
         read_picture(tmp_path / "cut.jpg", 8)
-    with pytest.raises(BadInput, match=r"none.png cannot be decoded"):
+    with pytest.raises(BadInput, match=r"none.png does not exist"):
         read_picture(tmp_path / "none.png", 8)
 
 
@@ -170,10 +195,11 @@ def test_a_folder_without_a_split_holds_out_every_tenth_picture(tmp_path):
     ("make", "kind", "words"),
     [
         (lambda d: None, "auto", "holds no IDX files and no pictures in at least two folders"),
-        (lambda d: folder(d / "train"), "auto", "has a folder train, but none named test"),
+        (lambda d: folder(d / "train"), "auto", "has a folder train, but no test/CLASS or val"),
         (lambda d: folder(d / "cat"), "idx", "lacks train-images-idx3-ubyte"),
         (lambda d: (folder(d / "train"), folder(d / "val", ("cow",))), "auto", "a class 'cow'"),
-        (lambda d: folder(d, count=0), "auto", "holds 0 training and 0 test pictures"),
+        (lambda d: (folder(d), folder(d / "test")), "auto", "folder test, but none named train"),
+        (lambda d: folder(d, count=0), "auto", "cat holds no pictures"),
     ],
 )
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path, make, kind, words):

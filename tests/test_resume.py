@@ -42,7 +42,7 @@ def wait_for(condition, process):
 
 def logged_steps(run_dir):
     path = run_dir / "metrics.jsonl"
-    return path.read_text().count("images_per_second") if path.exists() else 0
+    return path.read_text().count('"loss"') if path.exists() else 0
 
 
 def leaves(run_dir, step=STEPS):
@@ -103,7 +103,8 @@ def test_a_run_that_is_interrupted_is_saved_and_says_how_to_go_on(straight, tmp_
     os.kill(process.pid, number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number
-    assert err.count("\n") == 1, err
+    assert err.count("\n") == 2, err
+    assert "saving after this step; once more stops at once" in err
     assert "saved; go on with: python -m train.main" in err
     stopped_at = int(err.split("after step ")[1].split(",")[0])
     assert losses(run_dir)[-1][0] == stopped_at

@@ -26,8 +26,11 @@ class Checkpoints:
     Kept are the latest two, and the one with the lowest test error.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        """Open, or make, the folder."""
+    def __init__(self, run_dir: Path, *, read_only: bool = False) -> None:
+        """Open the folder, to write (it is made, and cleared of half-written steps) or to read.
+
+        Raises BadInput if it cannot be read.
+        """
         self.folder = run_dir.resolve() / "checkpoints"
         latest = preservation_policy.LatestN(2)
         # Orbax's own max_to_keep would keep the best only and delete the latest.
@@ -38,15 +41,23 @@ class Checkpoints:
             best_fn=_error,
             best_mode="min",
             preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+            create=not read_only,
         )
         handlers = {
             "state": ocp.StandardCheckpointHandler(),
             "data": ocp.JsonCheckpointHandler(),
         }
-        self._manager = ocp.CheckpointManager(
-            self.folder, options=options, item_handlers=handlers, item_names=tuple(handlers)
-        )
+        if read_only and not self.folder.is_dir():
+            raise BadInput(f"{run_dir} holds no checkpoint yet")
+        try:
+            self._manager = ocp.CheckpointManager(
+                self.folder, options=options, item_handlers=handlers, item_names=tuple(handlers)
+            )
+            self._manager.best_step()
+        except Exception as error:  # Orbax raises many kinds
+            raise BadInput(f"{self.folder} cannot be read: {_first_line(error)}") from None
 
     def __enter__(self) -> "Checkpoints":
         """Return the checkpoints, to be closed at the end of the block."""
@@ -120,7 +131,7 @@ class Checkpoints:
             except BadInput:
                 raise
             except Exception as error:  # Orbax raises many kinds, bare Exception among them
-                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                reason = _first_line(error)
             gc.collect()
         raise BadInput(f"checkpoint {self.path(step)} cannot be read: {reason}")
 
@@ -139,6 +150,10 @@ class Checkpoints:
                 raise BadInput(
                     f"checkpoint {self.path(step)} has weights of {have} in {name}, not {want}"
                 )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager

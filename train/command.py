@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from train.config import BadInput
 
@@ -26,8 +27,17 @@ def command(run: Callable[[], object]) -> None:
     except Ended as end:
         print(end, file=sys.stderr)
         sys.exit(end.status)
+    except KeyboardInterrupt:
+        print("stopped before anything was to be saved", file=sys.stderr)
+        sys.exit(130)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Raise what the flags lack, in one sentence."""
+        raise BadInput(f"{message}; {self.prog} --help explains the arguments")
 
 
 def parser(module: str, text: str | None) -> argparse.ArgumentParser:
-    """Return an empty parser of the flags of `python -m MODULE`."""
-    return argparse.ArgumentParser(prog=f"python -m {module}", description=text)
+    """Return an empty parser of the flags of `python -m MODULE`; it raises BadInput."""
+    return _Parser(prog=f"python -m {module}", description=text)

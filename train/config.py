@@ -85,7 +85,10 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "steps": (lambda n: n > 0, "above 0"),
     "batch_size": (lambda n: n > 0, "above 0"),
     "learning_rate": (lambda x: 0 < x < float("inf"), "a number above 0"),
-    "cut_epochs": (lambda xs: all(x > 0 for x in xs), "numbers above 0"),
+    "cut_epochs": (
+        lambda xs: all(a < b for a, b in itertools.pairwise((0, *xs, float("inf")))),
+        "numbers above 0, each above the one before",
+    ),
     "momentum": (lambda x: 0 <= x < 1, "at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "stored_size": (lambda n: n > 0, "above 0"),
@@ -124,6 +127,8 @@ def parse(argv: list[str] | None = None) -> Config:
         if field.name not in MAY_CHANGE and now != before:
             flag = "--" + field.name.replace("_", "-")
             raise BadInput(f"{known.run_dir} holds a run with {flag} {before}, not {now}")
+    if config.epochs != kept.epochs and kept.steps is not None and config.steps == kept.steps:
+        raise BadInput(f"--epochs: the run goes by --steps {kept.steps}; change that instead")
     return config
 
 
@@ -141,7 +146,8 @@ def _command_line(argv: list[str], default: Config) -> Config:
         rows = [row.strip(" │") for row in said.getvalue().splitlines()[1:]]
         message = " ".join(itertools.takewhile(lambda row: "──" not in row, rows))
         hint = "python -m train.main --help lists the flags"
-        raise BadInput(f"{message.strip(' .') or 'the flags cannot be read'}; {hint}") from None
+        message = message.removeprefix("Error parsing Config: ").strip(" .")
+        raise BadInput(f"{message or 'the flags cannot be read'}; {hint}") from None
 
 
 def save(config: Config, record: dict[str, Any]) -> None:
@@ -149,19 +155,23 @@ def save(config: Config, record: dict[str, Any]) -> None:
     assert config.run_dir is not None
     values = dataclasses.asdict(config)
     del values["run_dir"], values["resume"]
-    text = json.dumps({"config": values, **record}, indent=2, default=str)
-    (config.run_dir / "config.json").write_text(text + "\n")
+    values["data"] = config.data and config.data.resolve()
+    text = json.dumps(record | {"config": values}, indent=2, default=str)
+    half_written = config.run_dir / "config.tmp.json"
+    half_written.write_text(text + "\n")
+    half_written.rename(config.run_dir / "config.json")
 
 
 def load(run_dir: Path) -> Config:
     """Read the configuration that a run folder keeps. Raises BadInput if it holds none."""
     values = read_record(run_dir)["config"]
-    values["cut_epochs"] = tuple(values["cut_epochs"])
-    values["data"] = Path(values["data"]) if values["data"] else None
     try:
+        values["cut_epochs"] = tuple(values["cut_epochs"])
+        values["data"] = Path(values["data"]) if values["data"] else None
         return Config(**values, run_dir=run_dir)
-    except TypeError as error:
-        raise BadInput(f"{run_dir / 'config.json'} is of another version: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        path = run_dir / "config.json"
+        raise BadInput(f"{path} is damaged, or of another version: {error}") from None
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:
@@ -173,6 +183,7 @@ def read_record(run_dir: Path) -> dict[str, Any]:
         raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
-    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
-        raise BadInput(f"{path} is not a run's configuration")
-    return record
+    match record:
+        case {"config": {}, "data": {"class_names": [str(), *_]}}:
+            return record
+    raise BadInput(f"{path} is not a run's configuration")

@@ -35,11 +35,15 @@ def draw_curves(run_dir: Path) -> Path:
             axes.plot(*test.T, "o-", color="C1", markersize=3, label="test")
         axes.set_xlabel("step")
         axes.set_ylim(bottom=0)
-        axes.legend()
+        if len(train) or len(test):
+            axes.legend()
     left.set_ylabel("cross entropy (nats)")
     right.set_ylabel("top-1 error (%)")
     path = run_dir / "curves.png"
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error}") from None
     pyplot.close(figure)
     return path
 

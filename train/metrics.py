@@ -1,21 +1,33 @@
 """What a run writes down: JSON lines, which figures and tests read, and TensorBoard events."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from train.config import BadInput
+
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's metrics.jsonl; a last line that was cut off is left out."""
+    """Return the rows of a run's metrics.jsonl.
+
+    What is no row of numbers is left out, as the last line of a process that was killed.
+    Raises BadInput if the file cannot be read.
+    """
     path = run_dir / "metrics.jsonl"
+    try:
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break  # the process was killed while it wrote
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                numbers = {k: v for k, v in row.items() if isinstance(v, int | float)}
+                rows.append(numbers)
     return rows
 
 
@@ -25,9 +37,10 @@ class MetricsLog:
     def __init__(self, run_dir: Path, step: int) -> None:
         """Open the log of a run that stands at `step`; rows behind it will be written anew."""
         kept = [row for row in read_metrics(run_dir) if row["step"] <= step]
-        self._lines = (run_dir / "metrics.jsonl").open("w")
-        self._lines.writelines(json.dumps(row) + "\n" for row in kept)
-        self._lines.flush()
+        half_written = run_dir / "metrics.tmp.jsonl"
+        half_written.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        half_written.rename(run_dir / "metrics.jsonl")
+        self._lines = (run_dir / "metrics.jsonl").open("a")
         self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> "MetricsLog":

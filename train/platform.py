@@ -35,10 +35,13 @@ def prepare(devices: int) -> None:
     )
     if devices > 1 and not forced:
         jax.config.update("jax_num_cpu_devices", devices)
-    found = jax.devices()
+    try:
+        found = jax.devices()
+    except RuntimeError as error:
+        raise BadInput(f"JAX finds no device: {str(error).splitlines()[0]}") from None
     if len(found) < devices:
-        kind = found[0].platform.upper()
-        raise BadInput(
-            f"--devices {devices} needs {devices} devices, and JAX finds {len(found)} {kind}; "
-            "JAX_PLATFORMS=cpu trains on virtual devices of the CPU"
-        )
+        kind = found[0].platform
+        hint = "JAX_PLATFORMS=cpu trains on virtual devices of the CPU"
+        if kind == "cpu":
+            hint = "JAX_NUM_CPU_DEVICES or XLA_FLAGS in the environment sets that number"
+        raise BadInput(f"--devices {devices}: JAX finds {len(found)} {kind.upper()} only; {hint}")

@@ -21,9 +21,9 @@ def main(argv: list[str] | None = None) -> None:
     from train.trained import open_trained
 
     trained = open_trained(arguments.run)
-    pictures = [read_picture(path, trained.mean.shape[0]) for path in arguments.images]
-    probabilities = np.asarray(trained.probabilities(np.stack(pictures)))
-    for path, row in zip(arguments.images, probabilities, strict=True):
+    for path in arguments.images:
+        picture = read_picture(path, trained.mean.shape[0])
+        row = np.asarray(trained.probabilities(picture[None]))[0]
         print(path)
         for label in np.argsort(-row, kind="stable")[:5]:
             print(f"  {100 * row[label]:6.2f} %  {trained.class_names[label]}")

@@ -1,5 +1,6 @@
 """How a run shows itself: a bar on a terminal, plain lines where output is piped."""
 
+import datetime
 import time
 
 from rich.console import Console
@@ -14,8 +15,9 @@ class RunProgress:
     def __init__(self, first: int, last: int, batch_size: int) -> None:
         """Begin at step `first` of `last`."""
         self.last, self.batch_size = last, batch_size
-        self._rate = 0.0  # steps per second, a running mean
-        self._timed = self._said = time.monotonic()
+        self._rate: float | None = None  # steps per second, a running mean
+        self._timed: float | None = None
+        self._said = time.monotonic()
         console = Console()
         self._bar = None
         if console.is_terminal:
@@ -34,21 +36,26 @@ class RunProgress:
         if self._bar:
             self._bar.stop()
 
-    def step(self, step: int, loss: float) -> float:
-        """Show that `step` has ended. Returns images per second, of late."""
+    def step(self, step: int, loss: float) -> float | None:
+        """Show that `step` has ended.
+
+        Returns images per second, of late; None after the first step, which compiles.
+        """
         now = time.monotonic()
-        rate = 1 / max(now - self._timed, 1e-9)
-        self._rate = 0.9 * self._rate + 0.1 * rate if self._rate else rate
+        if self._timed is not None:
+            rate = 1 / max(now - self._timed, 1e-9)
+            self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
         self._timed = now
-        images = self._rate * self.batch_size
-        left = time.strftime("%H:%M:%S", time.gmtime((self.last - step) / self._rate))
-        text = f"loss {loss:.4f}  {images:.1f} images/s  {left} left"
+        text = f"loss {loss:.4f}"
+        if self._rate is not None:
+            left = datetime.timedelta(seconds=round((self.last - step) / self._rate))
+            text += f"  {self._rate * self.batch_size:.1f} images/s  {left} left"
         if self._bar:
             self._bar.update(self._task, completed=step, description=text)
         elif now - self._said >= SECONDS_BETWEEN_LINES or step == self.last:
             print(f"step {step}/{self.last}  {text}", flush=True)
             self._said = now
-        return images
+        return None if self._rate is None else self._rate * self.batch_size
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
@@ -59,4 +66,4 @@ class RunProgress:
 
     def resume_clock(self) -> None:
         """Leave the time since the last step out of the rate: an evaluation was in between."""
-        self._timed = time.monotonic()
+        self._timed = time.monotonic() if self._timed else None

@@ -2,14 +2,18 @@
 
 import dataclasses
 import importlib.metadata
+import math
 import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import alexnet_jax
+from alexnet_jax import Architecture
 from train import config as configuration
 from train.config import BadInput, Config
 from train.data.pipeline import mean_image
@@ -26,23 +30,46 @@ def open_run(config: Config, data: DataSet) -> Config:
     """
     run_dir = config.run_dir or _new_folder(config.experiment)
     config = dataclasses.replace(config, run_dir=run_dir)
+    record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
     if config.resume:
-        before, now = configuration.read_record(run_dir).get("data"), data.record()
-        if before != now:
-            raise BadInput(f"{run_dir} holds a run on other data than {config.data}")
-        return config
-    if (run_dir / "config.json").exists():
+        record = configuration.read_record(run_dir)
+        before, now = record["data"], data.record()
+        if before["class_names"] != now["class_names"]:
+            raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
+        if before != now:  # a broken picture may have been taken out
+            print(f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now")
+    elif (run_dir / "config.json").exists() or (run_dir / "checkpoints").exists():
         raise BadInput(
             f"--run-dir {run_dir} holds a run already; --resume goes on with it, "
             "another --run-dir keeps it"
         )
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        record = {"data": data.record(), "versions": _versions(), "commit": _commit()}
-        configuration.save(config, record | {"command": sys.argv})
+        configuration.save(config, record | {"data": data.record()})
     except OSError as error:
         raise BadInput(f"--run-dir {run_dir} cannot be written: {error}") from None
     return config
+
+
+def _counts(record: dict[str, Any]) -> str:
+    return f"{record.get('train')} training and {record.get('test')} test images"
+
+
+def net_of(config: Config) -> Architecture:
+    """Return the net that the configuration names, with its own number of classes."""
+    try:
+        return alexnet_jax.architectures.by_name(config.net)
+    except ValueError as error:
+        raise BadInput(f"--net: {error}") from None
+
+
+def stored_size(config: Config, architecture: Architecture) -> int:
+    """Return the pixels square that images are brought to before they are cropped."""
+    size = architecture.image_sizes[0]
+    stored = config.stored_size or math.ceil(size * 8 / 7)
+    if stored < size:
+        raise BadInput(f"--stored-size {stored} is smaller than {config.net}'s input, {size}")
+    return stored
 
 
 def mean_of(run_dir: Path, data: DataSet) -> np.ndarray:
@@ -52,16 +79,20 @@ def mean_of(run_dir: Path, data: DataSet) -> np.ndarray:
         half_written = path.with_suffix(".tmp.npy")
         np.save(half_written, mean_image(data.train))
         half_written.rename(path)
-    return read_mean(run_dir)
+    return read_mean(run_dir, len(data.train[0]["image"]))
 
 
-def read_mean(run_dir: Path) -> np.ndarray:
-    """Return the run's mean image, float32 [size, size, 3]. Raises BadInput if it is not there."""
+def read_mean(run_dir: Path, size: int) -> np.ndarray:
+    """Return the run's mean image, float32 [size, size, 3]. Raises BadInput if it is none."""
     path = run_dir / "mean.npy"
     try:
-        return np.load(path)
+        mean = np.load(path)
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
+    wanted = isinstance(mean, np.ndarray) and mean.shape == (size, size, 3)
+    if not wanted or mean.dtype != np.float32 or not np.isfinite(mean).all():
+        raise BadInput(f"{path} is not a mean image of {size} x {size} x 3 finite numbers")
+    return mean
 
 
 def _new_folder(experiment: str) -> Path:
@@ -83,6 +114,9 @@ def _commit() -> str | None:
     """The commit of this checkout, with a plus if files differ from it; None without git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
+        mine = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True)
+        if mine.returncode:
+            return None  # installed somewhere inside another project's checkout
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
         changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
     except OSError:

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM end a run at the next step, after it has been saved."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def deferred() -> Iterator[Interruption]:
     def catch(number: int, frame: object) -> None:
         interruption.signal = number
         restore()
+        name = signal.Signals(number).name
+        os.write(2, f"{name}: saving after this step; once more stops at once\n".encode())
 
     for number in before:
         signal.signal(number, catch)

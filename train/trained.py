@@ -13,7 +13,7 @@ from train.augment import centre_crops
 from train.checkpoints import Checkpoints
 from train.config import BadInput, load, read_record
 from train.optimizer import cut_by_ten, sgd
-from train.run_folder import read_mean
+from train.run_folder import net_of, read_mean, stored_size
 from train.step import init_state, state_shardings
 
 
@@ -41,14 +41,14 @@ def open_trained(run_dir: Path) -> Trained:
     """
     config = load(run_dir)
     names = tuple(read_record(run_dir)["data"]["class_names"])
-    architecture = alexnet_jax.architectures.by_name(config.net).with_classes(len(names))
+    architecture = net_of(config).with_classes(len(names))
     mesh = alexnet_jax.make_mesh(1)
     optimizer = sgd(cut_by_ten(config.learning_rate, ()))
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
-    with Checkpoints(run_dir) as checkpoints:
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
         step = checkpoints.best_step()
         if step is None:
             raise BadInput(f"{run_dir} holds no checkpoint yet")
         state, _ = checkpoints.restore(step, like, state_shardings(architecture, optimizer, mesh))
-    params = jax.device_put(state.params, jax.devices()[0])
-    return Trained(architecture, params, read_mean(run_dir), names)
+    mean = read_mean(run_dir, stored_size(config, architecture))
+    return Trained(architecture, state.params, mean, names)

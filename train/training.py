@@ -26,7 +26,7 @@ from train.figures import draw_curves
 from train.metrics import MetricsLog
 from train.optimizer import cut_by_ten, sgd
 from train.progress import RunProgress
-from train.run_folder import mean_of, open_run
+from train.run_folder import mean_of, net_of, open_run, stored_size
 from train.step import TrainState, init_state, make_train_step, state_shardings
 
 
@@ -50,21 +50,15 @@ def train(config: Config) -> dict[str, float]:
         best = checkpoints.best_step()
         print(_report(results, len(data.test)))
         print(f"curves      {draw_curves(run.folder)}")
-        print(f"checkpoint  {checkpoints.path(run.last_step)}  (lowest test error: step {best})")
+        last = checkpoints.path(run.last_step)
+        print(f"checkpoint  {last}  (lowest test error: step {best})")
     return results
 
 
 def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
     """Return the net, with an output for each class, and the data at its size."""
-    try:
-        architecture = alexnet_jax.architectures.by_name(config.net)
-    except ValueError as error:
-        raise BadInput(f"--net: {error}") from None
-    size = architecture.image_sizes[0]
-    stored = config.stored_size or math.ceil(size * 8 / 7)
-    if stored < size:
-        raise BadInput(f"--stored-size {stored} is smaller than {config.net}'s input, {size}")
-    data = open_data(config.data, config.data_kind, stored)
+    architecture = net_of(config)
+    data = open_data(config.data, config.data_kind, stored_size(config, architecture))
     return architecture.with_classes(len(data.class_names)), data
 
 
@@ -86,7 +80,8 @@ class Run:
     @property
     def last_step(self) -> int:
         """The number of steps of the whole run."""
-        return self.config.steps or math.ceil(self.config.epochs * self.steps_per_epoch)
+        images = round(self.config.epochs * len(self.data.train))
+        return self.config.steps or -(-images // self.config.batch_size)
 
     @functools.cached_property
     def mean(self) -> jax.Array:
@@ -113,6 +108,10 @@ class Run:
         step = checkpoints.latest_step()
         if step is None:
             return jax.jit(init, out_shardings=shardings)(), 0
+        if step > self.last_step:
+            raise BadInput(
+                f"{self.folder} stands at step {step}, behind {self.last_step}, the last"
+            )
         return checkpoints.restore(step, jax.eval_shape(init), shardings)
 
     def heading(self, step: int) -> str:
@@ -149,26 +148,28 @@ class Loop:
     def run(self, state: TrainState, position: int) -> dict[str, float]:
         """Run to the last step. Returns the final test metrics."""
         run, first = self.run_, int(state.step)
+        if first == run.last_step:
+            return self._test(state)
         batches = self._batches(position)
         progress = RunProgress(first, run.last_step, run.config.batch_size)
         results: dict[str, float] = {}
         self._unread: tuple[int, dict[str, jax.Array]] | None = None
+        step = first
         try:
             with progress, signals.deferred() as interruption:
                 for step in range(first + 1, run.last_step + 1):
                     state, metrics = self.train_step(state, next(batches))
-                    position += 1
                     self._read(progress)  # of the step before, so that the device never waits
                     self._unread = (step, metrics)
-                    stopping = interruption.signal is not None and step < run.last_step
-                    if stopping or self._is_due(step):
+                    if interruption.signal or self._is_due(step):
                         self._read(progress)
-                        results = self._evaluate(step, state, progress, unless=stopping)
-                        self._save(step, state, position, results)
-                    if stopping:
+                        results = self._evaluate(step, state, progress)
+                        self._save(state, position + step - first, results)
+                    if interruption.signal and step < run.last_step:
                         self._stop(step, interruption.signal)
-                if not results:  # resumed at its end
-                    results = self._evaluate(first, state, progress, unless=False)
+        except BadInput:  # a picture that cannot be decoded, say; what was learnt is kept
+            self._save(state, position + int(state.step) - first, {})
+            raise
         finally:
             batches.close()
         return results
@@ -185,8 +186,9 @@ class Loop:
         )
 
     def _ends_epoch(self, step: int) -> bool:
-        per_epoch = self.run_.steps_per_epoch
-        return step // per_epoch > (step - 1) // per_epoch or step == self.run_.last_step
+        size, count = self.run_.config.batch_size, len(self.run_.data.train)
+        passed = step * size // count > (step - 1) * size // count
+        return passed or step == self.run_.last_step
 
     def _is_due(self, step: int) -> bool:
         every = self.run_.config.save_steps
@@ -201,24 +203,17 @@ class Loop:
         values = {name: float(value) for name, value in metrics.items()}
         if not math.isfinite(values["loss"]):
             raise self._diverged(f"the loss is {values['loss']} at step {step}")
-        values["images_per_second"] = progress.step(step, values["loss"])
+        rate = progress.step(step, values["loss"])
+        values |= {} if rate is None else {"images_per_second": rate}
         values["learning_rate"] = np.asarray(self.run_.schedule(step - 1)).item()
         values["epoch"] = step / self.run_.steps_per_epoch
         self.log.write(step, values)
 
-    def _evaluate(
-        self, step: int, state: TrainState, progress: RunProgress, *, unless: bool
-    ) -> dict[str, float]:
-        """The test metrics after an epoch; none in between, or `unless` there is no time."""
-        if unless or not self._ends_epoch(step):
+    def _evaluate(self, step: int, state: TrainState, progress: RunProgress) -> dict[str, float]:
+        """The test metrics after an epoch, shown and written down; none in between."""
+        if not self._ends_epoch(step):
             return {}
-        config, test = self.run_.config, self.run_.data.test
-        size = min(config.batch_size, len(test))
-        batches = evaluation_batches(
-            test, batch_size=size, threads=config.threads, prefetch=config.prefetch
-        )
-        totals = evaluate(self.evaluation_step, state.params, batches, size)
-        results = {f"test_{name}": totals[name] for name in ("loss", "top1_error", "top5_error")}
+        results = self._test(state)
         self.log.write(step, results)
         epoch = int(step / self.run_.steps_per_epoch)
         error, loss = 100 * results["test_top1_error"], results["test_loss"]
@@ -226,9 +221,18 @@ class Loop:
         progress.resume_clock()
         return results
 
-    def _save(self, step: int, state: TrainState, position: int, results: dict[str, float]) -> None:
+    def _test(self, state: TrainState) -> dict[str, float]:
+        config, test = self.run_.config, self.run_.data.test
+        size = min(config.batch_size, len(test))
+        batches = evaluation_batches(
+            test, batch_size=size, threads=config.threads, prefetch=config.prefetch
+        )
+        totals = evaluate(self.evaluation_step, state.params, batches, size)
+        return {f"test_{name}": totals[name] for name in ("loss", "top1_error", "top5_error")}
+
+    def _save(self, state: TrainState, position: int, results: dict[str, float]) -> None:
         if not self._finite(state.params):
-            raise self._diverged(f"the parameters are no longer finite after step {step}")
+            raise self._diverged(f"the parameters are no longer finite after step {state.step}")
         evaluated = {"top1_error": results["test_top1_error"]} if results else None
         self.checkpoints.save(state, position, evaluated)
 
@@ -240,15 +244,17 @@ class Loop:
             if kept is None
             else (f"the last good checkpoint is {self.checkpoints.path(kept)}")
         )
-        return Ended(f"stopped: {what}; {where}; a lower --learning-rate may help", 1)
+        return Ended(
+            f"stopped: {what}; {where}; a new run with a lower --learning-rate may help", 1
+        )
 
-    def _stop(self, step: int, number: int | None) -> None:
+    def _stop(self, step: int, number: int) -> None:
         self.checkpoints.wait()
-        name = signal.Signals(number or signal.SIGINT).name
+        name = signal.Signals(number).name
         raise Ended(
             f"stopped by {name} after step {step}, saved; go on with: "
             f"python -m train.main --run-dir {self.run_.folder} --resume",
-            128 + (number or signal.SIGINT),
+            128 + number,
         )
 
 

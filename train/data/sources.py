@@ -16,7 +16,6 @@ DIGITS = Path(__file__).parent / "digits"
 """The IDX files inside the package."""
 
 _TEST_NAMES = ("test", "val", "validation")
-_PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 class Example(TypedDict):
@@ -117,21 +116,27 @@ def _open_idx(directory: Path, size: int) -> DataSet:
 
 
 def _open_folder(directory: Path, size: int) -> DataSet:
-    names = {path.name for path in directory.iterdir() if path.is_dir()}
-    held_out = next((name for name in _TEST_NAMES if name in names), None)
+    names = set(_folders(directory))
+    held_out = next((n for n in _TEST_NAMES if n in names and _folders(directory / n)), None)
     if "train" in names and held_out is None:
-        raise BadInput(f"{directory} has a folder train, but none named {' or '.join(_TEST_NAMES)}")
+        wanted = " or ".join(f"{name}/CLASS" for name in _TEST_NAMES)
+        raise BadInput(f"{directory} has a folder train, but no {wanted}")
+    if held_out and "train" not in names:
+        raise BadInput(f"{directory} has a folder {held_out}, but none named train")
     train_dir = directory / "train" if "train" in names else directory
-    classes = tuple(sorted(path.name for path in train_dir.glob("[!.]*") if path.is_dir()))
+    classes = _folders(train_dir)
     if len(classes) < 2:
         raise BadInput(
             f"{directory} holds no IDX files and no pictures in at least two folders, "
             "DIR/train/CLASS and DIR/test/CLASS or DIR/CLASS"
         )
     files = _files(train_dir, classes)
+    missing = set(range(len(classes))) - {label for _, label in files}
+    if missing:
+        raise BadInput(f"{train_dir / classes[min(missing)]} holds no pictures")
     if "train" in names:
         test_dir = directory / str(held_out)
-        strangers = {path.name for path in test_dir.glob("[!.]*") if path.is_dir()} - set(classes)
+        strangers = set(_folders(test_dir)) - set(classes)
         if strangers:
             raise BadInput(f"{test_dir} has a class {min(strangers)!r} that {train_dir} lacks")
         train, test = files, _files(test_dir, classes)
@@ -143,12 +148,24 @@ def _open_folder(directory: Path, size: int) -> DataSet:
     return DataSet(PictureSource(train, size), PictureSource(test, size), classes)
 
 
+def _folders(directory: Path) -> tuple[str, ...]:
+    """The names of the folders in a folder, sorted, hidden ones left out."""
+    return tuple(sorted(path.name for path in directory.glob("[!.]*") if path.is_dir()))
+
+
 def _files(directory: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """Every picture below `directory`, by its ending, in a fixed order."""
+    """Every file below `directory` that ends as a picture does, in a fixed order.
+
+    Hidden files and folders are left out.
+    """
+    endings = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     found = []
     for label, name in enumerate(classes):
-        paths = sorted((directory / name).rglob("*"))
-        found += [(path, label) for path in paths if path.suffix.lower() in _PICTURES]
+        folder = directory / name
+        for path in sorted(folder.rglob("[!.]*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.suffix.lower() in endings and not hidden and path.is_file():
+                found.append((path, label))
     return found
 
 

@@ -1,0 +1,49 @@
+"""This package's training step and forward pass, to be timed beside its peers."""
+
+import functools
+import sys
+
+from benchmarks.worker import Prepared, serve
+from train import platform
+
+
+def prepare(task: str, batch: int) -> Prepared:
+    """Return one training step, the one that `train.main` uses, or one forward pass of PAPER."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    import alexnet_jax
+    from alexnet_jax.architectures import PAPER
+    from train.optimizer import sgd
+    from train.step import init_state, make_train_step, state_shardings
+
+    mesh, rng = alexnet_jax.make_mesh(int(sys.argv[1])), np.random.default_rng(0)
+    if task == "forward":
+        shardings = alexnet_jax.param_shardings(mesh, PAPER), alexnet_jax.batch_sharding(mesh)
+        params = jax.jit(alexnet_jax.init, out_shardings=shardings[0])(jax.random.key(0))
+        images = jnp.asarray(rng.normal(0, 60, (batch, 224, 224, 3)), jnp.float32)
+        images = jax.device_put(images, shardings[1])
+        forward = jax.jit(functools.partial(alexnet_jax.apply, mesh=mesh), in_shardings=shardings)
+        return lambda: forward(params, images).block_until_ready()
+
+    optimizer = sgd(1e-4)
+    shardings = state_shardings(PAPER, optimizer, mesh)
+    init = functools.partial(init_state, jax.random.key(0), PAPER, optimizer)
+    state = jax.jit(init, out_shardings=shardings)()
+    mean = jnp.full((256, 256, 3), 127.5)
+    step = make_train_step(PAPER, optimizer, mean, key=jax.random.key(1), flip=True, mesh=mesh)
+    images = rng.integers(0, 256, (batch, 256, 256, 3), np.uint8)
+    labels = rng.integers(0, 1000, batch)
+
+    def train() -> float:
+        nonlocal state
+        state, metrics = step(state, {"image": images, "label": labels})
+        return float(metrics["loss"])
+
+    return train
+
+
+if __name__ == "__main__":
+    platform.prepare(int(sys.argv[1]))
+    serve(prepare)

@@ -1,0 +1,113 @@
+"""Images per second beside PyTorch and ONNX Runtime: `python -m benchmarks.throughput`."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from train.command import command, parser
+from train.config import BadInput
+
+PEERS = {
+    "torch": ["benchmarks.peer_torch", "eager"],
+    "torch-compile": ["benchmarks.peer_torch", "compile"],
+    "onnxruntime": ["benchmarks.peer_onnxruntime"],
+}
+TASKS = {"train": ("train", 128), "forward_128": ("forward", 128), "forward_1": ("forward", 1)}
+HUGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
+HUGE_PAGES += ":glibc.malloc.trim_threshold=8589934592"
+
+
+class Worker:
+    """A process that waits for its turn (see benchmarks.worker)."""
+
+    def __init__(self, python: str, module: list[str], huge_pages: bool) -> None:
+        """Start it in the checkout that this file lies in."""
+        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent))
+        if huge_pages:
+            environment["GLIBC_TUNABLES"] = HUGE_PAGES
+        self.name = " ".join(module)
+        self.process = subprocess.Popen(
+            [python, "-m", *module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def seconds(self, task: str, batch: int, repeats: int) -> list[float]:
+        """Let it run a task so many times. Raises BadInput if it has died."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {"task": task, "batch": batch, "repeats": repeats}
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            return json.loads(self.process.stdout.readline())["seconds"]
+        except (BrokenPipeError, ValueError):
+            raise BadInput(f"{self.name} ended; does --peer-python have what it imports?") from None
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Time ours and the peers round by round; print medians and ratios."""
+    flags = parser("benchmarks.throughput", __doc__)
+    flags.add_argument("--peers", default="torch,torch-compile,onnxruntime", help="with commas")
+    flags.add_argument("--peer-python", default=sys.executable, help="the peers' interpreter")
+    flags.add_argument("--devices", type=int, default=1, help="that ours runs on")
+    flags.add_argument("--tasks", default=",".join(TASKS), help="with commas")
+    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--no-huge-pages", action="store_true", help="for none instead of for all")
+    flags.add_argument("--json", type=Path, help="write the figures here")
+    arguments = flags.parse_args(argv)
+    peers = [peer for peer in arguments.peers.split(",") if peer]
+    for name, known in ((peers, PEERS), (arguments.tasks.split(","), TASKS)):
+        if unknown := [n for n in name if n not in known]:
+            raise BadInput(f"{unknown[0]} is none of {', '.join(known)}")
+
+    huge = not arguments.no_huge_pages
+    workers = {"ours": Worker(sys.executable, ["benchmarks.ours", str(arguments.devices)], huge)}
+    workers |= {peer: Worker(arguments.peer_python, PEERS[peer], huge) for peer in peers}
+    results = {}
+    for label in arguments.tasks.split(","):
+        results[label] = take_turns(workers, *TASKS[label], rounds=arguments.rounds)
+        report(label, results[label], TASKS[label][1])
+    ratios = {
+        label: min(v for name, v in medians.items() if name != "ours") / medians["ours"]
+        for label, medians in results.items()
+        if len(medians) > 1
+    }
+    print("ours against the best peer: " + ", ".join(f"{k} {v:.2f} x" for k, v in ratios.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"seconds": results, "ratios": ratios}, indent=2))
+
+
+def take_turns(
+    workers: dict[str, Worker], task: str, batch: int, *, rounds: int
+) -> dict[str, float]:
+    """Return the median seconds of each worker that knows the task, A B C A B C ..."""
+    able = [name for name in workers if not (task == "train" and name == "onnxruntime")]
+    repeats = max(1, 20 // batch)
+    seconds: dict[str, list[float]] = {name: [] for name in able}
+    for _ in range(rounds):
+        for name in able:
+            seconds[name] += workers[name].seconds(task, batch, repeats)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def report(label: str, medians: dict[str, float], batch: int) -> None:
+    """Print one task's table."""
+    table = Table(title=label)
+    for column in ("", "seconds", "images/s"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, median in medians.items():
+        table.add_row(name, f"{median:.3f}", f"{batch / median:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,28 @@
+"""The log of a run, and what is left of it after a crash."""
+
+import json
+
+from train.figures import draw_curves
+from train.metrics import MetricsLog, read_metrics
+
+
+def test_rows_behind_the_step_that_a_run_goes_on_from_are_written_anew(tmp_path):
+    with MetricsLog(tmp_path, 0) as log:
+        for step in range(1, 6):
+            log.write(step, {"loss": 1 / step})
+    with MetricsLog(tmp_path, 3) as log:
+        log.write(4, {"loss": 0.5})
+    assert [(row["step"], row["loss"]) for row in read_metrics(tmp_path)] == [
+        (1, 1.0),
+        (2, 0.5),
+        (3, 0.333333),
+        (4, 0.5),
+    ]
+
+
+def test_a_damaged_line_costs_that_line_alone(tmp_path):
+    good = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
+    lines = [good[0], "", "5", '{"loss": 1}', good[1], '{"step": 9, "lo', good[2]]
+    (tmp_path / "metrics.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff\xfe")
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3]
+    assert draw_curves(tmp_path).exists()
