@@ -22,7 +22,9 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.data.pipeline",
     "train.step train.evaluate train.figures train.run_folder",
     "train.checkpoints",
-    "train.trained train.training",
+    "train.run train.trained",
+    "train.loop",
+    "train.training",
     "train.main train.predict",
 ]
 LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults

@@ -1,0 +1,90 @@
+"""What stays fixed during a run: its net, data, mesh, schedule and optimiser."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from alexnet_jax import Architecture
+from train.checkpoints import Checkpoints
+from train.config import BadInput, Config
+from train.data.sources import DataSet, open_data
+from train.optimizer import cut_by_ten, sgd
+from train.run_folder import mean_of, net_of, stored_size
+from train.step import TrainState, init_state, state_shardings
+
+
+def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
+    """Return the net, with an output for each class, and the data at its size."""
+    architecture = net_of(config)
+    data = open_data(config.data, config.data_kind, stored_size(config, architecture))
+    return architecture.with_classes(len(data.class_names)), data
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays fixed during a run."""
+
+    config: Config
+    folder: Path
+    architecture: Architecture
+    data: DataSet
+    mesh: Mesh
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches in one cycle through the training images; the last one reaches into the next."""
+        return len(self.data.train) / self.config.batch_size
+
+    @property
+    def last_step(self) -> int:
+        """The number of steps of the whole run."""
+        images = round(self.config.epochs * len(self.data.train))
+        return self.config.steps or -(-images // self.config.batch_size)
+
+    @functools.cached_property
+    def mean(self) -> jax.Array:
+        """The mean training image, [size, size, 3]."""
+        return jnp.asarray(mean_of(self.folder, self.data))
+
+    @functools.cached_property
+    def schedule(self) -> optax.Schedule:
+        """The learning rate by step."""
+        cuts = [round(epoch * self.steps_per_epoch) for epoch in self.config.cut_epochs]
+        return cut_by_ten(self.config.learning_rate, cuts)
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """The rule of section 5 with the run's numbers."""
+        config = self.config
+        return sgd(self.schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+
+    def start(self, checkpoints: Checkpoints) -> tuple[TrainState, int]:
+        """Return the state of the latest checkpoint, or else the initial one, and the position."""
+        init_key, _ = jax.random.split(jax.random.key(self.config.seed))
+        init = functools.partial(init_state, init_key, self.architecture, self.optimizer)
+        shardings = state_shardings(self.architecture, self.optimizer, self.mesh)
+        step = checkpoints.latest_step()
+        if step is None:
+            return jax.jit(init, out_shardings=shardings)(), 0
+        if step > self.last_step:
+            raise BadInput(
+                f"{self.folder} stands at step {step}, behind {self.last_step}, the last"
+            )
+        return checkpoints.restore(step, jax.eval_shape(init), shardings)
+
+    def heading(self, step: int) -> str:
+        """Return a line that says what is about to be run."""
+        net, config = self.architecture, self.config
+        devices = f"{config.devices} {self.mesh.devices.flat[0].platform} device"
+        count = sum(layer.parameters for layer in net.steps())
+        begin = f"from step {step} of {self.last_step}" if step else f"{self.last_step} steps"
+        return (
+            f"{net.name} ({count:,} parameters, {net.towers} towers) on {devices}"
+            f"{'s' * (config.devices > 1)}, {len(self.data.train):,} images in batches of "
+            f"{config.batch_size}, {begin}, in {self.folder}"
+        )
