@@ -14,7 +14,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.architecture import Architecture, Conv, Dense, Output
+from alexnet_jax.architecture import Architecture, Output
 from alexnet_jax.layers import Layer, Params
 
 DATA, TOWER = "data", "tower"
@@ -140,15 +140,13 @@ def run(
 
 def _param_specs(architecture: Architecture) -> dict[str, Layer]:
     """How the mesh divides the parameters: outputs over towers; of the last layer, the inputs."""
-    specs: dict[str, Any] = {}
+    of: Any = Layer  # holding specs in place of arrays
+    specs = {}
     for step in architecture.steps():
-        match step.layer:
-            case Conv():
-                specs[step.name] = Layer(P(None, None, None, TOWER), P(TOWER))  # pyright: ignore
-            case Dense():
-                specs[step.name] = Layer(P(None, TOWER), P(TOWER))  # pyright: ignore
-            case Output():
-                specs[step.name] = Layer(P(TOWER, None), P())  # pyright: ignore
+        if isinstance(step.layer, Output):
+            specs[step.name] = of(P(TOWER, None), P())
+        elif step.weights:
+            specs[step.name] = of(P(*[None] * (len(step.weights) - 1), TOWER), P(TOWER))
     return specs
 
 

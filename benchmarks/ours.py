@@ -2,9 +2,16 @@
 
 import functools
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from benchmarks.worker import Prepared, serve
 from train import platform
+
+if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
+    from jax.sharding import Mesh
+
+    from alexnet_jax import Architecture
 
 
 def prepare(task: str, batch: int) -> Prepared:
@@ -15,8 +22,6 @@ def prepare(task: str, batch: int) -> Prepared:
 
     import alexnet_jax
     from alexnet_jax.architectures import PAPER
-    from train.optimizer import sgd
-    from train.step import init_state, make_train_step, state_shardings
 
     mesh, rng = alexnet_jax.make_mesh(int(sys.argv[1])), np.random.default_rng(0)
     if task == "forward":
@@ -27,14 +32,27 @@ def prepare(task: str, batch: int) -> Prepared:
         forward = jax.jit(functools.partial(alexnet_jax.apply, mesh=mesh), in_shardings=shardings)
         return lambda: forward(params, images).block_until_ready()
 
-    optimizer = sgd(1e-4)
-    shardings = state_shardings(PAPER, optimizer, mesh)
-    init = functools.partial(init_state, jax.random.key(0), PAPER, optimizer)
-    state = jax.jit(init, out_shardings=shardings)()
-    mean = jnp.full((256, 256, 3), 127.5)
-    step = make_train_step(PAPER, optimizer, mean, key=jax.random.key(1), flip=True, mesh=mesh)
-    images = rng.integers(0, 256, (batch, 256, 256, 3), np.uint8)
-    labels = rng.integers(0, 1000, batch)
+    return training_step(PAPER, mesh, batch)
+
+
+def training_step(net: "Architecture", mesh: "Mesh", batch: int) -> Callable[[], float]:
+    """Return the very step of `train.main` on one random batch; each call returns the loss."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from train.config import Config
+    from train.optimizer import sgd
+    from train.run_folder import stored_size
+    from train.step import init_state, make_train_step, state_shardings
+
+    stored, rng, optimizer = stored_size(Config(), net), np.random.default_rng(0), sgd(0.01)
+    images = rng.integers(0, 256, (batch, stored, stored, 3), np.uint8)
+    labels = rng.integers(0, net.classes, batch)
+    init = functools.partial(init_state, jax.random.key(0), net, optimizer)
+    state = jax.jit(init, out_shardings=state_shardings(net, optimizer, mesh))()
+    mean = jnp.full((stored, stored, 3), 127.5)
+    step = make_train_step(net, optimizer, mean, key=jax.random.key(1), flip=True, mesh=mesh)
 
     def train() -> float:
         nonlocal state
