@@ -81,6 +81,12 @@ def test_figures_draws_the_curves_again(trained):
     assert (trained[0] / "curves.png").exists()
 
 
+def one_picture_a_class(root):
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (30, 30)).save(root / name / "x.png")
+
+
 def assert_one_sentence(done, words, status=2):
     assert done.returncode == status, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
@@ -98,9 +104,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_nothing_is_lost(trained):
 
 
 def test_a_run_is_not_resumed_on_other_data(trained, tmp_path):
-    for name in ("train/a", "train/b", "test/a", "test/b"):
-        (tmp_path / name).mkdir(parents=True)
-        Image.new("RGB", (30, 30)).save(tmp_path / name / "x.png")
+    one_picture_a_class(tmp_path)
     done = run("train.main", "--run-dir", trained[0], "--resume", "--data", tmp_path)
     assert_one_sentence(done, "holds a run on other data")
 
@@ -188,9 +192,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_keeps_what_was_g
 
 
 def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
-    for name in ("train/a", "train/b", "test/a", "test/b"):
-        (tmp_path / name).mkdir(parents=True)
-        Image.new("RGB", (30, 30)).save(tmp_path / name / "x.png")
+    one_picture_a_class(tmp_path)
     (tmp_path / "train" / "a" / "broken.png").write_bytes(b"no picture")
     done = run("train.main", "--run-dir", tmp_path / "run", "--data", tmp_path)
     assert_one_sentence(done, f"{tmp_path}/train/a/broken.png is not a picture")
