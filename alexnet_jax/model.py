@@ -22,7 +22,7 @@ from alexnet_jax.architecture import (
     Step,
 )
 from alexnet_jax.architectures import PAPER
-from alexnet_jax.layers import Layer, Params, conv, dense, dropout_mask, max_pool
+from alexnet_jax.layers import Layer, Params, conv, dense, dropout_mask, max_pool, product
 from alexnet_jax.normalization import local_response_norm
 from alexnet_jax.towers import Towers
 
@@ -113,7 +113,7 @@ def _run(params, images, architecture, names, dropout_key, mesh) -> dict[str, ja
     def forward(params: Params, images: jax.Array, key: jax.Array | None, here: Towers):
         captured, xs = {}, [images] * here.held
         for step in steps[: deepest + 1]:
-            xs = _layer(step, params, xs, key, here)
+            xs = run_layer(step, params, xs, key, here)
             if step.name in names:
                 captured[step.name] = _whole(step, xs, here)
         return captured
@@ -123,7 +123,7 @@ def _run(params, images, architecture, names, dropout_key, mesh) -> dict[str, ja
     )
 
 
-def _layer(
+def run_layer(
     step: Step, params: Params, xs: list[jax.Array], key: jax.Array | None, here: Towers
 ) -> list[jax.Array]:
     """Run one layer: what each tower held here sees, to what each of them makes of it."""
@@ -138,7 +138,8 @@ def _layer(
             return [dense(p, x) for p, x in zip(here.cut(params[step.name]), xs, strict=True)]
         case Output():
             features = here.own(xs[0]) if step.whole_in else here.join(xs)
-            return [here.sum(features @ params[step.name].weights) + params[step.name].biases]
+            weights, biases = params[step.name]
+            return [here.sum(product(features, weights)) + biases]
         case Relu():
             return [jax.nn.relu(x) for x in xs]
         case ResponseNorm(n, k, alpha, beta, divide):

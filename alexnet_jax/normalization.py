@@ -56,7 +56,7 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
     """
     d = _denominator(maps, n, k, alpha, divide_alpha_by_n)
     scale = _power(d, beta)
-    coupling = _window_sum(cotangent * maps * scale / d, n)
+    coupling = _window_sum(cotangent * maps * _power(d, beta + 1), n)
     weight = 2 * beta * _per_map(alpha, n, divide_alpha_by_n)
     return (cotangent * scale - weight * maps * coupling,)
 
@@ -74,10 +74,10 @@ def _per_map(alpha: float, n: int, divide: bool) -> float:
 
 def _power(d: jax.Array, beta: float) -> jax.Array:
     """D ^ -beta. For the paper's 0.75 by square roots, a third of the time of a power on a CPU."""
-    if beta == 0.75:
-        root = lax.rsqrt(d)
-        return root * jnp.sqrt(root)
-    return d**-beta
+    if beta not in (0.75, 1.75):
+        return d**-beta
+    root = lax.rsqrt(d)
+    return root * jnp.sqrt(root) if beta == 0.75 else root * root * root * jnp.sqrt(root)
 
 
 def _window_sum(values: jax.Array, n: int) -> jax.Array:

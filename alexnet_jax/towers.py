@@ -130,12 +130,27 @@ def run(
             return batch
         return P(*batch or [None], *[None] * (len(layers[name].outputs) - 1), TOWER)
 
+    def on_device(params: Params, images: jax.Array, key: jax.Array | None):
+        # Said here once, for the gradients written by hand: what each device has of the weights'
+        # gradient comes from its own images, and of the images' gradient from its own towers.
+        params = jax.tree.map(lambda leaf: _varying(leaf, DATA, mesh), params)
+        return forward(params, _varying(images, TOWER, mesh), key, here)
+
     return jax.shard_map(
-        lambda params, images, key: forward(params, images, key, here),
+        on_device,
         mesh=mesh,
         in_specs=(_param_specs(architecture), batch, P()),
         out_specs={name: activity_spec(name) for name in names},
     )(params, images, dropout_key)
+
+
+def _varying(x: jax.Array, axis: str, mesh: Mesh) -> jax.Array:
+    """Let an array that is the same on all devices along `axis` count as each device's own."""
+    if axis not in mesh.axis_names:
+        return x
+    if hasattr(lax, "pcast"):
+        return lax.pcast(x, axis, to="varying")
+    return lax.pvary(x, axis)  # pyright: ignore[reportAttributeAccessIssue] - its name before 0.8
 
 
 def _param_specs(architecture: Architecture) -> dict[str, Layer]:

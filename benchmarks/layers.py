@@ -1,0 +1,220 @@
+"""Where the milliseconds go, layer by layer: `python -m benchmarks.layers`."""
+
+import dataclasses
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from train.command import command, parser
+
+if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
+    from alexnet_jax.architecture import Architecture, Step
+
+FLOAT = 4  # bytes
+
+
+@dataclass
+class Piece:
+    """A part of the training step, alone: what it computes, and the least it must move."""
+
+    name: str
+    direction: str
+    operations: int
+    bytes: int  # each array that goes in or out, once
+    run: Callable[[], object]
+    milliseconds: float = math.nan
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Time every layer forward and backward on one device, against this machine's ceilings."""
+    flags = parser("benchmarks.layers", __doc__)
+    flags.add_argument("--net", default="PAPER")
+    flags.add_argument("--batch-size", type=int, default=128)
+    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--json", type=Path, help="write the figures here")
+    arguments = flags.parse_args(argv)
+
+    from train import platform
+
+    platform.prepare(1)
+    import alexnet_jax
+
+    net = alexnet_jax.architectures.by_name(arguments.net)
+    found = list(ceilings())
+    found += [piece for step in net.steps() for piece in layer(net, step, arguments.batch_size)]
+    found += rest(net, arguments.batch_size)
+    take_turns(found, arguments.rounds)
+    report(net.name, arguments.batch_size, found)
+    if arguments.json:
+        rows = [dataclasses.replace(piece, run=None) for piece in found]  # pyright: ignore
+        arguments.json.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+
+
+def ceilings() -> Iterator[Piece]:
+    """What this machine can do: a large matrix product, and reading one array into another."""
+    import jax
+    import jax.numpy as jnp
+
+    square, long = jnp.ones((3072, 3072)), jnp.ones(2**26)
+    product, add = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1, donate_argnums=0)
+    work, traffic = 2 * 3072**3, 3 * FLOAT * square.size
+    yield Piece("product", "3072^3", work, traffic, lambda: product(square, square))
+
+    def pass_over() -> object:
+        nonlocal long
+        long = add(long)
+        return long
+
+    yield Piece("memory", "x + 1 in place", 0, 2 * FLOAT * long.size, pass_over)
+
+
+def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
+    """One layer of all towers: forward, and the gradients of its weights and of its input.
+
+    A gradient includes what it computes anew of the forward pass, as in training.
+    """
+    import jax
+
+    from alexnet_jax.layers import Layer
+    from alexnet_jax.model import run_layer
+    from alexnet_jax.towers import Towers
+
+    here, key = Towers(net.towers), jax.random.key(0)
+
+    def forward(params, inputs):
+        xs = inputs * net.towers if step.whole_in else inputs
+        outputs = run_layer(step, {step.name: params}, xs, key, here)
+        return outputs[:1] if step.whole_out else outputs
+
+    inputs = arrays(step.inputs, batch, 1 if step.whole_in else net.towers)
+    params = None
+    if step.weights:
+        params = type_of_layer()(
+            *(arrays(s, None, 1)[0] for s in (step.weights, step.outputs[-1:]))
+        )
+    outputs = jax.jit(forward)(params, inputs)
+    operations = 2 * batch * step.multiply_accumulates
+    moved = FLOAT * (batch * (math.prod(step.inputs) + math.prod(step.outputs)) + step.parameters)
+    if not any(out is x for out, x in zip(outputs, inputs, strict=False)):
+        yield Piece(step.name, "forward", operations, moved, bind(jax.jit(forward), params, inputs))
+
+    def backward(which: int):
+        def gradient(params, inputs, cotangent):
+            at = (params, inputs)
+            of = lambda x: forward(*(x if i == which else at[i] for i in (0, 1)))  # noqa: E731
+            return jax.vjp(of, at[which])[1](cotangent)[0]
+
+        return bind(jax.jit(gradient), params, inputs, outputs)
+
+    if params:
+        yield Piece(step.name, "weights", operations, moved, backward(0))
+    if step.name != net.steps()[0].name:
+        yield Piece(step.name, "input", operations, moved, backward(1))
+
+
+def arrays(shape: tuple[int, ...], batch: int | None, parts: int) -> list:
+    """Equal parts of a random array of this shape, cut along the last axis."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    size = (*([batch] if batch else []), *shape[:-1], shape[-1] // parts)
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.standard_normal(size, np.float32)) for _ in range(parts)]
+
+
+def bind(function: Callable[..., object], *arguments: object) -> Callable[[], object]:
+    """The function without its arguments."""
+    return lambda: function(*arguments)
+
+
+def rest(net: "Architecture", batch: int) -> list[Piece]:
+    """What a training step does beside the net's layers: augmentation and the update."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    import alexnet_jax
+    from train.augment import random_crops
+    from train.optimizer import sgd
+
+    size = net.image_sizes[0]
+    images = np.zeros((batch, size + 32, size + 32, 3), np.uint8)
+    mean = jnp.zeros(images.shape[1:])
+    crops = jax.jit(
+        lambda images: random_crops(jax.random.key(0), images, mean, size=size, flip=True)
+    )
+    optimizer = sgd()
+    params = alexnet_jax.init(jax.random.key(0), net)
+    velocity = optimizer.init(params)
+    gradient = jax.tree.map(jnp.ones_like, params)
+
+    def update(params, velocity, gradient):
+        updates, velocity = optimizer.update(gradient, velocity, params)
+        return jax.tree.map(jnp.add, params, updates), velocity
+
+    update = jax.jit(update, donate_argnums=(0, 1))
+
+    def run_update() -> object:
+        nonlocal params, velocity
+        params, velocity = update(params, velocity, gradient)
+        return params
+
+    count = sum(step.parameters for step in net.steps())
+    bytes_of_crops = images[:, :size, :size].size * (1 + FLOAT)
+    return [
+        Piece("crops", "", 0, bytes_of_crops, lambda: crops(images)),
+        Piece("update", "", 0, 5 * FLOAT * count, run_update),
+    ]
+
+
+def take_turns(pieces: list[Piece], rounds: int) -> None:
+    """Time all pieces round by round, and set their medians."""
+    import jax
+
+    seconds: list[list[float]] = [[] for _ in pieces]
+    for _ in range(rounds + 1):
+        for piece, times in zip(pieces, seconds, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(piece.run())
+            times.append(time.perf_counter() - start)
+    for piece, times in zip(pieces, seconds, strict=True):
+        piece.milliseconds = 1e3 * statistics.median(times[1:])  # the first compiles
+
+
+def report(name: str, batch: int, pieces: list[Piece]) -> None:
+    """Print one row for each piece, with the time that the ceilings would allow."""
+    product, memory = pieces[0], pieces[1]
+    rate = product.operations / product.milliseconds
+    width = memory.bytes / memory.milliseconds
+    table = Table(title=f"{name}, batch {batch}, milliseconds")
+    for column in ("layer", "", "ms", "least", "GFLOP", "GFLOP/s", "MB", "GB/s"):
+        table.add_column(column, justify="left" if column in ("layer", "") else "right")
+    total = floor = 0.0
+    for piece in pieces:
+        least = max(piece.operations / rate, piece.bytes / width)
+        if piece not in (product, memory):
+            total, floor = total + piece.milliseconds, floor + least
+        table.add_row(
+            piece.name,
+            piece.direction,
+            f"{piece.milliseconds:.1f}",
+            f"{least:.1f}",
+            f"{piece.operations / 1e9:.1f}",
+            f"{piece.operations / piece.milliseconds / 1e6:.0f}",
+            f"{piece.bytes / 1e6:.0f}",
+            f"{piece.bytes / piece.milliseconds / 1e6:.1f}",
+        )
+    table.add_row("sum", "", f"{total:.1f}", f"{floor:.1f}", "", "", "", "")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    command(main)
