@@ -97,9 +97,7 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
     inputs = arrays(step.inputs, batch, 1 if step.whole_in else net.towers)
     params = None
     if step.weights:
-        params = type_of_layer()(
-            *(arrays(s, None, 1)[0] for s in (step.weights, step.outputs[-1:]))
-        )
+        params = Layer(*(arrays(s, None, 1)[0] for s in (step.weights, step.outputs[-1:])))
     outputs = jax.jit(forward)(params, inputs)
     operations = 2 * batch * step.multiply_accumulates
     moved = FLOAT * (batch * (math.prod(step.inputs) + math.prod(step.outputs)) + step.parameters)
