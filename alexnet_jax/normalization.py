@@ -38,9 +38,11 @@ def local_response_norm(
       divide_alpha_by_n: which of the two conventions `alpha` follows.
 
     Returns:
-      An array like `maps`.
+      An array like `maps`; whatever its type, sums and powers are taken in float32 at least.
     """
-    return maps * _power(_denominator(maps, n, k, alpha, divide_alpha_by_n), beta)
+    wide = _wide(maps)
+    scale = _power(_denominator(wide, n, k, alpha, divide_alpha_by_n), beta)
+    return (wide * scale).astype(maps.dtype)
 
 
 def _forward(maps, n, k, alpha, beta, divide_alpha_by_n):
@@ -54,14 +56,19 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
 
     d is computed anew: keeping it would cost as much memory as the maps themselves.
     """
-    d = _denominator(maps, n, k, alpha, divide_alpha_by_n)
-    scale = _power(d, beta)
-    coupling = _window_sum(cotangent * maps * _power(d, beta + 1), n)
+    wide, g = _wide(maps), _wide(cotangent)
+    d = _denominator(wide, n, k, alpha, divide_alpha_by_n)
+    coupling = _window_sum(g * wide * _power(d, beta + 1), n)
     weight = 2 * beta * _per_map(alpha, n, divide_alpha_by_n)
-    return (cotangent * scale - weight * maps * coupling,)
+    return ((g * _power(d, beta) - weight * wide * coupling).astype(maps.dtype),)
 
 
 local_response_norm.defvjp(_forward, _backward)
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    """At least float32: a sum of squares in bfloat16 would keep two or three digits."""
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 def _denominator(maps: jax.Array, n: int, k: float, alpha: float, divide: bool) -> jax.Array:

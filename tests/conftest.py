@@ -1,5 +1,9 @@
 """Four virtual devices, strict dtypes; pyproject makes warnings errors."""
 
+import os
+
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # each run compiles for itself
+
 from train import platform
 
 platform.prepare(4)

@@ -55,6 +55,9 @@ class Config:
     stored_size: int | None = None
     """Images are brought to this many pixels square, out of which the net's input is cropped;
     8/7 of that input if None, as the paper's 256 for 224."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the net computes in while it learns; bfloat16 for GPUs and TPUs. Parameters, velocity,
+    sums and the evaluation stay in float32."""
     flip: bool = False
     """Mirror half of the training images."""
     save_steps: int | None = None

@@ -35,6 +35,7 @@ class Loop:
             key=step_key,
             flip=run.config.flip,
             mesh=run.mesh,
+            precision=run.config.precision,
         )
         self.evaluation_step = make_evaluation_step(run.architecture, run.mean, run.mesh)
         self._finite = jax.jit(_all_finite)

@@ -12,10 +12,12 @@ def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train."""
     settings = config.parse(argv)
     platform.prepare(settings.devices)
+    platform.keep_compilations()
     from train.training import train
 
     train(settings)
 
 
 if __name__ == "__main__":
+    platform.use_huge_pages()
     command(main)

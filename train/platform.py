@@ -2,8 +2,37 @@
 
 import importlib.metadata
 import os
+import platform
+import sys
+from pathlib import Path
 
 from train.config import BadInput
+
+
+def use_huge_pages() -> None:
+    """Begin the process anew with malloc on huge pages: 5 to 10 % of a step on a CPU.
+
+    XLA takes memory for each step afresh, a third of a million pages of 4 kB for PAPER at batch
+    128. The C library reads its settings at the start of a process only. Call it first of all, in
+    a process that is the command. What the user has set stays; other systems than Linux ignore it.
+    """
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def keep_compilations() -> None:
+    """Let JAX keep compiled programs in the user's cache, unless told where or not to.
+
+    There is a folder for each host: programs for a CPU need its instructions, and a home may be
+    shared by a cluster.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = cache / "alexnet_jax" / "xla" / platform.node()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def prepare(devices: int) -> None:

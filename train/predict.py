@@ -15,6 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     from train import platform
 
     platform.prepare(1)
+    platform.keep_compilations()
     import numpy as np
 
     from train.data.pictures import read_picture

@@ -59,18 +59,23 @@ def make_train_step(
     key: jax.Array,
     flip: bool,
     mesh: Mesh,
+    precision: str = "float32",
 ) -> TrainStep:
     """Return the jitted step; it gives up the old state's memory to the new one.
 
     Its metrics are the mean cross entropy `loss` (nats), and the `top1_error` on the batch with
     dropout on. Draws depend on (key, step, place in the batch), so a resumed run repeats them.
+
+    With the `precision` "bfloat16" the net computes on copies of the parameters in that type, and
+    each product and norm still sums in float32, as do loss and update.
     """
     size = architecture.image_sizes[0]
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
+        params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
         scores = alexnet_jax.apply(
             params, images, architecture=architecture, dropout_key=key, mesh=mesh
-        )
+        ).astype(jnp.float32)
         loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
         return loss, (scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32)
 
