@@ -17,15 +17,15 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train",
     "train.config train.augment train.optimizer train.signals train.progress",
     "train.experiments train.command train.platform train.metrics",
-    "train.data train.data.idx train.data.pictures",
-    "train.data.sources",
+    "train.data train.data.idx train.data.cifar train.data.pictures train.data.download",
+    "train.data.sources train.data.published",
     "train.data.pipeline",
     "train.step train.evaluate train.figures train.run_folder",
     "train.checkpoints",
     "train.run train.trained",
     "train.loop",
     "train.training",
-    "train.main train.predict",
+    "train.main train.predict train.fetch",
 ]
 LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults
 FLOOR = {module: i for i, row in enumerate(FLOORS) for module in row.split()}

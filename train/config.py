@@ -26,9 +26,9 @@ class Config:
     net: str = "DIGITS"
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None
-    """IDX files, or images in DIR/train/CLASS and DIR/test/CLASS; the digits of the package if
-    None."""
-    data_kind: Literal["auto", "idx", "folder"] = "auto"
+    """IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and DIR/test/CLASS; the
+    digits of the package if None."""
+    data_kind: Literal["auto", "idx", "cifar", "folder"] = "auto"
     """What --data holds."""
     devices: int = 1
     """1, or 2 for one tower on each."""

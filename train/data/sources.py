@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 
 from train.config import BadInput
-from train.data import idx
+from train.data import cifar, idx
 from train.data.pictures import read_picture, square
 
 DIGITS = Path(__file__).parent / "digits"
 """The IDX files inside the package."""
 
+_SPLITS = ("train", "test")
 _TEST_NAMES = ("test", "val", "validation")
 
 
@@ -58,8 +59,9 @@ def open_data(directory: Path | None, kind: str, size: int) -> DataSet:
     """Open the data set in `directory`, the digits of the package if None.
 
     Args:
-      directory: with IDX files, or DIR/train/CLASS/* and DIR/test/CLASS/* (or val), or DIR/CLASS/*.
-      kind: "idx", "folder", or "auto" to look.
+      directory: with IDX files, or CIFAR's batches, or DIR/train/CLASS/* and DIR/test/CLASS/* (or
+        val), or DIR/CLASS/*.
+      kind: "idx", "cifar", "folder", or "auto" to look.
       size: every image is brought to [size, size, 3].
 
     Raises BadInput if there is no such data there.
@@ -67,15 +69,19 @@ def open_data(directory: Path | None, kind: str, size: int) -> DataSet:
     directory = directory or DIGITS
     if not directory.is_dir():
         raise BadInput(f"--data {directory} is not a folder")
-    if kind == "auto":
-        kind = "idx" if idx.find(directory, "train", "images") else "folder"
-    return _open_idx(directory, size) if kind == "idx" else _open_folder(directory, size)
+    if kind == "idx" or (kind == "auto" and idx.find(directory, "train", "images")):
+        return _open_idx(directory, size)
+    if kind == "cifar" or (kind == "auto" and cifar.find(directory)):
+        return _open_cifar(directory, size)
+    return _open_folder(directory, size)
 
 
 class ArraySource:
-    """Gray images [n, height, width] in memory."""
+    """Gray images [height, width] or RGB ones [height, width, 3], all of one kind."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, size: int) -> None:
+    def __init__(
+        self, images: np.ndarray | list[np.ndarray], labels: np.ndarray, size: int
+    ) -> None:
         """Keep the arrays; images are brought to `size` when they are asked for."""
         self.images, self.labels, self.size = images, labels, size
 
@@ -85,10 +91,12 @@ class ArraySource:
 
     def __getitem__(self, index: int) -> Example:
         """Return the image, gray repeated as red, green and blue, and its label."""
-        gray = self.images[index]
-        if gray.shape != (self.size, self.size):
-            gray = square(Image.fromarray(gray), self.size)
-        return {"image": np.stack([gray] * 3, axis=-1), "label": int(self.labels[index])}
+        image = self.images[index]
+        if image.shape[:2] != (self.size, self.size):
+            image = square(Image.fromarray(image), self.size)
+        if image.ndim == 2:
+            image = np.stack([image] * 3, axis=-1)
+        return {"image": image, "label": int(self.labels[index])}
 
 
 class PictureSource:
@@ -109,10 +117,18 @@ class PictureSource:
 
 
 def _open_idx(directory: Path, size: int) -> DataSet:
-    splits = {split: idx.read_split(directory, split) for split in ("train", "test")}
-    classes = 1 + max(int(labels.max()) for _, labels in splits.values())
-    train, test = (ArraySource(*splits[split], size) for split in ("train", "test"))
+    splits = [idx.read_split(directory, split) for split in _SPLITS]
+    classes = 1 + max(int(labels.max()) for _, labels in splits)
+    train, test = (ArraySource(*split, size) for split in splits)
     return DataSet(train, test, tuple(str(label) for label in range(classes)))
+
+
+def _open_cifar(directory: Path, size: int) -> DataSet:
+    found = cifar.find(directory)
+    if found is None:
+        raise BadInput(f"{directory} holds no batches of CIFAR (data_batch_1.bin or train.bin)")
+    train, test = (ArraySource(*cifar.read_split(*found, split), size) for split in _SPLITS)
+    return DataSet(train, test, cifar.class_names(*found))
 
 
 def _open_folder(directory: Path, size: int) -> DataSet:
@@ -128,7 +144,7 @@ def _open_folder(directory: Path, size: int) -> DataSet:
     if len(classes) < 2:
         raise BadInput(
             f"{directory} holds no IDX files and no pictures in at least two folders, "
-            "DIR/train/CLASS and DIR/test/CLASS or DIR/CLASS"
+            "DIR/train/CLASS and DIR/test/CLASS or DIR/CLASS, and no batches of CIFAR's binary form"
         )
     files = _files(train_dir, classes)
     missing = set(range(len(classes))) - {label for _, label in files}
