@@ -242,7 +242,7 @@ def test_an_experiment_sets_the_defaults_and_flags_change_them():
     assert config.parse([]) == Config()
 
 
-@pytest.mark.parametrize("module", ["train.main", "train.predict", "train.figures"])
+@pytest.mark.parametrize("module", ["train.main", "train.predict", "train.figures", "train.fetch"])
 def test_every_command_explains_itself_without_starting_jax(module):
     done = run(module, "--help")
     assert done.returncode == 0

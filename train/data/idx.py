@@ -11,26 +11,36 @@ import numpy as np
 from train.config import BadInput
 
 _SPLITS = {"train": "train", "test": "t10k"}
+_RANKS = {"images": 3, "labels": 1}
+
+
+def name(split: str, content: str) -> str:
+    """Return what the file of `split` ("train" or "test") with "images" or "labels" is called."""
+    return f"{_SPLITS[split]}-{content}-idx{_RANKS[content]}-ubyte"
 
 
 def find(directory: Path, split: str, content: str) -> Path | None:
-    """Return the file of `split` ("train" or "test") with "images" or "labels", or None."""
-    stem, rank = f"{_SPLITS[split]}-{content}", {"images": 3, "labels": 1}[content]
-    for name in (f"{stem}-idx{rank}-ubyte", f"{stem}.idx{rank}-ubyte"):
-        for path in (directory / name, directory / f"{name}.gz"):
+    """Return the file of that name, gzipped or not, or None."""
+    published = name(split, content)
+    for stem in (published, published.replace("-idx", ".idx")):
+        for path in (directory / stem, directory / f"{stem}.gz"):
             if path.is_file():
                 return path
     return None
 
 
-def read(path: Path) -> np.ndarray:
-    """Return the array of unsigned bytes in an IDX file. Raises BadInput if it holds none."""
+def unpacked(path: Path) -> bytes:
+    """Return what is in a file, decompressed if it is a .gz. Raises BadInput if that fails."""
     try:
         data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        return gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the array of unsigned bytes in an IDX file. Raises BadInput if it holds none."""
+    data = unpacked(path)
     # Two zero bytes, the type (8: unsigned byte), the rank, then the sizes, big-endian.
     if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise BadInput(f"{path} is not an IDX file of bytes")
