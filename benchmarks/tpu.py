@@ -1,0 +1,268 @@
+"""What a TPU would run, on a machine without one: `python -m benchmarks.tpu`.
+
+The compiler of the package `libtpu` compiles the training step ahead of time for TPU v5e. All
+figures are of one device and one step; nothing is run. The time is the compiler's own estimate:
+`estimated_cycles` of every instruction, times the rounds of the loops around it, at the chip's
+clock. It has none for collectives, for copies between memories and for the gradient of max pooling
+(`select-and-scatter`), so it serves to compare programs. `optimal_seconds` of the cost analysis is
+negative here, and its operations and bytes count a loop's body once.
+"""
+
+import importlib.util
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest import mock
+
+from rich.console import Console
+from rich.table import Table
+
+from train.command import command, parser
+from train.config import BadInput
+
+if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
+    from alexnet_jax import Architecture
+
+TOPOLOGY = "v5e:2x2"
+CLOCK = 1.5e9  # Hz: 197e12 operations a second are 4 x 128 x 128 multiply-adds a cycle
+LAYOUTS = {"split": 2, "joined": 1, "grouped": 1}  # devices; towers on one are lists, or groups
+VARIANTS = [f"{layout}-{precision}" for layout in LAYOUTS for precision in ("float32", "bfloat16")]
+BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "u16": 2, "s8": 1, "u8": 1, "pred": 1}
+# The part of its result that each of two devices sends to the other.
+SENT = {"all-gather": 0.5, "reduce-scatter": 1, "all-reduce": 1, "collective-permute": 1}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Compile every variant, and print what the compiler says of it."""
+    flags = parser("benchmarks.tpu", __doc__)
+    flags.add_argument("--batch-size", type=int, default=128)
+    flags.add_argument("--variants", default=",".join(VARIANTS), help="with commas")
+    flags.add_argument("--slowest", type=int, default=4, help="instructions to list of each")
+    flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--hlo", type=Path, help="write the compiled programs into this folder")
+    arguments = flags.parse_args(argv)
+    variants = arguments.variants.split(",")
+    if unknown := [name for name in variants if name not in VARIANTS]:
+        raise BadInput(f"{unknown[0]} is none of {', '.join(VARIANTS)}")
+
+    devices = find_devices()
+    from alexnet_jax.architectures import PAPER
+
+    results = {}
+    for variant in variants:
+        program = compile_step(PAPER, arguments.batch_size, variant, devices)
+        results[variant] = figures(program, arguments.slowest)
+        if arguments.hlo:
+            arguments.hlo.mkdir(parents=True, exist_ok=True)
+            (arguments.hlo / f"{variant}.txt").write_text(program.as_text())
+    report(f"PAPER, batch {arguments.batch_size}, each device of {TOPOLOGY}", results)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2))
+
+
+def find_devices() -> list:
+    """The devices of a TPU that is not there. Raises BadInput without the compiler for it."""
+    if importlib.util.find_spec("libtpu") is None:
+        raise BadInput("there is no compiler for TPUs: it comes with the PyPI package libtpu")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # else JAX finds libtpu and waits for a TPU to run on
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # nor is there a server that knows of one
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    from train import platform
+
+    platform.prepare(1)
+    from jax.experimental import topologies
+
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
+    except RuntimeError as error:
+        raise BadInput(f"libtpu does not start: {str(error).splitlines()[0]}") from None
+
+
+def compile_step(net: "Architecture", batch: int, variant: str, devices: list):
+    """Compile the very step of `train.main`; only the forward pass that it calls may differ."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from jax.sharding import AxisType, Mesh
+
+    import alexnet_jax
+    from alexnet_jax.towers import TOWER
+    from train.config import Config
+    from train.optimizer import sgd
+    from train.run_folder import stored_size
+    from train.step import init_state, make_train_step
+
+    layout, precision = variant.split("-")
+    mesh = Mesh(np.array(devices[: LAYOUTS[layout]]), (TOWER,), axis_types=(AxisType.Auto,))
+    stored, optimizer = stored_size(Config(), net), sgd(0.01)
+    state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
+    images = jax.ShapeDtypeStruct((batch, stored, stored, 3), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    # Of a mean whose pixels are equal, the compiler would see that it need not be cut.
+    mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, images.shape[1:]), jnp.float32)
+    draws: Any = {"key": jax.random.key(1), "flip": True}
+    step: Any = make_train_step(net, optimizer, mean, **draws, mesh=mesh, precision=precision)
+    forward = grouped if layout == "grouped" else alexnet_jax.apply
+    with mock.patch.object(alexnet_jax, "apply", forward):
+        return step.lower(state, {"image": images, "label": labels}).compile()
+
+
+def grouped(params, images, *, architecture: "Architecture", dropout_key, mesh):
+    """Compute the same as `apply`, with the maps of all towers in one array throughout."""
+    del mesh  # of one device
+    from jax import lax
+
+    from alexnet_jax.architecture import Conv, ResponseNorm
+    from alexnet_jax.model import run_layer
+    from alexnet_jax.towers import Towers
+
+    x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers
+    for step in architecture.steps(images.shape[1]):
+        layer = step.layer
+        if isinstance(layer, Conv) and not step.whole_in:
+            x = lax.conv_general_dilated(
+                x,
+                params[step.name].weights,
+                window_strides=[layer.stride] * 2,
+                padding=[layer.padding] * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=towers,
+            )
+            x += params[step.name].biases
+        elif isinstance(layer, ResponseNorm):  # its windows end with the maps of a tower
+            apart = x.reshape(*x.shape[:-1], towers, x.shape[-1] // towers)
+            x = run_layer(step, params, [apart], None, Towers(1))[0].reshape(x.shape)
+        else:
+            [x] = run_layer(step, params, [x], dropout_key, Towers(1))
+    return x
+
+
+class Instruction(NamedTuple):
+    """One instruction of a compiled program, and how often a step runs it."""
+
+    name: str
+    type: str
+    op: str
+    operands: list[str]
+    rest: str
+    rounds: int = 1
+
+    @property
+    def cycles(self) -> int:
+        """The compiler's estimate for all rounds; 0 if it has none."""
+        found = re.search(r'"estimated_cycles":"(\d+)"', self.rest)
+        return self.rounds * int(found[1]) if found else 0
+
+    @property
+    def sent(self) -> float:
+        """The bytes that a collective between two devices sends from each, in all rounds."""
+        arrays = re.findall(r"(\w+)\[([\d,]*)\]", self.type)
+        sizes = [
+            BYTES[kind] * math.prod(map(int, filter(None, n.split(",")))) for kind, n in arrays
+        ]
+        # The type of a `-start` has the operand, too.
+        size = max(sizes) if self.op.endswith("-start") else sum(sizes)
+        return self.rounds * SENT[self.op.removesuffix("-start")] * size
+
+
+def instructions(hlo: str) -> list[Instruction]:
+    """Return all that a step runs, those of the entry computation last."""
+    bodies: dict[str, list[Instruction]] = {}
+    name = entry = ""
+    pattern = re.compile(r" +(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\(([^)]*)\)(.*)")
+    for line in hlo.splitlines():
+        if found := re.match(r"(ENTRY )?%(\S+) \(.*\{$", line):
+            name = found[2]
+            entry = name if found[1] else entry
+        elif found := pattern.match(line):
+            operands = re.findall(r"%([^\s,]+)", found[4]) or [found[4]]
+            made = Instruction(found[1], found[2], found[3], operands, found[5])
+            bodies.setdefault(name, []).append(made)
+
+    def run(name: str, rounds: int) -> list[Instruction]:
+        within = []
+        for made in bodies[name]:
+            trips = 1
+            if made.op == "while":
+                [condition] = re.findall(r"condition=%([\w.\-]+)", made.rest)
+                [trips] = (int(i.operands[0]) for i in bodies[condition] if i.op == "constant")
+            for called in re.findall(r"(?:body|calls)=%([\w.\-]+)", made.rest):
+                within += run(called, rounds * trips)
+        return within + [made._replace(rounds=rounds) for made in bodies[name]]
+
+    return run(entry, 1)
+
+
+def updates(run: list[Instruction]) -> str:
+    """Of how many parameters one fusion makes the new value and the velocity: "16 of 16".
+
+    Such an update reads and writes each of them once. That of the weights also holds the product
+    that makes their gradient, which then never lies in memory.
+    """
+    by_name = {made.name: made for made in run}
+
+    def source(name: str) -> Instruction:
+        made = by_name[name]
+        moved = made.op in ("get-tuple-element", "bitcast", "copy", "copy-start", "copy-done")
+        return source(made.operands[0]) if moved else made
+
+    _, *leaves, _, _ = (source(name) for name in run[-1].operands)  # step, loss and error aside
+    half = len(leaves) // 2
+    pairs = zip(leaves[:half], leaves[half:], strict=True)
+    return f"{sum(a is b and a.op == 'fusion' for a, b in pairs)} of {half}"
+
+
+def figures(program, slowest: int) -> dict[str, Any]:
+    """Return what the compiler says of a program, and what the program shows."""
+    run = instructions(program.as_text())
+    memory, cost = program.memory_analysis(), program.cost_analysis()
+    result: dict[str, Any] = {}
+    for kind in SENT:
+        if found := [made for made in run if made.op in (kind, f"{kind}-start")]:
+            result[kind] = sum(made.rounds for made in found)
+            result[f"MB sent by {kind}"] = sum(made.sent for made in found) / 1e6
+    cycles = sum(made.cycles for made in run)
+    return result | {
+        "MB of arguments": memory.argument_size_in_bytes / 1e6,
+        "MB of outputs": memory.output_size_in_bytes / 1e6,
+        "MB of these in arguments": memory.alias_size_in_bytes / 1e6,
+        "MB of temporaries": memory.temp_size_in_bytes / 1e6,
+        "GFLOP": cost["flops"] / 1e9,
+        "GB accessed": cost["bytes accessed"] / 1e9,
+        "updates in one fusion": updates(run),
+        "million cycles": cycles / 1e6,
+        "ms": 1e3 * cycles / CLOCK,
+        "slowest": [describe(i) for i in sorted(run, key=lambda i: -i.cycles)[:slowest]],
+    }
+
+
+def describe(made: Instruction) -> str:
+    """One line about an instruction: its time, rounds, result and the JAX operation it is of."""
+    arrays = " ".join(re.findall(r"\w+\[[\d,]*\]", made.type))
+    source = re.search(r'op_name="jit\(train_step\)/([^"]*)"', made.rest)
+    where = source[1] if source else made.name
+    return f"{1e3 * made.cycles / CLOCK:.2f} ms, {made.rounds} x {made.op} {arrays}: {where}"
+
+
+def report(title: str, results: dict[str, dict[str, Any]]) -> None:
+    """Print one column for each variant, then the slowest instructions of each."""
+    table = Table(title=title)
+    table.add_column("")
+    for variant in results:
+        table.add_column(variant.replace("-", "\n"), justify="right")
+    names = dict.fromkeys(name for result in results.values() for name in result)
+    for name in [name for name in names if name != "slowest"]:
+        cells = (result.get(name, 0) for result in results.values())
+        table.add_row(name, *(f"{c:,.1f}" if isinstance(c, float) else str(c) for c in cells))
+    console = Console(width=110)
+    console.print(table)
+    for variant, result in results.items():
+        print(f"{variant}, slowest:", *result["slowest"], sep="\n  ")
+
+
+if __name__ == "__main__":
+    command(main)
