@@ -54,10 +54,12 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
 
         da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
 
-    d is computed anew: keeping it would cost as much memory as the maps themselves. The barrier
-    keeps XLA from finding that the forward pass has it.
+    d is computed anew: keeping it would cost as much memory as the maps themselves. On a CPU
+    a barrier keeps XLA from finding that the forward pass has it.
     """
-    maps, cotangent = lax.optimization_barrier((maps, cotangent))
+    maps, cotangent = lax.platform_dependent(
+        maps, cotangent, cpu=lambda *xs: lax.optimization_barrier(xs), default=lambda *xs: xs
+    )
     wide, g = _wide(maps), _wide(cotangent)
     d = _denominator(wide, n, k, alpha, divide_alpha_by_n)
     scale = _power(d, beta)
@@ -88,7 +90,20 @@ def _power(d: jax.Array, beta: float) -> jax.Array:
 
 
 def _window_sum(values: jax.Array, n: int) -> jax.Array:
-    """The sum over the n maps centred on each, as n shifted copies that compile to one loop."""
+    """The sum over the n maps centred on each."""
+    shifts, band = functools.partial(_sum_of_shifts, n=n), functools.partial(_band_product, n=n)
+    return lax.platform_dependent(values, tpu=band, default=shifts)
+
+
+def _band_product(values: jax.Array, n: int) -> jax.Array:
+    """A product with a band of ones, which a TPU has a unit for; shifts along maps it has not."""
+    maps = jnp.arange(values.shape[-1])
+    band = (abs(maps[:, None] - maps) <= n // 2).astype(values.dtype)
+    return jnp.matmul(values, band, precision="highest")
+
+
+def _sum_of_shifts(values: jax.Array, n: int) -> jax.Array:
+    """The sum of n shifted copies, which compile to one loop."""
     count = values.shape[-1]
     padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(n // 2, n // 2)])
     return sum(padded[..., i : i + count] for i in range(1, n)) + padded[..., :count]

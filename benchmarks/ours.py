@@ -10,6 +10,7 @@ from train import platform
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from jax.sharding import Mesh
+    from jax.stages import Compiled
 
     from alexnet_jax import Architecture
 
@@ -32,11 +33,16 @@ def prepare(task: str, batch: int) -> Prepared:
         forward = jax.jit(functools.partial(alexnet_jax.apply, mesh=mesh), in_shardings=shardings)
         return lambda: forward(params, images).block_until_ready()
 
-    return training_step(PAPER, mesh, batch)
+    return training_step(PAPER, mesh, batch)[0]
 
 
-def training_step(net: "Architecture", mesh: "Mesh", batch: int) -> Callable[[], float]:
-    """Return the very step of `train.main` on one random batch; each call returns the loss."""
+def training_step(
+    net: "Architecture", mesh: "Mesh", batch: int
+) -> tuple[Callable[[], float], "Compiled"]:
+    """Return the very step of `train.main` on one random batch, and its compiled program.
+
+    Each call trains one step and returns the loss.
+    """
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -53,13 +59,15 @@ def training_step(net: "Architecture", mesh: "Mesh", batch: int) -> Callable[[],
     state = jax.jit(init, out_shardings=state_shardings(net, optimizer, mesh))()
     mean = jnp.full((stored, stored, 3), 127.5)
     step = make_train_step(net, optimizer, mean, key=jax.random.key(1), flip=True, mesh=mesh)
+    arguments = state, {"image": images, "label": labels}
+    compiled = step.lower(*arguments).compile()  # pyright: ignore[reportFunctionMemberAccess]
 
     def train() -> float:
         nonlocal state
-        state, metrics = step(state, {"image": images, "label": labels})
+        state, metrics = compiled(state, {"image": images, "label": labels})
         return float(metrics["loss"])
 
-    return train
+    return train, compiled
 
 
 if __name__ == "__main__":

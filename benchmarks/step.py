@@ -1,14 +1,19 @@
 """Time the very step that training uses, on random images: `python -m benchmarks.step`."""
 
+import math
 import resource
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 from train.command import command, parser
 
+if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
+    from alexnet_jax import Architecture
+
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the first loss, the time of each step, images per second and the peak memory."""
+    """Print the losses, the time of each step, images per second, and the memory it takes."""
     flags = parser("benchmarks.step", __doc__)
     flags.add_argument("--net", default="PAPER")
     flags.add_argument("--devices", type=int, default=2)
@@ -26,21 +31,45 @@ def main(argv: list[str] | None = None) -> None:
 
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     net = alexnet_jax.architectures.by_name(arguments.net)
-    step = training_step(net, alexnet_jax.make_mesh(arguments.devices), arguments.batch_size)
+    mesh = alexnet_jax.make_mesh(arguments.devices)
+    start = time.perf_counter()
+    step, program = training_step(net, mesh, arguments.batch_size)
+    print(f"compilation, or finding it in the cache: {time.perf_counter() - start:.2f} s")
 
     seconds = []
-    for number in range(arguments.steps + 1):
+    for number in range(arguments.steps + 1):  # the first touches the memory, and does not count
         start = time.perf_counter()
         loss = step()
         seconds.append(time.perf_counter() - start)
-        name = "first step, with compilation" if number == 0 else f"step {number}"
-        print(f"{name}: {seconds[-1]:.2f} s, loss {loss:.4f}", flush=True)
+        print(f"step {number}: {seconds[-1]:.2f} s, loss {loss:.4f}", flush=True)
     median = statistics.median(seconds[1:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{net.name}, batch {arguments.batch_size}, {arguments.devices} devices: "
         f"median {median:.2f} s, {arguments.batch_size / median:.1f} images/s, peak {peak:.2f} GB"
     )
+    needed = needed_bytes(net, arguments.batch_size)
+    memory = program.memory_analysis()  # of one device
+    assert memory is not None
+    taken = arguments.devices * (memory.argument_size_in_bytes + memory.temp_size_in_bytes)
+    print(
+        f"the program's arrays take {taken / 1e9:.2f} GB, "
+        f"{taken / needed:.2f} times the {needed / 1e9:.2f} GB that a step needs"
+    )
+
+
+def needed_bytes(net: "Architecture", batch: int) -> int:
+    """Count the bytes of what a step cannot do without, all devices together.
+
+    Parameters, velocity and gradients; and the inputs of the layers whose backward pass reads
+    them: the factors of a product, what a norm divided, where the maxima of a pool stood. A ReLU's
+    sign and a dropout's mask can be read off the next of these. One array of floats for each.
+    """
+    from alexnet_jax.architecture import Conv, Dense, MaxPool, Output, ResponseNorm
+
+    reads = Conv | Dense | Output | ResponseNorm | MaxPool
+    kept = sum(math.prod(s.inputs) for s in net.steps() if isinstance(s.layer, reads))
+    return 4 * (3 * sum(step.parameters for step in net.steps()) + batch * kept)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ PEERS = {
     "onnxruntime": ["benchmarks.peer_onnxruntime"],
 }
 TASKS = {"train": ("train", 128), "forward_128": ("forward", 128), "forward_1": ("forward", 1)}
+# Memory in huge pages, of one pool, and never given back: what each side is fastest with.
 HUGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
-HUGE_PAGES += ":glibc.malloc.trim_threshold=8589934592"
+HUGE_PAGES += ":glibc.malloc.trim_threshold=8589934592:glibc.malloc.arena_max=1"
 
 
 class Worker:

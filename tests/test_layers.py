@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax import layers
+from alexnet_jax import layers, normalization
 from alexnet_jax.architecture import Conv, MaxPool, ResponseNorm
 from alexnet_jax.layers import Layer, conv, dense, dropout_mask, max_pool
 from alexnet_jax.normalization import local_response_norm
@@ -114,3 +114,20 @@ def test_a_dropout_mask_belongs_to_the_examples_index_in_the_global_batch():
     whole = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(8), (16,))
     part = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(4, 8), (16,))
     np.testing.assert_array_equal(whole[4:], part)
+
+
+def test_the_window_sum_of_a_tpu_equals_the_one_of_the_others(rng):
+    values = jnp.asarray(rng.standard_normal((2, 3, 3, 11)), jnp.float32)
+    for n in (1, 3, 5, 13):
+        np.testing.assert_allclose(
+            normalization._band_product(values, n),
+            normalization._sum_of_shifts(values, n),
+            atol=1e-5,
+        )
+
+
+def test_the_inputs_gradient_of_a_product_is_the_same_on_a_cpu_and_elsewhere(rng):
+    cotangent = jnp.asarray(rng.standard_normal((4, 6)), jnp.float32)
+    weights = jnp.asarray(rng.standard_normal((9, 6)), jnp.float32)
+    got = layers._times_transposed(cotangent, weights)
+    np.testing.assert_allclose(got, np.asarray(cotangent) @ np.asarray(weights).T, rtol=1e-5)
