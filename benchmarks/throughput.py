@@ -62,15 +62,16 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--devices", type=int, default=1, help="that ours runs on")
     flags.add_argument("--tasks", default=",".join(TASKS), help="with commas")
     flags.add_argument("--rounds", type=int, default=5)
-    flags.add_argument("--no-huge-pages", action="store_true", help="for none instead of for all")
+    flags.add_argument("--huge-pages", action="store_true", help="for all instead of for none")
     flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--chart", type=Path, help="draw them here")
     arguments = flags.parse_args(argv)
     peers = [peer for peer in arguments.peers.split(",") if peer]
     for name, known in ((peers, PEERS), (arguments.tasks.split(","), TASKS)):
         if unknown := [n for n in name if n not in known]:
             raise BadInput(f"{unknown[0]} is none of {', '.join(known)}")
 
-    huge = not arguments.no_huge_pages
+    huge = arguments.huge_pages
     workers = {"ours": Worker(sys.executable, ["benchmarks.ours", str(arguments.devices)], huge)}
     workers |= {peer: Worker(arguments.peer_python, PEERS[peer], huge) for peer in peers}
     results = {}
@@ -85,6 +86,8 @@ def main(argv: list[str] | None = None) -> None:
     print("ours against the best peer: " + ", ".join(f"{k} {v:.2f} x" for k, v in ratios.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps({"seconds": results, "ratios": ratios}, indent=2))
+    if arguments.chart:
+        draw(results, arguments.chart)
 
 
 def take_turns(
@@ -108,6 +111,21 @@ def report(label: str, medians: dict[str, float], batch: int) -> None:
     for name, median in medians.items():
         table.add_row(name, f"{median:.3f}", f"{batch / median:.1f}")
     Console().print(table)
+
+
+def draw(results: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw images per second as bars, a panel for each task."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(results), 3), layout="constrained")
+    for number, (label, medians) in enumerate(results.items(), 1):
+        axes = figure.add_subplot(1, len(results), number, title=label, ylabel="images/s")
+        rates = [TASKS[label][1] / median for median in medians.values()]
+        bars = axes.bar(list(medians), rates, color=["tab:blue"] + ["tab:gray"] * len(rates[1:]))
+        axes.bar_label(bars, fmt="%.1f")
+        axes.margins(y=0.15)
+        axes.tick_params("x", rotation=30)
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":
