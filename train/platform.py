@@ -29,9 +29,11 @@ def keep_compilations() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = cache / "alexnet_jax" / "xla" / platform.node()
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    homeless = cache.startswith("~")  # as users of some containers are
+    told = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if told is None and not homeless:
+        folder = Path(cache) / "alexnet_jax" / "xla" / platform.node()
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
