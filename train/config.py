@@ -44,14 +44,16 @@ class Config:
     """Stop after so many steps instead."""
     batch_size: int = 64
     """Images per step."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """The rule of section 5, or Adam."""
     learning_rate: float = 0.01
     """At the start."""
     cut_epochs: tuple[float, ...] = (10.0, 14.0)
     """Divide the learning rate by ten after each of these."""
     momentum: float = 0.9
-    """Of the velocity."""
+    """Of the velocity; Adam's beta_1."""
     weight_decay: float = 5e-4
-    """Times the learning rate and the weight, taken off in each step."""
+    """Times the weight, added to its gradient in each step."""
     stored_size: int | None = None
     """Images are brought to this many pixels square, out of which the net's input is cropped;
     8/7 of that input if None, as the paper's 256 for 224."""

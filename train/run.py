@@ -13,7 +13,7 @@ from alexnet_jax import Architecture
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.sources import DataSet, open_data
-from train.optimizer import cut_by_ten, sgd
+from train.optimizer import OPTIMIZERS, cut_by_ten
 from train.run_folder import mean_of, net_of, stored_size
 from train.step import TrainState, init_state, state_shardings
 
@@ -59,9 +59,9 @@ class Run:
 
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
-        """The rule of section 5 with the run's numbers."""
-        config = self.config
-        return sgd(self.schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+        """The rule of section 5, or Adam, with the run's numbers."""
+        config, named = self.config, OPTIMIZERS[self.config.optimizer]
+        return named(self.schedule, momentum=config.momentum, weight_decay=config.weight_decay)
 
     def start(self, checkpoints: Checkpoints) -> tuple[TrainState, int]:
         """Return the state of the latest checkpoint, or else the initial one, and the position."""
