@@ -1,4 +1,6 @@
-"""A two-tower net with every word of the paper's, small enough for loops in Python."""
+"""Nets small enough for loops in Python: one with the paper's words, and any other made narrow."""
+
+import dataclasses
 
 from alexnet_jax.architecture import (
     Architecture,
@@ -43,3 +45,17 @@ TINY = Architecture(
         Output("fc8", 7, std=0.3),
     ),
 )
+
+
+def narrow(net):
+    """Any net with a sixteenth of its maps, and wider initial values that keep its signal."""
+
+    def fewer(layer):
+        if isinstance(layer, Conv):
+            return dataclasses.replace(layer, maps=max(layer.maps // 16, 4), std=0.05)
+        if isinstance(layer, Dense):
+            return dataclasses.replace(layer, features=max(layer.features // 128, 16), std=0.3)
+        return dataclasses.replace(layer, std=0.3) if isinstance(layer, Output) else layer
+
+    layers = tuple(fewer(layer) for layer in net.with_classes(7).layers)
+    return dataclasses.replace(net, name=f"NARROW_{net.name}", layers=layers)
