@@ -9,6 +9,7 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures
+from alexnet_jax.__main__ import main
 from alexnet_jax.architecture import (
     Architecture,
     Conv,
@@ -24,7 +25,8 @@ from alexnet_jax.architecture import (
 from alexnet_jax.architectures import NETS
 from alexnet_jax.layers import dropout_mask
 from tests import reference
-from tests.tiny import narrow
+from tests.test_towers import collectives
+from tests.tiny import drawn, narrow
 
 # Parameters by layer: kernel x kernel x maps that it sees x maps, and a bias for each.
 TWO_TOWERS = [
@@ -45,6 +47,16 @@ ONE_TOWER_OF_2014 = [
     3 * 3 * 256 * 256 + 256,
     *TWO_TOWERS[5:],
 ]
+KERAS = [
+    34_944,
+    614_656,
+    885_120,
+    1_327_488,
+    884_992,
+    1_052_672,
+    16_781_312,
+    40_970,
+]  # printed there
 COUNTS = {
     "PAPER": (60_965_224, TWO_TOWERS),
     "ORIGINAL": (60_965_224, TWO_TOWERS),
@@ -91,6 +103,7 @@ COUNTS = {
             *TWO_TOWERS[5:],
         ],
     ),
+    "KERAS_STRIDE_4": (21_622_154, KERAS),
 }
 
 
@@ -142,7 +155,7 @@ TWO = [net for net in NETS if net.towers == 2]
 def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
     """With dropout on; norms across the maps of both towers included."""
     net = narrow(net)
-    params, images = alexnet_jax.init(jax.random.key(1), net), images_for(net, rng)
+    params, images = drawn(net), images_for(net, rng)
     run = jax.jit(partial(scores_of, net, images), static_argnums=0)
     here, there = (run(alexnet_jax.make_mesh(n), params)[1] for n in (1, 2))
     assert here.std() > 1e-3
@@ -151,7 +164,7 @@ def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
 
 def test_the_original_nets_order_and_norms_equal_loops(rng):
     net = narrow(architectures.ORIGINAL)
-    params, images = alexnet_jax.init(jax.random.key(1), net), images_for(net, rng, 1)
+    params, images = drawn(net), images_for(net, rng, 1)
     ours = alexnet_jax.apply(params, images, architecture=net)
     expected = reference.original_scores(params, np.asarray(images))
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
@@ -189,11 +202,29 @@ def test_without_communication_nothing_but_the_output_sees_both_towers():
 @pytest.mark.parametrize("devices", [1, 2])
 def test_caffes_norm_runs_across_the_maps_of_both_towers(name, devices, rng):
     net = narrow(architectures.by_name(name))
-    params, images = alexnet_jax.init(jax.random.key(1), net), images_for(net, rng)
+    params, images = drawn(net), images_for(net, rng)
     mesh = alexnet_jax.make_mesh(devices)
     ours = alexnet_jax.activations(params, images, "conv3", architecture=net, mesh=mesh)["conv3"]
     expected = reference.caffe_maps(params, np.asarray(images), pool_first=name == "CAFFENET")
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_caffes_towers_meet_at_the_norms_fc6_fc7_and_the_output():
+    net, mesh = narrow(architectures.CAFFE), alexnet_jax.make_mesh(2)
+    apply = partial(alexnet_jax.apply, architecture=net, mesh=mesh)
+    shardings = alexnet_jax.param_shardings(mesh, net), alexnet_jax.batch_sharding(mesh)
+    params = jax.eval_shape(partial(alexnet_jax.init, architecture=net), jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, 227, 227, 3), jnp.float32)
+    sizes = [2 * 55 * 55 * 6, 2 * 27 * 27 * 16, 2 * 6 * 6 * 16, 2 * 32]  # maps of 96 / 16, ...
+    found = collectives(jax.jit(apply, in_shardings=shardings), params, images)
+    assert found == sorted([*(("all-gather", n) for n in sizes), ("all-reduce", 2 * 7)])
+
+
+def test_the_summary_shows_where_towers_part_again():
+    lines = alexnet_jax.summary(architectures.CAFFE).splitlines()
+    assert [line.split()[0] for line in lines if "towers part" in line] == ["part1"]
+    meeting = [line.split()[0] for line in lines if "towers meet" in line]
+    assert meeting == ["gather1", "gather2", "gather5", "gather6"]
 
 
 MEETING = Architecture(
@@ -218,7 +249,7 @@ MEETING = Architecture(
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
     """What the towers make of a map that all saw comes back to it as a sum, on any devices."""
-    params, images = alexnet_jax.init(jax.random.key(0), MEETING), images_for(MEETING, rng, 4)
+    params, images = drawn(MEETING), images_for(MEETING, rng, 4)
     run = jax.jit(jax.grad(partial(scores_of, MEETING, images), 1, has_aux=True), static_argnums=0)
     mesh = alexnet_jax.make_mesh(devices)
     (grads, scores), (there, scores_there) = run(None, params), run(mesh, params)
@@ -232,7 +263,7 @@ def test_maps_that_meet_and_part_again_are_cut_as_before():
     steps = {step.name: step for step in MEETING.steps()}
     assert [steps[name].whole_out for name in ("conv1", "norm1", "part1")] == [False, True, False]
     assert steps["conv2"].weights == (3, 3, 4, 8)
-    params = alexnet_jax.init(jax.random.key(0), MEETING)
+    params = drawn(MEETING)
     images = images_for(MEETING, np.random.default_rng(0))
     for mesh in (None, alexnet_jax.make_mesh(2)):
         maps = alexnet_jax.activations(
@@ -245,7 +276,7 @@ def test_inverted_dropout_doubles_in_training_and_leaves_test_time_alone(rng):
     net = Architecture(
         "NET", (4,), 1, (Flatten(), Dropout(inverted=True), Output("fc1", 2, std=0.3))
     )
-    params, images = alexnet_jax.init(jax.random.key(0), net), images_for(net, rng, 3)
+    params, images = drawn(net), images_for(net, rng, 3)
     seen = images.reshape(3, -1)
     scores = alexnet_jax.apply(params, images, architecture=net)
     np.testing.assert_allclose(scores, seen @ params["fc1"].weights, rtol=1e-4, atol=1e-4)
@@ -261,3 +292,72 @@ def test_torchvisions_dropout_stands_before_fc6_and_fc7():
     tail = "flatten5 dropout5 fc6 relu6 dropout6 fc7 relu7 fc8"
     assert words[-8:] == tail.split()
     assert not any("norm" in word for word in words)
+
+
+def test_keras_stride_4_has_the_shapes_of_its_notebooks_summary():
+    shapes = {step.name: step.outputs for step in architectures.KERAS_STRIDE_4.steps()}
+    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5"]
+    assert [shapes[name][0] for name in names] == [56, 27, 7, 3, 1, 1, 1]
+    assert shapes["flatten5"] == (256,)
+
+
+def test_the_paper_can_be_scaled_to_any_width_and_image():
+    assert architectures.scaled(64, 224).layers == architectures.PAPER.layers
+    net = architectures.scaled(8, 113)
+    shapes = {step.name: step.outputs for step in net.steps()}
+    assert [shapes[f"conv{i}"][-1] for i in range(1, 6)] == [12, 32, 48, 48, 32]
+    assert [shapes[f"pool{i}"][0] for i in (1, 2, 5)] == [13, 6, 2]
+    assert shapes["fc6"] == shapes["fc7"] == (512,)
+    by_layer = [
+        11 * 11 * 3 * 12 + 12,
+        5 * 5 * 6 * 32 + 32,
+        3 * 3 * 32 * 48 + 48,
+        3 * 3 * 24 * 48 + 48,
+        3 * 3 * 24 * 32 + 32,
+        2 * 2 * 32 * 512 + 512,
+        512 * 512 + 512,
+        512 * 1000 + 1000,
+    ]
+    assert [step.parameters for step in net.steps() if step.weights] == by_layer
+    assert architectures.by_name("SCALED_8_113") == net
+    assert architectures.by_name("SCALED_2_113_ONE_TOWER").steps()[0].outputs == (27, 27, 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ((2, 113), "SCALED_2_113: the 3 maps of conv1 cannot be shared by 2 towers"),
+        ((7, 113), "filters must be an even number of at least 2, not 7"),
+        ((8, 9), "pool1 needs at least 3 pixels, and only 1 are left"),
+        ((8, 40), "pool5 needs at least 3 pixels, and only 1 are left"),
+    ],
+)
+def test_a_scale_that_makes_no_net_is_refused(sizes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        architectures.scaled(*sizes)
+
+
+@pytest.mark.parametrize("net", [net for net in NETS if net.towers == 1], ids=lambda net: net.name)
+def test_a_net_of_one_tower_scores_images(net, rng):
+    net = narrow(net)
+    params, images = drawn(net), images_for(net, rng)
+    scores = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
+    assert scores.shape == (2, 7)
+    assert scores.std() > 1e-3
+
+
+def test_the_command_prints_a_nets_summary(capsys):
+    assert main(["ONE_GPU"]) == 0
+    assert "59,798,312" in capsys.readouterr().out
+    assert main(["SCALED_8_113"]) == 0
+    assert main(["--help"]) == 0
+    assert "NO_COMMUNICATION" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["ALEX"], ["PAPER", "CAFFE"], ["SCALED_8_9"]])
+def test_the_command_refuses_what_names_no_net_in_one_sentence(arguments, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert not printed.out

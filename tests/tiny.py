@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+import numpy as np
+
 from alexnet_jax.architecture import (
     Architecture,
     Conv,
@@ -14,6 +17,7 @@ from alexnet_jax.architecture import (
     Relu,
     ResponseNorm,
 )
+from alexnet_jax.layers import Layer
 
 TINY = Architecture(
     "TINY",
@@ -59,3 +63,15 @@ def narrow(net):
 
     layers = tuple(fewer(layer) for layer in net.with_classes(7).layers)
     return dataclasses.replace(net, name=f"NARROW_{net.name}", layers=layers)
+
+
+def drawn(net):
+    """Initial values of a net without `init`, which compiles for every shape: ten seconds a net."""
+    rng, params = np.random.default_rng(1), {}
+    for step in net.steps():
+        if step.weights:
+            weights = jnp.asarray(step.layer.std * rng.normal(size=step.weights), jnp.float32)
+            params[step.name] = Layer(
+                weights, jnp.full(step.outputs[-1], step.layer.bias, "float32")
+            )
+    return params
