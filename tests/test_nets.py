@@ -1,10 +1,12 @@
 """Every net against the figures published of it, and on one device against two."""
 
+import itertools
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import alexnet_jax
@@ -27,6 +29,7 @@ from alexnet_jax.layers import dropout_mask
 from tests import reference
 from tests.test_towers import collectives
 from tests.tiny import drawn, narrow
+from train.optimizer import sgd
 
 # Parameters by layer: kernel x kernel x maps that it sees x maps, and a bias for each.
 TWO_TOWERS = [
@@ -335,6 +338,29 @@ def test_the_paper_can_be_scaled_to_any_width_and_image():
 def test_a_scale_that_makes_no_net_is_refused(sizes, sentence):
     with pytest.raises(ValueError, match=sentence):
         architectures.scaled(*sizes)
+
+
+def test_a_scaled_net_learns_eight_colours_at_113_pixels():
+    net, optimizer = architectures.scaled(8, 113).with_classes(8), sgd(0.01)
+    colours = jnp.asarray(list(itertools.product([-60.0, 60.0], repeat=3)), jnp.float32)
+    images = jnp.broadcast_to(colours[:, None, None], (8, 113, 113, 3))
+
+    @jax.value_and_grad
+    def loss(params):
+        scores = alexnet_jax.apply(params, images, architecture=net)
+        return optax.softmax_cross_entropy_with_integer_labels(scores, jnp.arange(8)).mean()
+
+    @jax.jit
+    def step(params, state):
+        value, gradients = loss(params)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, value
+
+    params = drawn(net)
+    state, value = optimizer.init(params), 2.0
+    for _ in range(120):
+        params, state, value = step(params, state)
+    assert value < 0.1
 
 
 @pytest.mark.parametrize("net", [net for net in NETS if net.towers == 1], ids=lambda net: net.name)
