@@ -2,9 +2,8 @@
 
 An `Architecture` is a frozen value that a reader can lay beside Figure 2 of Krizhevsky, Sutskever
 and Hinton (2012). Initial values, forward pass, shapes, counts, sharding and the names under which
-activities can be captured all follow from its one tuple of layers.
-
-Widths (`maps`, `features`) count all towers together, as the paper's text does.
+activities can be captured all follow from its one tuple of layers. The words themselves stand in
+`words`, and can be imported from here, too.
 """
 
 import dataclasses
@@ -14,98 +13,19 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from alexnet_jax.words import Conv as Conv
+from alexnet_jax.words import Dense as Dense
+from alexnet_jax.words import Dropout as Dropout
+from alexnet_jax.words import Flatten as Flatten
+from alexnet_jax.words import Gather as Gather
+from alexnet_jax.words import MaxPool as MaxPool
+from alexnet_jax.words import Output as Output
+from alexnet_jax.words import Part as Part
+from alexnet_jax.words import Relu as Relu
+from alexnet_jax.words import ResponseNorm as ResponseNorm
+from alexnet_jax.words import SpatialNorm as SpatialNorm
+from alexnet_jax.words import Word as Word
 
-@dataclass(frozen=True)
-class Conv:
-    """A convolution with biases (§3.5). Its kernels see the maps of their own tower only.
-
-    After a `Gather`, or on the image itself, they see all maps. `padding` is the number of zeros
-    (before, after) the first and last row and column. Kernels start from N(0, `std`^2) and every
-    bias from `bias` (§5).
-    """
-
-    name: str
-    maps: int
-    kernel: int
-    stride: int = 1
-    padding: tuple[int, int] = (0, 0)
-    std: float = 0.01
-    bias: float = 0.0
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully-connected layer (§3.5): sees its own tower, or all features after `Gather`."""
-
-    name: str
-    features: int
-    std: float = 0.01
-    bias: float = 0.0
-
-
-@dataclass(frozen=True)
-class Output:
-    """The scores of the classes: the sum of what each tower makes of its own features, plus biases.
-
-    This equals a dense layer on the features of all towers, as the original program's fc1000.
-    """
-
-    name: str
-    classes: int
-    std: float = 0.01
-    bias: float = 0.0
-
-
-@dataclass(frozen=True)
-class Relu:
-    """f(x) = max(0, x) (§3.1)."""
-
-
-@dataclass(frozen=True)
-class ResponseNorm:
-    """Local response normalisation over `n` neighbouring maps of one tower (§3.3).
-
-    `divide_alpha_by_n` picks the meaning of `alpha`: False is the formula printed in the paper,
-    TensorFlow's and Theano-AlexNet's; True is that of the original 2012 program, Caffe, PyTorch
-    and ONNX, which all divide by n.
-    """
-
-    n: int = 5
-    k: float = 2.0
-    alpha: float = 1e-4
-    beta: float = 0.75
-    divide_alpha_by_n: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse an even window, which has no central map."""
-        if self.n < 1 or self.n % 2 == 0:
-            raise ValueError(f"ResponseNorm's n must be odd and at least 1, not {self.n}")
-
-
-@dataclass(frozen=True)
-class MaxPool:
-    """The largest value of each `size` x `size` window, every `stride` pixels (§3.4)."""
-
-    size: int = 3
-    stride: int = 2
-
-
-@dataclass(frozen=True)
-class Gather:
-    """Where the towers meet (§3.2): from here each sees the maps or features of all."""
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """Turn maps [height, width, maps] into features, in this order."""
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Zero half of the activities in training; halve all of them at test time (§4.2)."""
-
-
-Word = Conv | Dense | Output | Relu | ResponseNorm | MaxPool | Gather | Flatten | Dropout
 Shape = tuple[int, ...]
 
 
@@ -181,11 +101,7 @@ class Architecture:
                     f"{self.name}: the {outputs[-1]} maps of {name} "
                     f"cannot be shared by {self.towers} towers"
                 )
-            whole_in, whole = (
-                whole,
-                isinstance(layer, Gather | Output)
-                or (whole and not isinstance(layer, Conv | Dense)),
-            )
+            whole_in, whole = whole, _whole_out(layer, whole)
             seen = shape[-1] if whole_in or isinstance(layer, Output) else shape[-1] // self.towers
             weights = _weights(layer, seen)
             steps.append(Step(name, layer, shape, outputs, whole_in, whole, weights))
@@ -196,8 +112,10 @@ class Architecture:
 _WORDS = {
     Relu: "relu",
     ResponseNorm: "norm",
+    SpatialNorm: "spatial",
     MaxPool: "pool",
     Gather: "gather",
+    Part: "part",
     Flatten: "flatten",
     Dropout: "dropout",
 }
@@ -209,9 +127,16 @@ def _number(layer: Word, number: str) -> str:
     return digits.group() if digits else number
 
 
+def _whole_out(layer: Word, whole_in: bool) -> bool:
+    """Whether every tower has all that goes out, where it has or has not all that comes in."""
+    if isinstance(layer, Gather | Output):
+        return True
+    return whole_in and not isinstance(layer, Conv | Dense | Part)
+
+
 def _check_place(layer: Word, inputs: Shape, name: str) -> None:
     """Raise ValueError if the layer cannot follow on what comes in."""
-    needs_maps = isinstance(layer, Conv | MaxPool | ResponseNorm)
+    needs_maps = isinstance(layer, Conv | MaxPool | ResponseNorm | SpatialNorm)
     if needs_maps and len(inputs) != 3:
         raise ValueError(f"{name} needs maps, and stands behind Flatten")
     if isinstance(layer, Dense | Output) and len(inputs) != 1:
@@ -225,8 +150,9 @@ def _outputs(layer: Word, inputs: Shape, name: str) -> Shape:
     match layer:
         case Conv(maps=maps, kernel=size, stride=stride, padding=padding):
             return (*(_positions(n + sum(padding), size, stride, name) for n in inputs[:2]), maps)
-        case MaxPool(size=size, stride=stride):
-            return (*(_positions(n, size, stride, name) for n in inputs[:2]), inputs[2])
+        case MaxPool(size, stride, padding):
+            sides = (_positions(n + sum(padding), size, stride, name) for n in inputs[:2])
+            return (*sides, inputs[2])
         case Dense(features=features):
             return (features,)
         case Output(classes=classes):

@@ -85,11 +85,15 @@ def max_pool(layer: MaxPool, maps: jax.Array) -> jax.Array:
 def _max_of_windows(layer: MaxPool, maps: jax.Array) -> jax.Array:
     window = (1, layer.size, layer.size, 1)
     strides = (1, layer.stride, layer.stride, 1)
-    return lax.reduce_window(maps, -jnp.inf, lax.max, window, strides, "VALID")
+    padding = ((0, 0), layer.padding, layer.padding, (0, 0))
+    return lax.reduce_window(maps, -jnp.inf, lax.max, window, strides, padding)
 
 
 def _max_of_slices(layer: MaxPool, maps: jax.Array) -> jax.Array:
     """The same as maxima of strided slices, whose gradient is several times faster on a CPU."""
+    if any(layer.padding):
+        padding = ((0, 0), layer.padding, layer.padding, (0, 0))
+        maps = jnp.pad(maps, padding, constant_values=-jnp.inf)
     for axis in (2, 1):
         end = (maps.shape[axis] - layer.size) // layer.stride * layer.stride + 1
         slices = [

@@ -17,13 +17,15 @@ from alexnet_jax.architecture import (
     Gather,
     MaxPool,
     Output,
+    Part,
     Relu,
     ResponseNorm,
+    SpatialNorm,
     Step,
 )
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.layers import Layer, Params, conv, dense, dropout_mask, max_pool, product
-from alexnet_jax.normalization import local_response_norm
+from alexnet_jax.normalization import local_response_norm, spatial_norm
 from alexnet_jax.towers import Towers
 
 
@@ -140,28 +142,42 @@ def run_layer(
             features = here.own(xs[0]) if step.whole_in else here.join(xs)
             weights, biases = params[step.name]
             return [here.sum(product(features, weights)) + biases]
-        case Relu():
-            return [jax.nn.relu(x) for x in xs]
-        case ResponseNorm(n, k, alpha, beta, divide):
-            return [local_response_norm(x, n, k, alpha, beta, divide) for x in xs]
-        case MaxPool() as layer:
-            return [max_pool(layer, x) for x in xs]
         case Gather():
             return xs if step.whole_in else here.gather(xs)
+        case Part():
+            return here.split(here.own(xs[0])) if step.whole_in else xs
+        case Dropout() as layer:
+            return _dropout(layer, step, xs, key, here)
+        case word if step.whole_in:  # the same for all towers: once is enough
+            return [_alone(word, xs[0])] * here.held
+        case word:
+            return [_alone(word, x) for x in xs]
+
+
+def _alone(word: Relu | ResponseNorm | SpatialNorm | MaxPool | Flatten, x: jax.Array) -> jax.Array:
+    """Run a layer that has no parameters and needs no other tower."""
+    match word:
+        case Relu():
+            return jax.nn.relu(x)
+        case ResponseNorm(n, k, alpha, beta, divide):
+            return local_response_norm(x, n, k, alpha, beta, divide)
+        case SpatialNorm(size, k, alpha, beta):
+            return spatial_norm(x, size, k, alpha, beta)
+        case MaxPool() as layer:
+            return max_pool(layer, x)
         case Flatten():
-            return [x.reshape(x.shape[0], math.prod(x.shape[1:])) for x in xs]
-        case Dropout():
-            return _dropout(step, xs, key, here)
+            return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _dropout(
-    step: Step, xs: list[jax.Array], key: jax.Array | None, here: Towers
+    layer: Dropout, step: Step, xs: list[jax.Array], key: jax.Array | None, here: Towers
 ) -> list[jax.Array]:
     if key is None:
-        return [0.5 * x for x in xs]
+        return xs if layer.inverted else [0.5 * x for x in xs]
     mask = dropout_mask(key, step.name, here.examples(xs[0].shape[0]), step.outputs)
     masks = [mask] * here.held if step.whole_in else here.split(here.own(mask))
-    return [jnp.where(m, x, 0) for m, x in zip(masks, xs, strict=True)]
+    scale = 2.0 if layer.inverted else 1.0
+    return [jnp.where(m, scale * x, 0) for m, x in zip(masks, xs, strict=True)]
 
 
 def _whole(step: Step, xs: list[jax.Array], here: Towers) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Local response normalisation (§3.3), with its gradient written by hand."""
+"""Local response normalisation (§3.3), with its gradient written by hand; and the spatial one."""
 
 import functools
 
@@ -71,6 +71,32 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
 local_response_norm.defvjp(_forward, _backward)
 
 
+def spatial_norm(
+    maps: jax.Array, size: int = 5, k: float = 1.0, alpha: float = 1e-3, beta: float = 0.75
+) -> jax.Array:
+    """Divide each activity by a function of its neighbours in the same map.
+
+        b = a / (k + alpha / size^2 * sum a^2) ^ beta
+
+    with the sum over the size x size pixels centred on it; pixels beyond the edges count as zero.
+    The layer "rnorm" of the original program, which divides alpha by size^2 when it reads it.
+
+    Args:
+      maps: [batch, height, width, maps], floating.
+      size: of the window, odd.
+      k: added to the sum, above 0.
+      alpha: the weight of the mean square.
+      beta: the power.
+
+    Returns:
+      An array like `maps`; whatever its type, sums and powers are taken in float32 at least.
+    """
+    wide = _wide(maps)
+    rows = _sum_of_shifts(wide * wide, size, axis=1)
+    d = k + alpha / size**2 * _sum_of_shifts(rows, size, axis=2)
+    return (wide * _power(d, beta)).astype(maps.dtype)
+
+
 def _wide(x: jax.Array) -> jax.Array:
     """At least float32: a sum of squares in bfloat16 would keep two or three digits."""
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
@@ -102,8 +128,10 @@ def _band_product(values: jax.Array, n: int) -> jax.Array:
     return jnp.matmul(values, band, precision="highest")
 
 
-def _sum_of_shifts(values: jax.Array, n: int) -> jax.Array:
+def _sum_of_shifts(values: jax.Array, n: int, axis: int = -1) -> jax.Array:
     """The sum of n shifted copies, which compile to one loop."""
-    count = values.shape[-1]
-    padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(n // 2, n // 2)])
-    return sum(padded[..., i : i + count] for i in range(1, n)) + padded[..., :count]
+    axis, count = axis % values.ndim, values.shape[axis]
+    padding = [(n // 2, n // 2) if i == axis else (0, 0) for i in range(values.ndim)]
+    padded = jnp.pad(values, padding)
+    first = lax.slice_in_dim(padded, 0, count, axis=axis)
+    return sum((lax.slice_in_dim(padded, i, i + count, axis=axis) for i in range(1, n)), first)

@@ -1,6 +1,6 @@
 """A table of a net: what each layer puts out, holds and costs, and where the towers meet."""
 
-from alexnet_jax.architecture import Architecture, Conv, Gather, Output, Shape
+from alexnet_jax.architecture import Architecture, Conv, Gather, Output, Part, Shape
 
 
 def summary(architecture: Architecture, image_size: int | None = None) -> str:
@@ -16,6 +16,8 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
         note = ""
         if architecture.towers > 1 and isinstance(step.layer, Gather) and not step.whole_in:
             note = "towers meet"
+        elif architecture.towers > 1 and isinstance(step.layer, Part) and step.whole_in:
+            note = "towers part"
         elif architecture.towers > 1 and isinstance(step.layer, Output):
             note = "towers are summed"
         elif isinstance(step.layer, Conv) and step.weights:

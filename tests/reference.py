@@ -34,6 +34,18 @@ def response_norm(a, n=5, k=2.0, alpha=1e-4, beta=0.75):
     return out
 
 
+def spatial_norm(a, size=5, k=1.0, alpha=1e-3, beta=0.75):
+    """The original program's "rnorm": the sum runs over the pixels of the same map that exist."""
+    a = np.asarray(a, np.float64)
+    out, reach = np.zeros_like(a), size // 2
+    for i in range(a.shape[1]):
+        for j in range(a.shape[2]):
+            window = a[:, max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1]
+            total = (window**2).sum(axis=(1, 2))
+            out[:, i, j] = a[:, i, j] / (k + alpha / size**2 * total) ** beta
+    return out
+
+
 def max_pool(x, size=3, stride=2):
     """The largest value of each window."""
     rows, columns = ((n - size) // stride + 1 for n in x.shape[1:3])
@@ -83,6 +95,46 @@ def tiny_scores(params, images):
     hidden = 0.5 * relu(dense(features, *params["fc6"]))
     hidden = 0.5 * relu(dense(hidden, *params["fc7"]))
     return dense(hidden, *params["fc8"])
+
+
+def original_scores(params, images):
+    """Net 145 of the original program, written out tower by tower, at test time."""
+    halves = [conv(images, w, b, 4, 0, 3) for w, b in own(params["conv1"])]
+    halves = [relu(max_pool(response_norm(x, alpha=1e-4 / 5))) for x in halves]
+    halves = [
+        relu(conv(x, w, b, 1, 2, 2)) for x, (w, b) in zip(halves, own(params["conv2"]), strict=True)
+    ]
+    halves = [max_pool(spatial_norm(response_norm(x, alpha=1e-4 / 5))) for x in halves]
+    both = np.concatenate(halves, axis=-1)
+    halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in own(params["conv3"])]
+    halves = [
+        relu(conv(x, w, b, 1, 1, 1)) for x, (w, b) in zip(halves, own(params["conv4"]), strict=True)
+    ]
+    halves = [
+        conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv5"]), strict=True)
+    ]
+    halves = [relu(max_pool(x)) for x in halves]
+    features = np.concatenate(halves, axis=-1).reshape(len(images), -1)
+    hidden = 0.5 * relu(dense(features, *params["fc6"]))
+    hidden = 0.5 * relu(dense(hidden, *params["fc7"]))
+    return dense(hidden, *params["fc8"])
+
+
+def caffe_maps(params, images, pool_first):
+    """The sums of Caffe's third convolution: both norms run across the maps of both towers."""
+
+    def norm_and_pool(x):
+        if pool_first:
+            return response_norm(max_pool(x), k=1, alpha=1e-4 / 5)
+        return max_pool(response_norm(x, k=1, alpha=1e-4 / 5))
+
+    x = norm_and_pool(relu(conv(images, *params["conv1"], stride=4)))
+    halves = [
+        relu(conv(x, w, b, 1, 2, 2))
+        for x, (w, b) in zip(towers(x), own(params["conv2"]), strict=True)
+    ]
+    both = np.concatenate(halves, axis=-1)
+    return conv(norm_and_pool(both), *params["conv3"], 1, 1, 1)
 
 
 def section_5(w, gradients, rates, momentum=0.9, weight_decay=0.0005):

@@ -1,5 +1,7 @@
 """Each layer against the paper's formula."""
 
+from functools import partial
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -7,9 +9,9 @@ import numpy as np
 import pytest
 
 from alexnet_jax import layers, normalization
-from alexnet_jax.architecture import Conv, MaxPool, ResponseNorm
+from alexnet_jax.architecture import Conv, MaxPool, ResponseNorm, SpatialNorm
 from alexnet_jax.layers import Layer, conv, dense, dropout_mask, max_pool
-from alexnet_jax.normalization import local_response_norm
+from alexnet_jax.normalization import local_response_norm, spatial_norm
 from tests import reference
 
 
@@ -33,6 +35,15 @@ def test_max_pooling_equals_loops(rng, size, stride):
     x = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
     ours = max_pool(MaxPool(size, stride), jnp.asarray(x))
     np.testing.assert_array_equal(ours, reference.max_pool(x, size, stride).astype(np.float32))
+
+
+@pytest.mark.parametrize("pool", [max_pool, layers._max_of_windows])
+def test_a_window_that_hangs_over_the_edge_takes_the_pixels_that_there_are(rng, pool):
+    x = -1 - rng.uniform(size=(2, 7, 7, 3)).astype(np.float32)  # less than a padding of zeros
+    ours = pool(MaxPool(2, 2, padding=(0, 1)), jnp.asarray(x))
+    assert ours.shape == (2, 4, 4, 3)
+    np.testing.assert_array_equal(ours[:, 3, 3], x[:, 6, 6])
+    np.testing.assert_array_equal(ours[:, 0, 3], x[:, :2, 6].max(axis=1))
 
 
 def test_max_pooling_is_the_same_on_a_cpu_as_elsewhere_and_so_is_its_gradient(rng):
@@ -95,9 +106,24 @@ def test_the_gradient_of_response_normalisation_equals_differences(rng, numbers,
         np.testing.assert_allclose((gradient * direction).sum(), difference, rtol=1e-3, atol=1e-4)
 
 
-def test_an_even_window_is_refused():
-    with pytest.raises(ValueError, match="n must be odd"):
-        ResponseNorm(n=4)
+@pytest.mark.parametrize("numbers", [{}, {"size": 3, "k": 0.5, "alpha": 0.1}, {"beta": 0.5}])
+def test_spatial_normalisation_equals_loops(rng, numbers):
+    a = 100 * rng.normal(size=(2, 7, 6, 3))
+    ours = spatial_norm(jnp.asarray(a, jnp.float32), **numbers)
+    np.testing.assert_allclose(ours, reference.spatial_norm(a, **numbers), rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (partial(ResponseNorm, n=4), "n must be odd"),
+        (partial(SpatialNorm, size=4), "size must be odd"),
+        (partial(MaxPool, 2, 2, (0, 2)), "padding must be below its size"),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_refused(word, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        word()
 
 
 def test_dropout_keeps_half_and_draws_each_unit_and_example_apart():

@@ -1,4 +1,9 @@
-"""A two-tower net with every word of the paper's, small enough for loops in Python."""
+"""Nets small enough for loops in Python: one with the paper's words, and any other made narrow."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
 
 from alexnet_jax.architecture import (
     Architecture,
@@ -12,6 +17,7 @@ from alexnet_jax.architecture import (
     Relu,
     ResponseNorm,
 )
+from alexnet_jax.layers import Layer
 
 TINY = Architecture(
     "TINY",
@@ -43,3 +49,29 @@ TINY = Architecture(
         Output("fc8", 7, std=0.3),
     ),
 )
+
+
+def narrow(net):
+    """Any net with a sixteenth of its maps, and wider initial values that keep its signal."""
+
+    def fewer(layer):
+        if isinstance(layer, Conv):
+            return dataclasses.replace(layer, maps=max(layer.maps // 16, 4), std=0.05)
+        if isinstance(layer, Dense):
+            return dataclasses.replace(layer, features=max(layer.features // 128, 16), std=0.3)
+        return dataclasses.replace(layer, std=0.3) if isinstance(layer, Output) else layer
+
+    layers = tuple(fewer(layer) for layer in net.with_classes(7).layers)
+    return dataclasses.replace(net, name=f"NARROW_{net.name}", layers=layers)
+
+
+def drawn(net):
+    """Initial values of a net without `init`, which compiles for every shape: ten seconds a net."""
+    rng, params = np.random.default_rng(1), {}
+    for step in net.steps():
+        if step.weights:
+            weights = jnp.asarray(step.layer.std * rng.normal(size=step.weights), jnp.float32)
+            params[step.name] = Layer(
+                weights, jnp.full(step.outputs[-1], step.layer.bias, "float32")
+            )
+    return params

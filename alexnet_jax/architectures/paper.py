@@ -1,4 +1,4 @@
-"""Every net by name, each a list of the words in `architecture`."""
+"""The paper's net, and the same made small for digits."""
 
 from alexnet_jax.architecture import (
     Architecture,
@@ -85,11 +85,3 @@ DIGITS = Architecture(
 )
 """The paper's net, layer for layer, made small for handwritten digits. Kernels that see fewer
 maps start from a larger deviation, so that the signal keeps its size."""
-
-
-def by_name(name: str) -> Architecture:
-    """Return the net of that name; ValueError lists the names that there are."""
-    nets = {net.name: net for net in globals().values() if isinstance(net, Architecture)}
-    if name not in nets:
-        raise ValueError(f"there is no net named {name!r}; there are {', '.join(nets)}")
-    return nets[name]

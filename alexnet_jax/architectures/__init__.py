@@ -1,0 +1,53 @@
+"""Every net by name, each a list of the words in `alexnet_jax.words`."""
+
+import re
+
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures.later import CAFFE as CAFFE
+from alexnet_jax.architectures.later import CAFFENET as CAFFENET
+from alexnet_jax.architectures.later import ONE_WEIRD_TRICK as ONE_WEIRD_TRICK
+from alexnet_jax.architectures.later import SINGLE_TOWER as SINGLE_TOWER
+from alexnet_jax.architectures.later import TORCHVISION as TORCHVISION
+from alexnet_jax.architectures.notebooks import KERAS_STRIDE_4 as KERAS_STRIDE_4
+from alexnet_jax.architectures.notebooks import scaled as scaled
+from alexnet_jax.architectures.original import NO_COMMUNICATION as NO_COMMUNICATION
+from alexnet_jax.architectures.original import NO_NORM as NO_NORM
+from alexnet_jax.architectures.original import NON_OVERLAPPING_POOL as NON_OVERLAPPING_POOL
+from alexnet_jax.architectures.original import ONE_GPU as ONE_GPU
+from alexnet_jax.architectures.original import ORIGINAL as ORIGINAL
+from alexnet_jax.architectures.original import ORIGINAL_PLAIN_CONV2 as ORIGINAL_PLAIN_CONV2
+from alexnet_jax.architectures.original import SIX_CONV as SIX_CONV
+from alexnet_jax.architectures.paper import DIGITS as DIGITS
+from alexnet_jax.architectures.paper import PAPER as PAPER
+
+NETS = (
+    PAPER,
+    DIGITS,
+    ORIGINAL,
+    ORIGINAL_PLAIN_CONV2,
+    ONE_GPU,
+    NON_OVERLAPPING_POOL,
+    NO_NORM,
+    NO_COMMUNICATION,
+    SIX_CONV,
+    CAFFE,
+    CAFFENET,
+    ONE_WEIRD_TRICK,
+    TORCHVISION,
+    SINGLE_TOWER,
+    KERAS_STRIDE_4,
+)
+
+
+def by_name(name: str) -> Architecture:
+    """Return the net of that name; ValueError lists the names that there are.
+
+    SCALED_8_113 is `scaled(8, 113)`, and so with other numbers; SCALED_8_113_ONE_TOWER has one.
+    """
+    nets = {net.name: net for net in NETS}
+    if name in nets:
+        return nets[name]
+    if sizes := re.fullmatch(r"SCALED_(\d+)_(\d+)(_ONE_TOWER)?", name):
+        return scaled(int(sizes[1]), int(sizes[2]), towers=1 if sizes[3] else 2)
+    known = ", ".join(nets)
+    raise ValueError(f"there is no net named {name!r}; there are {known}, SCALED_FILTERS_PIXELS")

@@ -1,0 +1,95 @@
+"""Nets of published notebooks, and the paper's net in any width and for any image."""
+
+import dataclasses
+
+from alexnet_jax.architecture import (
+    Architecture,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool,
+    Output,
+    Relu,
+    ResponseNorm,
+    Word,
+)
+from alexnet_jax.architectures.paper import PAPER
+
+
+def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Architecture:
+    """Return the paper's net with `filters` / 64 of its maps and features, for any image size.
+
+    The idea is that of a TensorFlow repository which trains a net of 8 filters on digits of 113
+    pixels: less of everything but classes. Kernels that see fewer maps start from a larger
+    deviation, so that the signal keeps its size. With `towers=1` all kernels see all maps.
+
+    Raises ValueError where a width is no whole number, cannot be shared by the towers, or an
+    image has too few pixels for all the layers.
+    """
+    if filters < 2 or filters % 2:
+        raise ValueError(f"filters must be an even number of at least 2, not {filters}")
+    wider = (64 / filters) ** 0.5
+
+    def fewer(layer: Word) -> Word:
+        match layer:
+            case Conv("conv1", maps):  # sees three colours at any width
+                return dataclasses.replace(layer, maps=maps * filters // 64)
+            case Conv(maps=maps, std=std):
+                return dataclasses.replace(layer, maps=maps * filters // 64, std=std * wider)
+            case Dense(features=features, std=std):
+                features = features * filters // 64
+                return dataclasses.replace(layer, features=features, std=std * wider)
+            case Output(std=std):
+                return dataclasses.replace(layer, std=std * wider)
+        return layer
+
+    name = f"SCALED_{filters}_{image_size}" + ("_ONE_TOWER" if towers == 1 else "")
+    net = Architecture(name, (image_size,), towers, tuple(map(fewer, PAPER.layers)))
+    net.steps()  # says what is wrong
+    return net
+
+
+def _keras_std(seen: int, seen_by: int) -> float:
+    """The deviation of Keras' initial weights (Glorot), there uniform and here normal."""
+    return (2 / (seen + seen_by)) ** 0.5
+
+
+TENSORFLOW_NORM = ResponseNorm(n=11, k=1, alpha=1, beta=0.5)
+"""tf.nn.local_response_normalization as it is when nothing is said: depth_radius 5, that is 11."""
+
+KERAS_STRIDE_4 = Architecture(
+    "KERAS_STRIDE_4",
+    image_sizes=(224,),
+    towers=1,
+    layers=(
+        # "same" padding of Keras: as few zeros as give ceil(pixels / 4), the odd one at the end.
+        Conv("conv1", 96, 11, 4, padding=(3, 4), std=_keras_std(11 * 11 * 3, 11 * 11 * 96)),
+        TENSORFLOW_NORM,  # 56 x 56 x 96
+        Relu(),
+        MaxPool(),  # 27 x 27 x 96
+        Conv("conv2", 256, 5, 4, padding=(1, 1), std=_keras_std(5 * 5 * 96, 5 * 5 * 256)),
+        TENSORFLOW_NORM,  # 7 x 7 x 256
+        Relu(),
+        MaxPool(),  # 3 x 3 x 256
+        Conv("conv3", 384, 3, 4, std=_keras_std(3 * 3 * 256, 3 * 3 * 384)),  # 1 x 1 x 384
+        Relu(),
+        Conv("conv4", 384, 3, 4, padding=(1, 1), std=_keras_std(3 * 3 * 384, 3 * 3 * 384)),
+        Relu(),
+        Conv("conv5", 256, 3, 4, padding=(1, 1), std=_keras_std(3 * 3 * 384, 3 * 3 * 256)),
+        Relu(),
+        Flatten(),  # 256
+        Dense("fc6", 4096, std=_keras_std(256, 4096)),
+        Relu(),
+        Dropout(inverted=True),
+        Dense("fc7", 4096, std=_keras_std(4096, 4096)),
+        Relu(),
+        Dropout(inverted=True),
+        Output("fc8", 10, std=_keras_std(4096, 10)),
+    ),
+)
+"""A Keras notebook for MNIST at 224 pixels, with stride 4 in every convolution: 21,622,154.
+
+Its norm comes before the ReLU, with TensorFlow's own numbers, which bring each map to about 1
+whatever the scale of the images. From conv3 on, kernels of 3 x 3 see a single pixel.
+"""

@@ -1,0 +1,155 @@
+"""The words that a net is made of: one frozen value for each kind of layer.
+
+What a word computes stands in `layers` and `normalization`; what shapes follow, in `architecture`.
+Widths (`maps`, `features`) count all towers together, as the paper's text does.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with biases (§3.5). Its kernels see the maps of their own tower only.
+
+    After a `Gather`, or on the image itself, they see all maps. `padding` is the number of zeros
+    (before, after) the first and last row and column. Kernels start from N(0, `std`^2) and every
+    bias from `bias` (§5).
+    """
+
+    name: str
+    maps: int
+    kernel: int
+    stride: int = 1
+    padding: tuple[int, int] = (0, 0)
+    std: float = 0.01
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully-connected layer (§3.5): sees its own tower, or all features after `Gather`."""
+
+    name: str
+    features: int
+    std: float = 0.01
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Output:
+    """The scores of the classes: the sum of what each tower makes of its own features, plus biases.
+
+    This equals a dense layer on the features of all towers, as the original program's fc1000.
+    """
+
+    name: str
+    classes: int
+    std: float = 0.01
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Relu:
+    """f(x) = max(0, x) (§3.1)."""
+
+
+@dataclass(frozen=True)
+class ResponseNorm:
+    """Local response normalisation over `n` neighbouring maps of one tower (§3.3).
+
+    `divide_alpha_by_n` picks the meaning of `alpha`: False is the formula printed in the paper,
+    TensorFlow's and Theano-AlexNet's; True is that of the original 2012 program, Caffe, PyTorch
+    and ONNX, which all divide by n.
+    """
+
+    n: int = 5
+    k: float = 2.0
+    alpha: float = 1e-4
+    beta: float = 0.75
+    divide_alpha_by_n: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an even window, which has no central map."""
+        if self.n < 1 or self.n % 2 == 0:
+            raise ValueError(f"ResponseNorm's n must be odd and at least 1, not {self.n}")
+
+
+@dataclass(frozen=True)
+class SpatialNorm:
+    """Normalisation of each map by its own `size` x `size` neighbourhood.
+
+    Not in the paper: the original program has it behind the second response normalisation (its
+    layers cnorm2a and cnorm2b). `alpha` is divided by the number of pixels, as there.
+    """
+
+    size: int = 5
+    k: float = 1.0
+    alpha: float = 1e-3
+    beta: float = 0.75
+
+    def __post_init__(self) -> None:
+        """Refuse an even window, which has no central pixel."""
+        if self.size < 1 or self.size % 2 == 0:
+            raise ValueError(f"SpatialNorm's size must be odd and at least 1, not {self.size}")
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The largest value of each `size` x `size` window, every `stride` pixels (§3.4).
+
+    Windows reach `padding` pixels (before, after) past the first and last row and column, where
+    there is nothing: the largest of the pixels that there are is taken.
+    """
+
+    size: int = 3
+    stride: int = 2
+    padding: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        """Refuse windows that would see nothing but padding."""
+        if max(self.padding) >= self.size:
+            raise ValueError(f"MaxPool's padding must be below its size, not {self.padding}")
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Where the towers meet (§3.2): from here each sees the maps or features of all."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where towers that have met part again: each goes on with the maps of its own.
+
+    Between `Gather` and `Part` stands what needs the maps of all, as Caffe's normalisation does.
+    """
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """Turn maps [height, width, maps] into features, in this order."""
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Zero half of the activities in training; halve all of them at test time (§4.2).
+
+    `inverted` doubles those that stay in training instead, and leaves test time alone. The mean
+    is the same up to a factor of two; later libraries do this.
+    """
+
+    inverted: bool = False
+
+
+Word = (
+    Conv
+    | Dense
+    | Output
+    | Relu
+    | ResponseNorm
+    | SpatialNorm
+    | MaxPool
+    | Gather
+    | Part
+    | Flatten
+    | Dropout
+)
