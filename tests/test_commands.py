@@ -210,7 +210,10 @@ def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
         (["--cut-epochs", "14", "10"], "--cut-epochs must be numbers above 0, each above"),
         (["--cut-epochs", "inf"], "--cut-epochs must be numbers above 0"),
         (["--device", "2"], "Unrecognized options: --device"),
-        (["--experiment", "lenet"], "--experiment must be digits or paper, not lenet"),
+        (
+            ["--experiment", "lenet"],
+            "--experiment must be one of digits, paper, scaled-mnist, not lenet",
+        ),
         (["--resume"], "--resume needs --run-dir"),
         (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
         (["--data-kind", "zip"], "'zip'"),

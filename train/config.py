@@ -22,7 +22,7 @@ class Config:
     """Train a net by the paper's recipe (section 5) and report its test error."""
 
     experiment: str = "digits"
-    """Where the other flags' defaults come from: digits or paper."""
+    """Where the other flags' defaults come from: digits, paper or scaled-mnist."""
     net: str = "DIGITS"
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None
@@ -121,8 +121,8 @@ def parse(argv: list[str] | None = None) -> Config:
     except argparse.ArgumentError as error:
         raise BadInput(f"{error.argument_name}: {error.message}") from None
     if known.experiment not in EXPERIMENTS:
-        names = " or ".join(EXPERIMENTS)
-        raise BadInput(f"--experiment must be {names}, not {known.experiment}")
+        names = ", ".join(EXPERIMENTS)
+        raise BadInput(f"--experiment must be one of {names}, not {known.experiment}")
     if not known.resume or known.run_dir is None:
         return _command_line(argv, EXPERIMENTS[known.experiment])
     kept = load(known.run_dir)

@@ -25,4 +25,22 @@ original program's run of 2012 did so. ILSVRC takes days on a GPU, and has not b
     python -m train.main --experiment paper --data DIR --devices 2
 """
 
-EXPERIMENTS = {config.experiment: config for config in (DIGITS, PAPER)}
+SCALED_MNIST = Config(
+    experiment="scaled-mnist",
+    net="SCALED_8_113",
+    epochs=2,
+    batch_size=32,
+    optimizer="adam",
+    learning_rate=1e-4,
+    weight_decay=0,
+    cut_epochs=(),
+    stored_size=113,
+)
+"""A TensorFlow repository's small net on MNIST: 8 filters, 113 pixels, two epochs of Adam.
+
+It reports 95.57 % on validation images. Ours: 97.07 % on the test images, in 7 minutes on 2 cores.
+
+    python -m train.fetch mnist mnist && python -m train.main --experiment scaled-mnist --data mnist
+"""
+
+EXPERIMENTS = {config.experiment: config for config in (DIGITS, PAPER, SCALED_MNIST)}
