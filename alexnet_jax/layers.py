@@ -71,6 +71,25 @@ product.defvjp(
 )
 
 
+@jax.custom_vjp
+def relu(x: jax.Array) -> jax.Array:
+    """f(x) = max(0, x) (§3.1).
+
+    The gradient asks the output for its sign, which the next layer keeps anyway, so that what
+    went in need not be kept for it.
+    """
+    return jnp.maximum(x, 0)
+
+
+def _relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # On a CPU, XLA would keep what went in, and compute the output from it wherever it is used.
+    out = lax.platform_dependent(relu(x), cpu=lax.optimization_barrier, default=lambda out: out)
+    return out, out
+
+
+relu.defvjp(_relu_forward, lambda out, cotangent: (jnp.where(out > 0, cotangent, 0),))
+
+
 def max_pool(layer: MaxPool, maps: jax.Array) -> jax.Array:
     """Take the largest value of each window, [b, h, w, maps] -> [b, h', w', maps] (§3.4).
 

@@ -24,7 +24,7 @@ from alexnet_jax.architecture import (
     Step,
 )
 from alexnet_jax.architectures import PAPER
-from alexnet_jax.layers import Layer, Params, conv, dense, dropout_mask, max_pool, product
+from alexnet_jax.layers import Layer, Params, conv, dense, dropout_mask, max_pool, product, relu
 from alexnet_jax.normalization import local_response_norm, spatial_norm
 from alexnet_jax.towers import Towers
 
@@ -158,7 +158,7 @@ def _alone(word: Relu | ResponseNorm | SpatialNorm | MaxPool | Flatten, x: jax.A
     """Run a layer that has no parameters and needs no other tower."""
     match word:
         case Relu():
-            return jax.nn.relu(x)
+            return relu(x)
         case ResponseNorm(n, k, alpha, beta, divide):
             return local_response_norm(x, n, k, alpha, beta, divide)
         case SpatialNorm(size, k, alpha, beta):

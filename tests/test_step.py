@@ -100,4 +100,4 @@ def test_the_step_lowers_for_accelerators_with_xlas_own_operations(platform, dev
 
 def test_only_the_cpu_gets_what_is_made_for_it():
     program = lowered_step("cpu", 1)
-    assert counts(program) == [28, 0, 0, 3 * 3 + 4]  # barriers of three products and four norms
+    assert counts(program) == [28, 0, 0, 3 * 3 + 4 + 14]  # barriers: products, norms, ReLUs
