@@ -16,12 +16,12 @@ or SCALED_FILTERS_PIXELS: SCALED_8_113 has 8 / 64 of PAPER's widths, for images 
 
 def main(arguments: list[str]) -> int:
     """Print the summary of the net that the arguments name; return the exit status."""
+    names = ", ".join(net.name for net in architectures.NETS)
     if arguments in (["--help"], ["-h"]):
-        print(USAGE.format(names=", ".join(net.name for net in architectures.NETS)))
+        print(USAGE.format(names=names))
         return 0
     try:
         if len(arguments) != 1:
-            names = ", ".join(net.name for net in architectures.NETS)
             raise ValueError(f"one net is needed, not {len(arguments)}; there are {names}")
         print(summary(architectures.by_name(arguments[0])))
     except ValueError as error:

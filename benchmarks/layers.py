@@ -1,6 +1,6 @@
 """Where the milliseconds go, layer by layer: `python -m benchmarks.layers`."""
 
-import dataclasses
+import functools
 import json
 import math
 import statistics
@@ -54,8 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     take_turns(found, arguments.rounds)
     report(net.name, arguments.batch_size, found)
     if arguments.json:
-        rows = [dataclasses.replace(piece, run=None) for piece in found]  # pyright: ignore
-        arguments.json.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        rows = [{k: v for k, v in vars(piece).items() if k != "run"} for piece in found]
+        arguments.json.write_text(json.dumps(rows, indent=2))
 
 
 def ceilings() -> Iterator[Piece]:
@@ -98,11 +98,11 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
     params = None
     if step.weights:
         params = Layer(*(arrays(s, None, 1)[0] for s in (step.weights, step.outputs[-1:])))
-    outputs = jax.jit(forward)(params, inputs)
+    run = functools.partial(jax.jit(forward), params, inputs)
+    outputs = run()
     operations = 2 * batch * step.multiply_accumulates
     moved = FLOAT * (batch * (math.prod(step.inputs) + math.prod(step.outputs)) + step.parameters)
-    if not any(out is x for out, x in zip(outputs, inputs, strict=False)):
-        yield Piece(step.name, "forward", operations, moved, bind(jax.jit(forward), params, inputs))
+    yield Piece(step.name, "forward", operations, moved, run)
 
     def backward(which: int):
         def gradient(params, inputs, cotangent):
@@ -110,7 +110,7 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
             of = lambda x: forward(*(x if i == which else at[i] for i in (0, 1)))  # noqa: E731
             return jax.vjp(of, at[which])[1](cotangent)[0]
 
-        return bind(jax.jit(gradient), params, inputs, outputs)
+        return functools.partial(jax.jit(gradient), params, inputs, outputs)
 
     if params:
         yield Piece(step.name, "weights", operations, moved, backward(0))
@@ -126,11 +126,6 @@ def arrays(shape: tuple[int, ...], batch: int | None, parts: int) -> list:
     size = (*([batch] if batch else []), *shape[:-1], shape[-1] // parts)
     rng = np.random.default_rng(0)
     return [jnp.asarray(rng.standard_normal(size, np.float32)) for _ in range(parts)]
-
-
-def bind(function: Callable[..., object], *arguments: object) -> Callable[[], object]:
-    """The function without its arguments."""
-    return lambda: function(*arguments)
 
 
 def rest(net: "Architecture", batch: int) -> list[Piece]:

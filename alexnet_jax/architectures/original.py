@@ -30,6 +30,22 @@ from alexnet_jax.architecture import (
 # sees zeros. On 227 pixels the same padding is never touched.
 SIZES = (224, 227)
 NORM = ResponseNorm(divide_alpha_by_n=True)
+# What the nets below share, said once, in the order in which it stands in them.
+FIRST: tuple[Word, ...] = (
+    Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
+    NORM,
+    MaxPool(),  # 27 x 27 x 96
+    Relu(),
+)
+LAST_MAPS: tuple[Word, ...] = (
+    Conv("conv3", 384, kernel=3, padding=(1, 1), std=0.03),  # 13 x 13 x 384
+    Relu(),
+    Conv("conv4", 384, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 384
+    Relu(),
+    Conv("conv5", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 256
+    MaxPool(),  # 6 x 6 x 256
+    Relu(),
+)
 HEAD: tuple[Word, ...] = (  # behind the last maps, which both towers see
     Gather(),
     Flatten(),
@@ -48,23 +64,14 @@ ORIGINAL = Architecture(
     SIZES,
     towers=2,
     layers=(
-        Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
-        NORM,
-        MaxPool(),  # 27 x 27 x 96
-        Relu(),
+        *FIRST,
         Conv("conv2", 256, kernel=5, padding=(2, 2), bias=1),  # 27 x 27 x 256
         Relu(),
         NORM,
         SpatialNorm(),
         MaxPool(),  # 13 x 13 x 256
         Gather(),
-        Conv("conv3", 384, kernel=3, padding=(1, 1), std=0.03),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv4", 384, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv5", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 256
-        MaxPool(),  # 6 x 6 x 256
-        Relu(),
+        *LAST_MAPS,
         *HEAD,
     ),
 )
@@ -75,21 +82,12 @@ ORIGINAL_PLAIN_CONV2 = Architecture(
     SIZES,
     towers=2,
     layers=(
-        Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
-        NORM,
-        MaxPool(),  # 27 x 27 x 96
-        Relu(),
+        *FIRST,
         Conv("conv2", 256, kernel=5, padding=(2, 2), bias=1),  # 27 x 27 x 256
         Relu(),
         MaxPool(),  # 13 x 13 x 256
         Gather(),
-        Conv("conv3", 384, kernel=3, padding=(1, 1), std=0.03),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv4", 384, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv5", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 256
-        MaxPool(),  # 6 x 6 x 256
-        Relu(),
+        *LAST_MAPS,
         *HEAD,
     ),
 )
@@ -166,13 +164,7 @@ NO_NORM = Architecture(
         Relu(),
         MaxPool(),  # 13 x 13 x 256
         Gather(),
-        Conv("conv3", 384, kernel=3, padding=(1, 1), std=0.03),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv4", 384, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv5", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 256
-        MaxPool(),  # 6 x 6 x 256
-        Relu(),
+        *LAST_MAPS,
         *HEAD,
     ),
 )
@@ -183,22 +175,13 @@ NO_COMMUNICATION = Architecture(
     SIZES,
     towers=2,
     layers=(
-        Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
-        NORM,
-        MaxPool(),  # 27 x 27 x 96
-        Relu(),
+        *FIRST,
         Conv("conv2", 320, kernel=5, padding=(2, 2), bias=1),  # 27 x 27 x 320
         Relu(),
         NORM,
         SpatialNorm(),
         MaxPool(),  # 13 x 13 x 320
-        Conv("conv3", 384, kernel=3, padding=(1, 1), std=0.03),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv4", 384, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 384
-        Relu(),
-        Conv("conv5", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 256
-        MaxPool(),  # 6 x 6 x 256
-        Relu(),
+        *LAST_MAPS,
         Flatten(),  # 4608 of each tower
         Dense("fc6", 8192, bias=1),
         Relu(),
