@@ -1,0 +1,114 @@
+"""Every net's parameters and multiply-accumulates, by hand and as published."""
+
+import pytest
+
+from alexnet_jax import architectures
+from alexnet_jax.architectures import NETS
+
+# Parameters by layer: kernel x kernel x maps that it sees x maps, and a bias for each.
+TWO_TOWERS = [
+    11 * 11 * 3 * 96 + 96,
+    5 * 5 * 48 * 256 + 256,
+    3 * 3 * 256 * 384 + 384,
+    3 * 3 * 192 * 384 + 384,
+    3 * 3 * 192 * 256 + 256,
+    6 * 6 * 256 * 4096 + 4096,
+    4096 * 4096 + 4096,
+    4096 * 1000 + 1000,
+]
+ONE_TOWER_OF_2014 = [
+    11 * 11 * 3 * 64 + 64,
+    5 * 5 * 64 * 192 + 192,
+    3 * 3 * 192 * 384 + 384,
+    3 * 3 * 384 * 256 + 256,
+    3 * 3 * 256 * 256 + 256,
+    *TWO_TOWERS[5:],
+]
+KERAS = [
+    34_944,
+    614_656,
+    885_120,
+    1_327_488,
+    884_992,
+    1_052_672,
+    16_781_312,
+    40_970,
+]  # printed there
+COUNTS = {
+    "PAPER": (60_965_224, TWO_TOWERS),
+    "ORIGINAL": (60_965_224, TWO_TOWERS),
+    "ORIGINAL_PLAIN_CONV2": (60_965_224, TWO_TOWERS),
+    "ONE_GPU": (
+        59_798_312,
+        [
+            11 * 11 * 3 * 48 + 48,
+            5 * 5 * 48 * 128 + 128,
+            3 * 3 * 128 * 192 + 192,
+            3 * 3 * 192 * 192 + 192,
+            3 * 3 * 192 * 256 + 256,
+            *TWO_TOWERS[5:],
+        ],
+    ),
+    "NON_OVERLAPPING_POOL": (60_965_224, TWO_TOWERS),
+    "NO_NORM": (60_965_224, TWO_TOWERS),
+    "NO_COMMUNICATION": (
+        60_714_408,
+        [
+            11 * 11 * 3 * 96 + 96,
+            5 * 5 * 48 * 320 + 320,  # 160 maps of each tower
+            3 * 3 * 160 * 384 + 384,
+            3 * 3 * 192 * 384 + 384,
+            3 * 3 * 192 * 256 + 256,
+            6 * 6 * 128 * 8192 + 8192,  # 4096 features of each tower, from its own maps
+            4096 * 4096 + 4096,  # 2048 of each, from its own 4096
+            4096 * 1000 + 1000,
+        ],
+    ),
+    "SIX_CONV": (61_555_304, [*TWO_TOWERS[:5], 3 * 3 * 256 * 256 + 256, *TWO_TOWERS[5:]]),
+    "CAFFE": (60_965_224, TWO_TOWERS),
+    "CAFFENET": (60_965_224, TWO_TOWERS),
+    "ONE_WEIRD_TRICK": (61_100_840, ONE_TOWER_OF_2014),
+    "TORCHVISION": (61_100_840, ONE_TOWER_OF_2014),
+    "SINGLE_TOWER": (
+        62_378_344,
+        [
+            11 * 11 * 3 * 96 + 96,
+            5 * 5 * 96 * 256 + 256,
+            3 * 3 * 256 * 384 + 384,
+            3 * 3 * 384 * 384 + 384,
+            3 * 3 * 384 * 256 + 256,
+            *TWO_TOWERS[5:],
+        ],
+    ),
+    "KERAS_STRIDE_4": (21_622_154, KERAS),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_net_has_the_parameters_that_follow_by_hand_and_are_published(name):
+    published, by_layer = COUNTS[name]
+    steps = architectures.by_name(name).steps()
+    assert [step.parameters for step in steps if step.weights] == by_layer
+    assert sum(by_layer) == published
+
+
+def test_every_net_is_counted():
+    assert {net.name for net in NETS} == {*COUNTS, "DIGITS"}
+    assert all(getattr(architectures, net.name) is net for net in NETS)
+
+
+WORK = {
+    "PAPER": 724_406_816,
+    "CAFFE": 724_406_816,
+    "ONE_GPU": 391_514_384,
+    "SIX_CONV": 745_640_480,
+    "ONE_WEIRD_TRICK": 714_188_480,
+    "TORCHVISION": 714_188_480,
+    "SINGLE_TOWER": 1_135_256_096,
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_a_net_takes_the_multiply_accumulates_that_are_published(name):
+    steps = architectures.by_name(name).steps()
+    assert sum(step.multiply_accumulates for step in steps) == WORK[name]
