@@ -7,7 +7,6 @@ from train.config import BadInput
 from train.data.pipeline import evaluation_batches
 from train.data.sources import open_data
 
-
 RED = (200, 30, 40)
 
 
