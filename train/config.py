@@ -22,7 +22,8 @@ class Config:
     """Train a net by the paper's recipe (section 5) and report its test error."""
 
     experiment: str = "digits"
-    """Where the other flags' defaults come from: digits, paper or scaled-mnist."""
+    """Where the other flags' defaults come from: digits, paper, scaled-mnist or
+    keras-mnist."""
     net: str = "DIGITS"
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None

@@ -43,4 +43,20 @@ It reports 95.57 % on validation images. Ours: 97.07 % on the test images, in 7 
     python -m train.fetch mnist mnist && python -m train.main --experiment scaled-mnist --data mnist
 """
 
-EXPERIMENTS = {config.experiment: config for config in (DIGITS, PAPER, SCALED_MNIST)}
+KERAS_MNIST = Config(
+    experiment="keras-mnist",
+    net="KERAS_STRIDE_4",
+    epochs=5,
+    batch_size=64,
+    optimizer="adam",
+    learning_rate=1e-3,
+    weight_decay=0,
+    cut_epochs=(),
+    stored_size=224,
+)
+"""A Keras notebook's net on MNIST at 224 pixels: five epochs of Adam.
+
+    python -m train.fetch mnist mnist && python -m train.main --experiment keras-mnist --data mnist
+"""
+
+EXPERIMENTS = {config.experiment: config for config in (DIGITS, PAPER, SCALED_MNIST, KERAS_MNIST)}
