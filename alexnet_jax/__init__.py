@@ -7,10 +7,13 @@ scores = alexnet_jax.apply(params, images)
 from alexnet_jax import architectures as architectures
 from alexnet_jax.architecture import Architecture as Architecture
 from alexnet_jax.layers import Layer as Layer
+from alexnet_jax.layers import Moments as Moments
 from alexnet_jax.layers import Params as Params
 from alexnet_jax.model import activations as activations
 from alexnet_jax.model import apply as apply
+from alexnet_jax.model import apply_in_training as apply_in_training
 from alexnet_jax.model import init as init
+from alexnet_jax.model import running_moments as running_moments
 from alexnet_jax.summary import summary as summary
 from alexnet_jax.towers import batch_sharding as batch_sharding
 from alexnet_jax.towers import make_mesh as make_mesh

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from alexnet_jax.words import BatchNorm as BatchNorm
 from alexnet_jax.words import Conv as Conv
 from alexnet_jax.words import Dense as Dense
 from alexnet_jax.words import Dropout as Dropout
@@ -42,13 +43,27 @@ class Step(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """The number of weights and biases."""
-        return math.prod(self.weights) + self.outputs[-1] if self.weights else 0
+        """The number of weights and biases, running statistics included."""
+        if self.weights is None:
+            return 0
+        return math.prod(self.weights) + self.outputs[-1] + self.statistics
+
+    @property
+    def statistics(self) -> int:
+        """The number of running means and variances, which no gradient changes."""
+        return 2 * self.outputs[-1] if self.running else 0
+
+    @property
+    def running(self) -> str | None:
+        """Where a batch normalisation's running statistics stand in the parameters, or None."""
+        return f"{self.name}_running" if isinstance(self.layer, BatchNorm) else None
 
     @property
     def multiply_accumulates(self) -> int:
-        """The number of multiplications of a weight with an activity, for one image."""
-        return math.prod(self.weights) * math.prod(self.outputs[:-1]) if self.weights else 0
+        """The number of products of a weight with an activity that are summed, for one image."""
+        if self.weights is None or isinstance(self.layer, BatchNorm):
+            return 0
+        return math.prod(self.weights) * math.prod(self.outputs[:-1])
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ class Architecture:
                 )
             whole_in, whole = whole, _whole_out(layer, whole)
             seen = shape[-1] if whole_in or isinstance(layer, Output) else shape[-1] // self.towers
-            weights = _weights(layer, seen)
+            weights = _weights(layer, seen, shape[-1])
             steps.append(Step(name, layer, shape, outputs, whole_in, whole, weights))
             shape = outputs
         return tuple(steps)
@@ -113,6 +128,7 @@ _WORDS = {
     Relu: "relu",
     ResponseNorm: "norm",
     SpatialNorm: "spatial",
+    BatchNorm: "norm",
     MaxPool: "pool",
     Gather: "gather",
     Part: "part",
@@ -163,13 +179,15 @@ def _outputs(layer: Word, inputs: Shape, name: str) -> Shape:
             return inputs
 
 
-def _weights(layer: Word, seen: int) -> Shape | None:
-    """The shape of the weights of a layer whose kernels see `seen` maps or features."""
+def _weights(layer: Word, seen: int, maps: int) -> Shape | None:
+    """The shape of the weights of a layer whose kernels see `seen` of the `maps` that come in."""
     match layer:
         case Conv(kernel=size, maps=maps):
             return (size, size, seen, maps)
         case Dense(features=outputs) | Output(classes=outputs):
             return (seen, outputs)
+        case BatchNorm():
+            return (maps,)
         case _:
             return None
 

@@ -22,8 +22,19 @@ class Layer(NamedTuple):
     biases: jax.Array
 
 
+class Moments(NamedTuple):
+    """Mean and variance of each map, [maps]: of a batch, or the running ones of a BatchNorm."""
+
+    means: jax.Array
+    variances: jax.Array
+
+
 Params = dict[str, Layer]
-"""All parameters of a net by layer name, "conv1" ... "fc8"."""
+"""All parameters of a net by layer name, "conv1" ... "fc8".
+
+A net with batch normalisation also has the running `Moments` of each in it: "norm1" holds scales
+and offsets as weights and biases, "norm1_running" the statistics, which no gradient changes.
+"""
 
 
 def conv(layer: Conv, params: Layer, maps: jax.Array) -> jax.Array:

@@ -1,10 +1,13 @@
-"""Local response normalisation (§3.3), with its gradient written by hand; and the spatial one."""
+"""Local response normalisation (§3.3), its gradient written by hand; the spatial and batch ones."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from alexnet_jax.layers import Layer, Moments
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
@@ -135,3 +138,22 @@ def _sum_of_shifts(values: jax.Array, n: int, axis: int = -1) -> jax.Array:
     padded = jnp.pad(values, padding)
     first = lax.slice_in_dim(padded, 0, count, axis=axis)
     return sum((lax.slice_in_dim(padded, i, i + count, axis=axis) for i in range(1, n)), first)
+
+
+def batch_norm(params: Layer, moments: Moments, x: jax.Array, epsilon: float) -> jax.Array:
+    """Bring each map of [b, ..., maps] to the layer's scale and offset, by the moments given.
+
+    weight * (x - mean) / sqrt(variance + epsilon) + bias
+    """
+    scale = params.weights * lax.rsqrt(moments.variances + epsilon)
+    return ((_wide(x) - moments.means) * scale + params.biases).astype(x.dtype)
+
+
+def batch_moments(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> Moments:
+    """Return mean and variance of each map of [b, ..., maps], in float32 at least.
+
+    `mean` takes the mean of what all devices have, each of its own share of the batch.
+    """
+    x, axes = _wide(x), tuple(range(x.ndim - 1))
+    means = mean(x.mean(axes))
+    return Moments(means, mean(jnp.square(x - means).mean(axes)))

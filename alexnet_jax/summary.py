@@ -22,11 +22,15 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
             note = "towers are summed"
         elif isinstance(step.layer, Conv) and step.weights:
             note = f"kernels {_shape(step.weights[:3])}"
+        elif step.statistics:
+            note = f"{step.statistics:,} of them running statistics"
         count, work = (f"{n:,}" if n else "" for n in (step.parameters, step.multiply_accumulates))
         rows.append((step.name, _shape(step.outputs), count, work, note))
     total = sum(step.parameters for step in steps)
     work = sum(step.multiply_accumulates for step in steps)
-    rows.append(("total", "", f"{total:,}", f"{work:,}", ""))
+    statistics = sum(step.statistics for step in steps)
+    note = f"{statistics:,} parameters are not trained" if statistics else ""
+    rows.append(("total", "", f"{total:,}", f"{work:,}", note))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}  {e}".rstrip()

@@ -6,7 +6,7 @@ Axis names: "tower" divides the kernels of every layer, one tower (or several) t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.architecture import Architecture, Output
-from alexnet_jax.layers import Layer, Params
+from alexnet_jax.layers import Layer, Moments, Params
 
 DATA, TOWER = "data", "tower"
+Cut = TypeVar("Cut", Layer, Moments)
 
 
 def make_mesh(devices: int = 2) -> Mesh:
@@ -51,10 +52,9 @@ class Towers:
     held: int
     axes: tuple[str, ...] = ()  # of the mesh that divides the arrays; none on one device
 
-    def cut(self, layer: Layer) -> list[Layer]:
+    def cut(self, layer: Cut) -> list[Cut]:
         """The parameters of each tower held here: equal parts of the last axis."""
-        parts = zip(self.split(layer.weights), self.split(layer.biases), strict=True)
-        return [Layer(*part) for part in parts]
+        return [type(layer)(*part) for part in zip(*map(self.split, layer), strict=True)]
 
     def split(self, x: jax.Array) -> list[jax.Array]:
         """The part of each tower held here: equal parts of the last axis."""
@@ -83,13 +83,20 @@ class Towers:
         """The sum of what the towers of all devices contribute, the same on each."""
         return lax.psum(x, TOWER) if TOWER in self.axes else x
 
+    def mean(self, x: jax.Array, *, whole: bool) -> jax.Array:
+        """The mean over the devices that share the batch, and over those whose `x` is whole."""
+        axes = [axis for axis in self.axes if axis == DATA or whole]
+        return lax.pmean(x, axes) if axes else x
+
     def examples(self, count: int) -> jax.Array:
         """The indices, in the global batch, of the `count` examples held here."""
         here = jnp.arange(count)
         return here + count * lax.axis_index(DATA) if DATA in self.axes else here
 
 
-Forward = Callable[[Params, jax.Array, jax.Array | None, Towers], dict[str, jax.Array]]
+Forward = Callable[
+    [Params, jax.Array, jax.Array | None, Towers], tuple[dict[str, jax.Array], Params]
+]
 
 
 def run(
@@ -101,11 +108,12 @@ def run(
     names: Sequence[str],
     architecture: Architecture,
     mesh: Mesh | None,
-) -> dict[str, jax.Array]:
+) -> tuple[dict[str, jax.Array], Params]:
     """Run `forward`, written for the towers that one device holds, on whole arrays.
 
-    `forward` returns what its towers have of the layers `names`; the result has their whole
-    arrays. Without a mesh, or on a mesh of one device, that one holds all towers.
+    `forward` returns what its towers have of the layers `names`, and with a key the moments of
+    their batch normalisations; the result has the whole arrays of both. Without a mesh, or on a
+    mesh of one device, that one holds all towers.
     """
     if mesh is None or mesh.size == 1:
         return forward(params, images, dropout_key, Towers(architecture.towers))
@@ -130,6 +138,10 @@ def run(
             return batch
         return P(*batch or [None], *[None] * (len(layers[name].outputs) - 1), TOWER)
 
+    specs = _param_specs(architecture)
+    batch_norms = [] if dropout_key is None else [step.running for step in layers.values()]
+    moments = {name: specs[name] for name in batch_norms if name}
+
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
         # Said here once, for the gradients written by hand: what each device has of the weights'
         # gradient comes from its own images, and of the images' gradient from its own towers.
@@ -139,8 +151,8 @@ def run(
     return jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=(_param_specs(architecture), batch, P()),
-        out_specs={name: activity_spec(name) for name in names},
+        in_specs=(specs, batch, P()),
+        out_specs=({name: activity_spec(name) for name in names}, moments),
     )(params, images, dropout_key)
 
 
@@ -156,10 +168,14 @@ def _varying(x: jax.Array, axis: str, mesh: Mesh) -> jax.Array:
 def _param_specs(architecture: Architecture) -> dict[str, Layer]:
     """How the mesh divides the parameters: outputs over towers; of the last layer, the inputs."""
     of: Any = Layer  # holding specs in place of arrays
+    moments: Any = Moments
     specs = {}
     for step in architecture.steps():
         if isinstance(step.layer, Output):
             specs[step.name] = of(P(TOWER, None), P())
+        elif step.running:
+            share = P() if step.whole_in else P(TOWER)
+            specs[step.name], specs[step.running] = of(share, share), moments(share, share)
         elif step.weights:
             specs[step.name] = of(P(*[None] * (len(step.weights) - 1), TOWER), P(TOWER))
     return specs

@@ -94,6 +94,19 @@ class SpatialNorm:
 
 
 @dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation of each map over images and pixels (Ioffe and Szegedy 2015).
+
+    Not in the paper: notebooks have it in the place of response normalisation. Training divides by
+    the deviation of the batch itself, test time by a running one, which keeps `momentum` of itself
+    in every step. The numbers are Keras's.
+    """
+
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """The largest value of each `size` x `size` window, every `stride` pixels (§3.4).
 
@@ -147,6 +160,7 @@ Word = (
     | Relu
     | ResponseNorm
     | SpatialNorm
+    | BatchNorm
     | MaxPool
     | Gather
     | Part

@@ -83,8 +83,8 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
     """
     import jax
 
+    from alexnet_jax.forward import run_layer
     from alexnet_jax.layers import Layer
-    from alexnet_jax.model import run_layer
     from alexnet_jax.towers import Towers
 
     here, key = Towers(net.towers), jax.random.key(0)

@@ -117,7 +117,7 @@ def grouped(params, images, *, architecture: "Architecture", dropout_key, mesh):
     from jax import lax
 
     from alexnet_jax.architecture import Conv, ResponseNorm
-    from alexnet_jax.model import run_layer
+    from alexnet_jax.forward import run_layer
     from alexnet_jax.towers import Towers
 
     x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers

@@ -46,6 +46,27 @@ def spatial_norm(a, size=5, k=1.0, alpha=1e-3, beta=0.75):
     return out
 
 
+def moments(x):
+    """Mean and variance of each map over all images and pixels, one value at a time."""
+    x = np.asarray(x, np.float64)
+    means, variances = np.zeros(x.shape[-1]), np.zeros(x.shape[-1])
+    for m in range(x.shape[-1]):
+        values = [value for value in x[..., m].flat]
+        means[m] = sum(values) / len(values)
+        variances[m] = sum((value - means[m]) ** 2 for value in values) / len(values)
+    return means, variances
+
+
+def batch_norm(x, scaling, moments, epsilon=1e-3):
+    """Ioffe and Szegedy (2015), algorithm 1, one map at a time."""
+    (gamma, beta), (means, variances) = scaling, moments
+    x, out = np.asarray(x, np.float64), np.zeros(x.shape)
+    for m in range(x.shape[-1]):
+        normalised = (x[..., m] - float(means[m])) / (float(variances[m]) + epsilon) ** 0.5
+        out[..., m] = float(gamma[m]) * normalised + float(beta[m])
+    return out
+
+
 def max_pool(x, size=3, stride=2):
     """The largest value of each window."""
     rows, columns = ((n - size) // stride + 1 for n in x.shape[1:3])

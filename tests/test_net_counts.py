@@ -34,6 +34,13 @@ KERAS = [
     16_781_312,
     40_970,
 ]  # printed there
+
+
+def with_norm(count, maps):
+    """A convolution and its batch norm: scale, offset, running mean and variance of each map."""
+    return count, 4 * maps
+
+
 COUNTS = {
     "PAPER": (60_965_224, TWO_TOWERS),
     "ORIGINAL": (60_965_224, TWO_TOWERS),
@@ -81,6 +88,37 @@ COUNTS = {
         ],
     ),
     "KERAS_STRIDE_4": (21_622_154, KERAS),
+    "BATCH_NORM": (
+        58_307_333,
+        [
+            *with_norm(11 * 11 * 3 * 96 + 96, 96),
+            *with_norm(5 * 5 * 96 * 256 + 256, 256),
+            *with_norm(3 * 3 * 256 * 384 + 384, 384),
+            *with_norm(3 * 3 * 384 * 384 + 384, 384),
+            *with_norm(3 * 3 * 384 * 256 + 256, 256),
+            6 * 6 * 256 * 4096 + 4096,
+            4096 * 4096 + 4096,
+            4096 * 5 + 5,
+        ],
+    ),
+    "KERAS_TUTORIAL": (
+        62_380_776,
+        [
+            *with_norm(11 * 11 * 3 * 96 + 96, 96),
+            *with_norm(5 * 5 * 96 * 256 + 256, 256),
+            3 * 3 * 256 * 384 + 384,
+            3 * 3 * 384 * 384 + 384,
+            *with_norm(3 * 3 * 384 * 256 + 256, 256),
+            *TWO_TOWERS[5:],
+        ],
+    ),
+    "KERAS_FIFTH_11": (  # printed there, line by line
+        28_600_264,
+        [
+            *(34_944, 384, 614_656, 1_024, 885_120, 1_327_488),
+            *(4_460_640, 384, 397_312, 16_781_312, 4_097_000),
+        ],
+    ),
 }
 
 
@@ -90,6 +128,12 @@ def test_a_net_has_the_parameters_that_follow_by_hand_and_are_published(name):
     steps = architectures.by_name(name).steps()
     assert [step.parameters for step in steps if step.weights] == by_layer
     assert sum(by_layer) == published
+
+
+def test_running_statistics_are_counted_apart():
+    statistics = {net.name: sum(step.statistics for step in net.steps()) for net in NETS}
+    trained = {name: count for name, count in statistics.items() if count}
+    assert trained == {"BATCH_NORM": 2_752, "KERAS_TUTORIAL": 1_216, "KERAS_FIFTH_11": 896}
 
 
 def test_every_net_is_counted():

@@ -17,7 +17,7 @@ from alexnet_jax.architecture import (
     Relu,
     ResponseNorm,
 )
-from alexnet_jax.layers import Layer
+from alexnet_jax.layers import Layer, Moments
 
 TINY = Architecture(
     "TINY",
@@ -70,8 +70,12 @@ def drawn(net):
     rng, params = np.random.default_rng(1), {}
     for step in net.steps():
         if step.weights:
-            weights = jnp.asarray(step.layer.std * rng.normal(size=step.weights), jnp.float32)
-            params[step.name] = Layer(
-                weights, jnp.full(step.outputs[-1], step.layer.bias, "float32")
-            )
+            std = getattr(step.layer, "std", 1.0)
+            weights = jnp.asarray(std * rng.normal(size=step.weights), jnp.float32)
+            bias = getattr(step.layer, "bias", 0.0)
+            params[step.name] = Layer(weights, jnp.full(step.outputs[-1], bias, "float32"))
+        if step.running:
+            means, variances = 5 * rng.normal(size=(2, *step.weights))
+            moments = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
+            params[step.running] = Moments(*moments)
     return params

@@ -145,11 +145,12 @@ class Checkpoints:
                 f"not {', '.join(sorted(like.params))}"
             )
         for name, layer in like.params.items():
-            have, want = tuple(saved[name]["weights"].shape), tuple(layer.weights.shape)
-            if have != want:
-                raise BadInput(
-                    f"checkpoint {self.path(step)} has weights of {have} in {name}, not {want}"
-                )
+            for field, leaf in layer._asdict().items():
+                have, want = tuple(saved[name][field].shape), tuple(leaf.shape)
+                if have != want:
+                    raise BadInput(
+                        f"checkpoint {self.path(step)} has {field} of {have} in {name}, not {want}"
+                    )
 
 
 def _first_line(error: Exception) -> str:

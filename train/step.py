@@ -73,19 +73,23 @@ def make_train_step(
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
         params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
-        scores = alexnet_jax.apply(
-            params, images, architecture=architecture, dropout_key=key, mesh=mesh
-        ).astype(jnp.float32)
+        scores, moments = alexnet_jax.apply_in_training(
+            params, images, key, architecture=architecture, mesh=mesh
+        )
+        scores = scores.astype(jnp.float32)
         loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
-        return loss, (scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32)
+        return loss, ((scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32), moments)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         crop_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
         images = random_crops(crop_key, jnp.asarray(batch["image"]), mean, size=size, flip=flip)
         gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
-        (loss, error), grads = gradient(state.params, images, batch["label"], dropout_key)
+        (loss, (error, moments)), grads = gradient(
+            state.params, images, batch["label"], dropout_key
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
+        params |= alexnet_jax.running_moments(state.params, moments, architecture)
         state = TrainState(state.step + 1, params, opt_state)
         return state, {"loss": loss, "top1_error": error}
 

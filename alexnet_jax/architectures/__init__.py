@@ -8,7 +8,10 @@ from alexnet_jax.architectures.later import CAFFENET as CAFFENET
 from alexnet_jax.architectures.later import ONE_WEIRD_TRICK as ONE_WEIRD_TRICK
 from alexnet_jax.architectures.later import SINGLE_TOWER as SINGLE_TOWER
 from alexnet_jax.architectures.later import TORCHVISION as TORCHVISION
+from alexnet_jax.architectures.notebooks import BATCH_NORM as BATCH_NORM
+from alexnet_jax.architectures.notebooks import KERAS_FIFTH_11 as KERAS_FIFTH_11
 from alexnet_jax.architectures.notebooks import KERAS_STRIDE_4 as KERAS_STRIDE_4
+from alexnet_jax.architectures.notebooks import KERAS_TUTORIAL as KERAS_TUTORIAL
 from alexnet_jax.architectures.notebooks import scaled as scaled
 from alexnet_jax.architectures.original import NO_COMMUNICATION as NO_COMMUNICATION
 from alexnet_jax.architectures.original import NO_NORM as NO_NORM
@@ -35,7 +38,10 @@ NETS = (
     ONE_WEIRD_TRICK,
     TORCHVISION,
     SINGLE_TOWER,
+    BATCH_NORM,
     KERAS_STRIDE_4,
+    KERAS_TUTORIAL,
+    KERAS_FIFTH_11,
 )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from alexnet_jax.architecture import (
     Architecture,
+    BatchNorm,
     Conv,
     Dense,
     Dropout,
@@ -92,4 +93,104 @@ KERAS_STRIDE_4 = Architecture(
 
 Its norm comes before the ReLU, with TensorFlow's own numbers, which bring each map to about 1
 whatever the scale of the images. From conv3 on, kernels of 3 x 3 see a single pixel.
+"""
+
+
+def _keras_conv(
+    name: str, seen: int, maps: int, kernel: int, stride: int = 1, padding: tuple[int, int] = (0, 0)
+) -> Conv:
+    deviation = _keras_std(kernel**2 * seen, kernel**2 * maps)
+    return Conv(name, maps, kernel, stride, padding, std=deviation)
+
+
+BATCH_NORM = Architecture(
+    "BATCH_NORM",
+    image_sizes=(227,),
+    towers=1,
+    layers=(
+        _keras_conv("conv1", 3, 96, kernel=11, stride=4),  # 55 x 55 x 96
+        Relu(),
+        BatchNorm(),
+        MaxPool(),  # 27 x 27 x 96
+        _keras_conv("conv2", 96, 256, kernel=5, padding=(2, 2)),  # 27 x 27 x 256
+        Relu(),
+        BatchNorm(),
+        MaxPool(),  # 13 x 13 x 256
+        _keras_conv("conv3", 256, 384, kernel=3, padding=(1, 1)),  # 13 x 13 x 384
+        Relu(),
+        BatchNorm(),
+        _keras_conv("conv4", 384, 384, kernel=3, padding=(1, 1)),  # 13 x 13 x 384
+        Relu(),
+        BatchNorm(),
+        _keras_conv("conv5", 384, 256, kernel=3, padding=(1, 1)),  # 13 x 13 x 256
+        Relu(),
+        BatchNorm(),
+        MaxPool(),  # 6 x 6 x 256
+        Flatten(),  # 9216
+        Dense("fc6", 4096, std=_keras_std(9216, 4096)),
+        Relu(),
+        Dropout(inverted=True),
+        Dense("fc7", 4096, std=_keras_std(4096, 4096)),
+        Relu(),
+        Dropout(inverted=True),
+        Output("fc8", 5, std=_keras_std(4096, 5)),
+    ),
+)
+"""A Keras notebook for five kinds of flowers, with batch normalisation behind every convolution.
+
+58,307,333 parameters, of which 2,752 are running statistics.
+"""
+
+
+def _keras_tutorial(name: str, conv5: Conv, features: int) -> Architecture:
+    return Architecture(
+        name,
+        image_sizes=(224,),
+        towers=1,
+        layers=(
+            _keras_conv("conv1", 3, 96, kernel=11, stride=4, padding=(3, 4)),  # 56 x 56 x 96
+            Relu(),
+            BatchNorm(),
+            MaxPool(),  # 27 x 27 x 96
+            _keras_conv("conv2", 96, 256, kernel=5, padding=(2, 2)),  # 27 x 27 x 256
+            Relu(),
+            BatchNorm(),
+            MaxPool(),  # 13 x 13 x 256
+            _keras_conv("conv3", 256, 384, kernel=3, padding=(1, 1)),  # 13 x 13 x 384
+            Relu(),
+            _keras_conv("conv4", 384, 384, kernel=3, padding=(1, 1)),  # 13 x 13 x 384
+            Relu(),
+            conv5,
+            Relu(),
+            BatchNorm(),
+            MaxPool(),
+            Flatten(),
+            Dense("fc6", 4096, std=_keras_std(features, 4096)),
+            Relu(),
+            Dense("fc7", 4096, std=_keras_std(4096, 4096)),
+            Relu(),
+            Dropout(inverted=True),
+            Output("fc8", 1000, std=_keras_std(4096, 1000)),
+        ),
+    )
+
+
+KERAS_TUTORIAL = _keras_tutorial(
+    "KERAS_TUTORIAL",
+    conv5=_keras_conv("conv5", 384, 256, kernel=3, padding=(1, 1)),  # 13 x 13 x 256, then 6 x 6
+    features=9216,
+)
+"""A Keras tutorial as its text has it: three batch normalisations, one dropout.
+
+62,380,776 parameters, of which 1,216 are running statistics.
+"""
+
+KERAS_FIFTH_11 = _keras_tutorial(
+    "KERAS_FIFTH_11",
+    conv5=_keras_conv("conv5", 384, 96, kernel=11, stride=4, padding=(5, 5)),  # 4 x 4 x 96, 1 x 1
+    features=96,
+)
+"""The same tutorial's final code, whose fifth convolution is a copy of the first.
+
+28,600,264 parameters, of which 896 are running statistics.
 """
