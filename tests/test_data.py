@@ -183,14 +183,6 @@ def test_a_folder_of_images_by_class_is_opened(tmp_path, held_out):
     assert [data.train[i]["label"] for i in (0, 9, 10, 19)] == [0, 0, 1, 1]
 
 
-def test_a_folder_without_a_split_holds_out_every_tenth_picture(tmp_path):
-    folder(tmp_path, count=20)
-    data = open_data(tmp_path, "folder", 8)
-    reds = [data.test[i]["image"][0, 0, 0] for i in range(len(data.test))]
-    assert reds == [0, 10, 0, 10]
-    assert len(data.train) == 36
-
-
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [

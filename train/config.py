@@ -27,10 +27,13 @@ class Config:
     net: str = "DIGITS"
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None
-    """IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and DIR/test/CLASS; the
-    digits of the package if None."""
+    """IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and DIR/test/CLASS or in
+    DIR/CLASS; the digits of the package if None."""
     data_kind: Literal["auto", "idx", "cifar", "folder"] = "auto"
     """What --data holds."""
+    held_out: float = 0.1
+    """For --data DIR/CLASS/* without a split of its own, and no other: the fraction of each class
+    that is held out to test on. The seed decides which pictures."""
     devices: int = 1
     """1, or 2 for one tower on each."""
     run_dir: Path | None = None
@@ -87,6 +90,7 @@ class Config:
 _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "devices": (lambda n: n in (1, 2), "1 or 2"),
     "seed": (lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
+    "held_out": (lambda x: 0 < x < 1, "above 0 and below 1"),
     "epochs": (lambda x: 0 < x < 1e6, "above 0"),
     "steps": (lambda n: n > 0, "above 0"),
     "batch_size": (lambda n: n > 0, "above 0"),

@@ -21,7 +21,13 @@ from train.step import TrainState, init_state, state_shardings
 def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
     """Return the net, with an output for each class, and the data at its size."""
     architecture = net_of(config)
-    data = open_data(config.data, config.data_kind, stored_size(config, architecture))
+    data = open_data(
+        config.data,
+        config.data_kind,
+        stored_size(config, architecture),
+        held_out=config.held_out,
+        seed=config.seed,
+    )
     return architecture.with_classes(len(data.class_names)), data
 
 

@@ -1,6 +1,8 @@
 """A data set: training and test examples, by index, and the names of the classes."""
 
+import hashlib
 import itertools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict
@@ -55,7 +57,9 @@ class DataSet:
         }
 
 
-def open_data(directory: Path | None, kind: str, size: int) -> DataSet:
+def open_data(
+    directory: Path | None, kind: str, size: int, *, held_out: float = 0.1, seed: int = 0
+) -> DataSet:
     """Open the data set in `directory`, the digits of the package if None.
 
     Args:
@@ -63,6 +67,8 @@ def open_data(directory: Path | None, kind: str, size: int) -> DataSet:
         val), or DIR/CLASS/*.
       kind: "idx", "cifar", "folder", or "auto" to look.
       size: every image is brought to [size, size, 3].
+      held_out: for DIR/CLASS/* only, the fraction of each class that becomes the test examples.
+      seed: decides which; the same seed and files give the same examples, wherever the folder is.
 
     Raises BadInput if there is no such data there.
     """
@@ -73,7 +79,7 @@ def open_data(directory: Path | None, kind: str, size: int) -> DataSet:
         return _open_idx(directory, size)
     if kind == "cifar" or (kind == "auto" and cifar.find(directory)):
         return _open_cifar(directory, size)
-    return _open_folder(directory, size)
+    return _open_folder(directory, size, held_out, seed)
 
 
 class ArraySource:
@@ -131,7 +137,7 @@ def _open_cifar(directory: Path, size: int) -> DataSet:
     return DataSet(train, test, cifar.class_names(*found))
 
 
-def _open_folder(directory: Path, size: int) -> DataSet:
+def _open_folder(directory: Path, size: int, fraction: float, seed: int) -> DataSet:
     names = set(_folders(directory))
     held_out = next((n for n in _TEST_NAMES if n in names and _folders(directory / n)), None)
     if "train" in names and held_out is None:
@@ -156,9 +162,10 @@ def _open_folder(directory: Path, size: int) -> DataSet:
         if strangers:
             raise BadInput(f"{test_dir} has a class {min(strangers)!r} that {train_dir} lacks")
         train, test = files, _files(test_dir, classes)
-    else:  # no split given: every tenth picture of each class, by name, is held out
-        test = [file for group in _by_class(files) for file in group[::10]]
-        train = [file for group in _by_class(files) for i, file in enumerate(group) if i % 10]
+    else:
+        drawn = _hold_out(files, directory, fraction, seed)
+        train = [file for file in files if file not in drawn]
+        test = [file for file in files if file in drawn]
     if not train or not test:
         raise BadInput(f"{directory} holds {len(train)} training and {len(test)} test pictures")
     return DataSet(PictureSource(train, size), PictureSource(test, size), classes)
@@ -185,5 +192,22 @@ def _files(directory: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     return found
 
 
-def _by_class(files: list[tuple[Path, int]]) -> list[list[tuple[Path, int]]]:
-    return [list(group) for _, group in itertools.groupby(files, key=lambda file: file[1])]
+def _hold_out(
+    files: list[tuple[Path, int]], directory: Path, fraction: float, seed: int
+) -> set[tuple[Path, int]]:
+    """A fraction of each class, of two or more pictures at least one and never all.
+
+    The names below `directory`, hashed with the seed, give the order in which pictures are drawn:
+    so one that is taken out, as a broken one is, sends at most one other of its class across.
+    """
+
+    def drawn(file: tuple[Path, int]) -> bytes:
+        name = os.fsencode(file[0].relative_to(directory).as_posix())
+        return hashlib.sha256(b"%d/%s" % (seed, name)).digest()
+
+    held_out: set[tuple[Path, int]] = set()
+    for _, group in itertools.groupby(files, key=lambda file: file[1]):
+        pictures = sorted(group, key=drawn)
+        count = max(1, round(fraction * len(pictures)))
+        held_out.update(pictures[: min(count, len(pictures) - 1)])
+    return held_out
