@@ -1,0 +1,100 @@
+"""Blocks, bands and words on a sheet of paper: what `diagram` draws with, and it alone.
+
+Lengths are inches, from the middle of the sheet to the right and from its top edge down.
+"""
+
+from typing import Any, NamedTuple
+
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Polygon
+
+INK, PALE, ACCENT = "#22303c", "#6b7885", "#c8443c"
+
+
+class Box(NamedTuple):
+    """The front of a block that is drawn: its middle from the left, its edges, its width."""
+
+    x: float
+    top: float
+    bottom: float
+    width: float
+
+    @property
+    def middle(self) -> float:
+        """Half of the way down."""
+        return (self.top + self.bottom) / 2
+
+    def part(self, number: int, parts: int) -> "Box":
+        """Return one of so many parts beside each other."""
+        width = self.width / parts
+        return self._replace(x=self.x + (number - (parts - 1) / 2) * width, width=width)
+
+
+class Canvas:
+    """A sheet that grows downwards as it is drawn on."""
+
+    def __init__(self) -> None:
+        """Begin with an empty sheet."""
+        self.figure = Figure()
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+
+    def cut(self, left: float, right: float, bottom: float) -> Figure:
+        """Return the sheet, cut to these edges."""
+        self.axes.set(xlim=(left, right), ylim=(bottom, 0))
+        self.figure.set_size_inches(right - left, bottom)
+        return self.figure
+
+    def block(
+        self, x: float, y: float, width: float, height: float, colour: str, *, lid: bool, flat: bool
+    ) -> Box:
+        """Draw a block seen from above and the left, a flat bar or as deep as it is wide.
+
+        `x` is the middle of its front; `y` its highest point, or its front's without `lid`.
+        """
+        depth, rise = (0.07, 0.05) if flat else (0.2 * width, 0.13 * width)
+        left, right, back = x - width / 2, x + width / 2, x + width / 2 + depth
+        top = y + rise if lid else y
+        bottom = top + height
+        self._polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
+        beside = [(right, top), (back, top - rise), (back, bottom - rise), (right, bottom)]
+        self._polygon(beside, _darker(colour))
+        if lid:
+            above = [(left, top), (left + depth, top - rise), (back, top - rise), (right, top)]
+            self._polygon(above, _lighter(colour))
+        return Box(x, top, bottom, width)
+
+    def band(self, over: Box, under: Box, colour: str) -> None:
+        """Join the lower edge of one block with the upper edge of another, behind both."""
+        corners = [
+            (over.x - over.width / 2, over.bottom),
+            (over.x + over.width / 2, over.bottom),
+            (under.x + under.width / 2, under.top),
+            (under.x - under.width / 2, under.top),
+        ]
+        self.axes.add_patch(Polygon(corners, fc=colour, ec="none", alpha=0.25, zorder=1))
+
+    def plus(self, y: float, over: list[Box]) -> Box:
+        """Draw lines from blocks to a sum in the middle of the sheet."""
+        for box in over:
+            self.axes.plot([box.x, 0], [box.bottom, y], color=ACCENT, lw=1.4, zorder=1)
+        self.axes.add_patch(Circle((0, y), 0.12, fc="w", ec=ACCENT, lw=1.4, zorder=5))
+        self.text(0, y, "+", color=ACCENT, size=13, ha="center", zorder=6)
+        return Box(0, y, y, 0.2)
+
+    def text(self, x: float, y: float, text: str, **look: Any) -> None:
+        """Write at the height `y`, from `x` on unless `look`, matplotlib's names, says other."""
+        look = {"color": INK, "size": 8.5, "va": "center_baseline", "zorder": 4, **look}
+        self.axes.text(x, y, text, **look)
+
+    def _polygon(self, corners: list[tuple[float, float]], colour: str | tuple[float, ...]) -> None:
+        self.axes.add_patch(Polygon(corners, fc=colour, ec="w", lw=0.6, zorder=3))
+
+
+def _darker(colour: str) -> tuple[float, ...]:
+    return tuple(0.78 * part for part in to_rgb(colour))
+
+
+def _lighter(colour: str) -> tuple[float, ...]:
+    return tuple(1 - 0.64 * (1 - part) for part in to_rgb(colour))
