@@ -57,7 +57,7 @@ def draw(architecture: Architecture, path: str | Path, image_size: int | None = 
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"a diagram's file must end in {', '.join(ENDINGS)}; {path} does not")
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent}, where {path.name} is to be drawn, is not a folder")
+        raise ValueError(f"there is no folder {path.parent} to draw {path.name} into")
     figure(architecture, image_size).savefig(path, dpi=144)
 
 

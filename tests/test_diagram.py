@@ -122,7 +122,7 @@ def test_the_size_of_the_images_can_be_chosen():
     ("arguments", "words"),
     [
         (["PAPER", "--diagram", "net.jpg"], "must end in .png, .svg, .pdf; net.jpg does not"),
-        (["PAPER", "--diagram", "nowhere/net.png"], "nowhere, where net.png is to be drawn, is"),
+        (["PAPER", "--diagram", "nowhere/net.png"], "there is no folder nowhere to draw net.png into"),
         (["PAPER", "--diagram", "/proc/net.png"], "--diagram /proc/net.png cannot be written"),
         (["PAPER", "--diagram"], "--diagram: expected one argument"),
         (["ALEX", "--diagram", "net.png"], "there is no net named 'ALEX'"),
