@@ -1,6 +1,7 @@
 """Pictures of nets: every net, what is written in it, and what joins its towers."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import pytest
@@ -16,6 +17,9 @@ from tests.tiny import TINY
 NETS = [*architectures.NETS, architectures.scaled(8, 113), architectures.scaled(16, 75, towers=1)]
 
 
+figure_of = functools.cache(diagram.figure)
+
+
 def texts(figure):
     """Every text of a figure with its place, in inches from the middle and from the top."""
     return [(*text.get_position(), text.get_text()) for text in figure.axes[0].texts]
@@ -27,7 +31,7 @@ def dimensions(shape):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
-    steps, written = net.steps(), texts(diagram.figure(net))
+    steps, written = net.steps(), texts(figure_of(net))
     heights = {text: y for x, y, text in written}
     assert {net.name, "images", dimensions(steps[0].inputs)} <= set(heights)
     for step in steps:
@@ -46,7 +50,7 @@ def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_each_tower_is_a_column_with_what_it_holds(net):
-    written = diagram.figure(net).axes[0].texts
+    written = figure_of(net).axes[0].texts
     heights = {text.get_text(): text.get_position()[1] for text in written}
     inside = {}  # what stands in blocks, which is centred, by its height
     for text in written:
@@ -75,7 +79,7 @@ def crossings(figure):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere_else(net):
-    figure = diagram.figure(net)
+    figure = figure_of(net)
     heights = {text: y for _, y, text in texts(figure)}
     meet = [s for s in net.steps() if isinstance(s.layer, Gather)] if net.towers == 2 else []
     found = crossings(figure)
@@ -122,7 +126,10 @@ def test_the_size_of_the_images_can_be_chosen():
     ("arguments", "words"),
     [
         (["PAPER", "--diagram", "net.jpg"], "must end in .png, .svg, .pdf; net.jpg does not"),
-        (["PAPER", "--diagram", "nowhere/net.png"], "there is no folder nowhere to draw net.png into"),
+        (
+            ["PAPER", "--diagram", "nowhere/net.png"],
+            "there is no folder nowhere to draw net.png into",
+        ),
         (["PAPER", "--diagram", "/proc/net.png"], "--diagram /proc/net.png cannot be written"),
         (["PAPER", "--diagram"], "--diagram: expected one argument"),
         (["ALEX", "--diagram", "net.png"], "there is no net named 'ALEX'"),

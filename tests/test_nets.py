@@ -189,13 +189,6 @@ def test_torchvisions_dropout_stands_before_fc6_and_fc7():
     assert not any("norm" in word for word in words)
 
 
-def test_keras_stride_4_has_the_shapes_of_its_notebooks_summary():
-    shapes = {step.name: step.outputs for step in architectures.KERAS_STRIDE_4.steps()}
-    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5"]
-    assert [shapes[name][0] for name in names] == [56, 27, 7, 3, 1, 1, 1]
-    assert shapes["flatten5"] == (256,)
-
-
 def test_the_paper_can_be_scaled_to_any_width_and_image():
     assert architectures.scaled(64, 224).layers == architectures.PAPER.layers
     net = architectures.scaled(8, 113)
