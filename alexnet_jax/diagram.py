@@ -8,6 +8,7 @@ what one tower holds. Import this module by its name: it alone needs matplotlib.
 """
 
 import math
+import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from alexnet_jax.architecture import (
     Conv,
     Dense,
     Dropout,
+    Flatten,
     Gather,
     MaxPool,
     Output,
@@ -218,8 +220,10 @@ def _detail(step: Step) -> str:
             return f"{size} × {size}, k = {k:g}, α = {alpha:g}, β = {beta:g}"
         case Dropout(inverted):
             return "drops half, inverted" if inverted else "drops half"
-        case _:
+        case Relu() | Flatten():
             return ""
+        case other:  # BatchNorm: "batch norm"
+            return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(other).__name__).lower()
 
 
 def _padding(padding: tuple[int, int]) -> str:
