@@ -155,7 +155,7 @@ def lines(table):
             yield "Activation", shape, 0
 
 
-@pytest.mark.parametrize("name", ["KERAS_STRIDE_4"])
+@pytest.mark.parametrize("name", KERAS_TABLES)
 def test_a_keras_net_is_the_summary_that_its_notebook_prints(name):
     steps = architectures.by_name(name).steps()
     assert steps[0].inputs == (224, 224, 3)
