@@ -14,6 +14,8 @@ from train.config import BadInput, Config
 from train.data import idx
 from train.data.sources import DIGITS
 
+COMMANDS = ("main", "predict", "figures", "fetch", "prepare")
+
 
 def run(module, *arguments):
     command = [sys.executable, "-m", module, *map(str, arguments)]
@@ -198,6 +200,21 @@ def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
     assert_one_sentence(done, f"{tmp_path}/train/a/broken.png is not a picture")
 
 
+def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_path):
+    one_picture_a_class(tmp_path)
+    for name in ("0.png", "y.png"):
+        (tmp_path / "train" / "a" / name).write_bytes(b"no picture")
+    flags = ["--data", tmp_path, "--batch-size", 4, "--run-dir", tmp_path / "run"]
+    done = run("train.main", *flags, "--bad-images", 1)
+    assert_one_sentence(done, "is not a picture, and --bad-images allows 1")
+    shutil.rmtree(tmp_path / "run")
+    done = run("train.main", *flags, "--bad-images", 2, "--steps", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("0.png", "y.png"):
+        assert done.stdout.count(f"skipped: {tmp_path}/train/a/{name} is not a picture\n") == 1
+    assert "\nskipped 2 training pictures that cannot be decoded\n" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -248,7 +265,7 @@ def test_an_experiment_sets_the_defaults_and_flags_change_them():
     assert config.parse([]) == Config()
 
 
-@pytest.mark.parametrize("module", ["train.main", "train.predict", "train.figures", "train.fetch"])
+@pytest.mark.parametrize("module", [f"train.{name}" for name in COMMANDS])
 def test_every_command_explains_itself_without_starting_jax(module):
     done = run(module, "--help")
     assert done.returncode == 0

@@ -183,6 +183,13 @@ def test_a_folder_of_images_by_class_is_opened(tmp_path, held_out):
     assert [data.train[i]["label"] for i in (0, 9, 10, 19)] == [0, 0, 1, 1]
 
 
+def test_test_pictures_need_not_be_of_all_classes(tmp_path):
+    folder(tmp_path / "train")
+    folder(tmp_path / "test", classes=("dog",), count=2)
+    data = open_data(tmp_path, "auto", 8)
+    assert [data.test[i]["label"] for i in range(len(data.test))] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [

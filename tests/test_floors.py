@@ -25,15 +25,17 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train",
     "train.config train.augment train.optimizer train.signals train.progress",
     "train.experiments train.command train.platform train.metrics",
-    "train.data train.data.idx train.data.cifar train.data.pictures train.data.download",
-    "train.data.sources train.data.published",
-    "train.data.pipeline",
+    "train.data train.data.idx train.data.cifar train.data.pictures train.data.download"
+    " train.data.examples train.data.folders train.data.manifest",
+    "train.data.ilsvrc train.data.records train.data.journal train.data.published",
+    "train.data.sources train.data.shards train.data.tolerant",
+    "train.data.pipeline train.data.preparation",
     "train.step train.evaluate train.figures train.run_folder",
     "train.checkpoints",
     "train.run train.trained",
     "train.loop",
     "train.training",
-    "train.main train.predict train.fetch",
+    "train.main train.predict train.fetch train.prepare",
 ]
 LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults
 DRAWING = {"alexnet_jax.canvas", "alexnet_jax.diagram"}  # imported by name: they need matplotlib

@@ -27,9 +27,9 @@ class Config:
     net: str = "DIGITS"
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None
-    """IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and DIR/test/CLASS or in
-    DIR/CLASS; the digits of the package if None."""
-    data_kind: Literal["auto", "idx", "cifar", "folder"] = "auto"
+    """Records of train.prepare, IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and
+    DIR/test/CLASS or in DIR/CLASS; the digits of the package if None."""
+    data_kind: Literal["auto", "records", "idx", "cifar", "folder"] = "auto"
     """What --data holds."""
     held_out: float = 0.1
     """For --data DIR/CLASS/* without a split of its own, and no other: the fraction of each class
@@ -60,7 +60,7 @@ class Config:
     """Times the weight, added to its gradient in each step."""
     stored_size: int | None = None
     """Images are brought to this many pixels square, out of which the net's input is cropped;
-    8/7 of that input if None, as the paper's 256 for 224."""
+    8/7 of that input if None, as the paper's 256 for 224, but no more than records hold."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the net computes in while it learns; bfloat16 for GPUs and TPUs. Parameters, velocity,
     sums and the evaluation stay in float32."""
@@ -68,6 +68,9 @@ class Config:
     """Mirror half of the training images."""
     save_steps: int | None = None
     """Keep a checkpoint every so many steps, besides each epoch."""
+    bad_images: int = 0
+    """Training pictures that cannot be decoded, up to so many, are named and skipped: the next one
+    in the data takes the place. One more stops the run."""
     threads: int = 2
     """Threads that decode images."""
     prefetch: int = 4
@@ -103,12 +106,13 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "stored_size": (lambda n: n > 0, "above 0"),
     "save_steps": (lambda n: n > 0, "above 0"),
+    "bad_images": (lambda n: n >= 0, "at least 0"),
     "threads": (lambda n: n > 0, "above 0"),
     "prefetch": (lambda n: n > 0, "above 0"),
 }
 
 MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "resume", "run_dir", "save_steps", "steps"}
-MAY_CHANGE |= {"threads", "prefetch"}
+MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
 """What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
 
 

@@ -67,3 +67,41 @@ class RunProgress:
     def resume_clock(self) -> None:
         """Leave the time since the last step out of the rate: an evaluation was in between."""
         self._timed = time.monotonic() if self._timed else None
+
+
+class PictureProgress:
+    """Shows how many pictures are done, how many a second, and the time left."""
+
+    def __init__(self, total: int) -> None:
+        """Begin with none done."""
+        self.total, self._begun = total, time.monotonic()
+        self._said = self._begun
+        console = Console()
+        self._bar = None
+        if console.is_terminal:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task("pictures", total=total)
+
+    def __enter__(self) -> "PictureProgress":
+        """Show the bar."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the terminal as it was."""
+        if self._bar:
+            self._bar.stop()
+
+    def done(self, count: int) -> None:
+        """Show that so many pictures are done by now."""
+        now = time.monotonic()
+        rate = max(count, 1) / max(now - self._begun, 1e-9)
+        left = datetime.timedelta(seconds=round((self.total - count) / rate))
+        text = f"{rate:.0f} pictures/s  {left} left"
+        if self._bar:
+            self._bar.update(self._task, completed=count, description=text)
+        elif now - self._said >= SECONDS_BETWEEN_LINES:
+            print(f"{count:,} of {self.total:,} pictures  {text}", flush=True)
+            self._said = now

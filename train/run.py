@@ -1,5 +1,6 @@
 """What stays fixed during a run: its net, data, mesh, schedule and optimiser."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from alexnet_jax import Architecture
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.sources import DataSet, open_data
+from train.data.tolerant import Tolerant
 from train.optimizer import OPTIMIZERS, cut_by_ten
 from train.run_folder import mean_of, net_of, stored_size
 from train.step import TrainState, init_state, state_shardings
@@ -28,6 +30,7 @@ def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
         held_out=config.held_out,
         seed=config.seed,
     )
+    data = dataclasses.replace(data, train=Tolerant(data.train, config.bad_images))
     return architecture.with_classes(len(data.class_names)), data
 
 

@@ -16,6 +16,7 @@ import alexnet_jax
 from alexnet_jax import Architecture
 from train import config as configuration
 from train.config import BadInput, Config
+from train.data import manifest
 from train.data.pipeline import mean_image
 from train.data.sources import DataSet
 
@@ -25,11 +26,12 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nu
 def open_run(config: Config, data: DataSet) -> Config:
     """Make the run's folder, or check that a resumed run is the one in it.
 
-    Returns the configuration with `run_dir` filled in. Raises BadInput if the folder holds
-    another run, or other data than the run has seen.
+    Returns the configuration with `run_dir` and `stored_size` filled in. Raises BadInput if the
+    folder holds another run, or other data than the run has seen.
     """
     run_dir = config.run_dir or _new_folder(config.experiment)
-    config = dataclasses.replace(config, run_dir=run_dir)
+    stored = stored_size(config, net_of(config))  # what it follows from may not be there later
+    config = dataclasses.replace(config, run_dir=run_dir, stored_size=stored)
     record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
     if config.resume:
         record = configuration.read_record(run_dir)
@@ -64,12 +66,29 @@ def net_of(config: Config) -> Architecture:
 
 
 def stored_size(config: Config, architecture: Architecture) -> int:
-    """Return the pixels square that images are brought to before they are cropped."""
+    """Return the pixels square that images are brought to before they are cropped.
+
+    Records are not enlarged unless --stored-size says so. Raises BadInput if they are too small.
+    """
     size = architecture.image_sizes[0]
     stored = config.stored_size or math.ceil(size * 8 / 7)
     if stored < size:
         raise BadInput(f"--stored-size {stored} is smaller than {config.net}'s input, {size}")
-    return stored
+    if config.stored_size or not _holds_records(config):
+        return stored
+    assert config.data is not None
+    kept = manifest.read(config.data).size
+    if kept < size:
+        raise BadInput(
+            f"{config.data} holds pictures of {kept} pixels, and {config.net}'s input has {size}; "
+            f"--stored-size {stored} enlarges them"
+        )
+    return min(stored, kept)
+
+
+def _holds_records(config: Config) -> bool:
+    known = config.data_kind in ("auto", "records")
+    return config.data is not None and known and manifest.is_there(config.data)
 
 
 def mean_of(run_dir: Path, data: DataSet) -> np.ndarray:

@@ -3,6 +3,7 @@
 import alexnet_jax
 from train.checkpoints import Checkpoints
 from train.config import Config
+from train.data.tolerant import Tolerant
 from train.figures import draw_curves
 from train.loop import Loop
 from train.metrics import MetricsLog
@@ -28,6 +29,8 @@ def train(config: Config) -> dict[str, float]:
         with MetricsLog(run.folder, int(state.step)) as log:
             results = Loop(run, checkpoints, log).to_last_step(state, position)
         best = checkpoints.best_step()
+        if isinstance(data.train, Tolerant) and data.train.bad:
+            print(f"skipped {len(data.train.bad)} training pictures that cannot be decoded")
         print(_report(results, len(data.test)))
         print(f"curves      {draw_curves(run.folder)}")
         last = checkpoints.path(run.last_step)

@@ -6,7 +6,7 @@ from typing import TypedDict
 import grain
 import numpy as np
 
-from train.data.sources import Source
+from train.data.examples import Source
 
 
 class Batch(TypedDict):

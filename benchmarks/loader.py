@@ -1,0 +1,203 @@
+"""Images per second out of shards and folders: `python -m benchmarks.loader RECORDS FOLDER`.
+
+RECORDS is what train.prepare made, FOLDER pictures by class, as the ones that it was made from. All
+take turns in one process: a plain loop of Pillow's, our sources by index, and Grain's batches put
+on the device; with the optional decoder, too, where it is installed.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from train import platform
+from train.command import command, parser
+from train.config import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from train.data.examples import Source
+
+GPU = 2000
+"""Images per second that a GPU trains on."""
+CORES = (1, 2, 4, 8, 16, 32, 64)
+_PREFETCH = 2  # batches
+
+
+class Turn(NamedTuple):
+    """What one took for some images: seconds by the clock, and of all cores together."""
+
+    images: int
+    wall: float
+    cores: float
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Time all of them round by round; print medians, and how many GPUs they would feed."""
+    flags = parser("benchmarks.loader", __doc__)
+    flags.add_argument("records", type=Path, metavar="RECORDS", help="a folder of train.prepare's")
+    flags.add_argument("folder", type=Path, metavar="FOLDER", help="pictures in folders by class")
+    flags.add_argument("--images", type=int, default=512, help="of a turn (%(default)s)")
+    flags.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
+    flags.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
+    flags.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of Grain (1 2)")
+    flags.add_argument("--json", type=Path, help="write the figures here")
+    arguments = flags.parse_args(argv)
+    if min(arguments.images, arguments.batch_size, arguments.rounds, *arguments.threads) < 1:
+        raise BadInput("--images, --batch-size, --rounds and --threads must be above 0")
+    platform.prepare(1)
+    takers = all_takers(arguments)
+    turns: dict[str, list[Turn]] = {name: [] for name in takers}
+    for number in range(arguments.rounds + 1):
+        for name, take in takers.items():
+            turn = take()
+            if number:  # the first round brings the files into memory
+                turns[name].append(turn)
+    figures = {
+        name: {
+            "images_per_second": statistics.median(turn.images / turn.wall for turn in taken),
+            "per_core": statistics.median(turn.images / turn.cores for turn in taken),
+        }
+        for name, taken in turns.items()
+    }
+    report(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2))
+
+
+def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
+    """Return what is compared, by what to call it. Raises BadInput if there is no such data."""
+    from train.data import pictures
+    from train.data.folders import find_pictures
+    from train.data.manifest import read
+    from train.data.sources import PictureSource, open_data
+
+    size, batch = read(arguments.records).size, arguments.batch_size
+    shards = open_data(arguments.records, "records", size).train
+    found = find_pictures(arguments.folder)
+    folder = PictureSource(found.root, found.train, size)
+    paths = [found.root / name for name, _ in found.train[:: -(-len(folder) // arguments.images)]]
+    jpegs = stored_jpegs(arguments.records, arguments.images)
+
+    def through_grain(source: "Source", threads: int) -> Callable[[], Turn]:
+        return lambda: grain_turn(source, batch, arguments.images, threads)
+
+    takers: dict[str, Callable[[], Turn]] = {
+        "folder, plain Pillow loop": lambda: timed(plain_pillow(path, size) for path in paths),
+        "folder, by index": lambda: timed(by_index(folder, arguments.images)),
+        "JPEGs in memory, plain Pillow loop": lambda: timed(map(plain_decode, jpegs)),
+        "JPEGs in memory, of the shards": lambda: timed(pictures.decode(j, "") for j in jpegs),
+        "shards, by index": lambda: timed(by_index(shards, arguments.images)),
+    }
+    for threads in arguments.threads:
+        takers[f"folder, Grain, device, {threads} threads"] = through_grain(folder, threads)
+        takers[f"shards, Grain, device, {threads} threads"] = through_grain(shards, threads)
+    fast = pictures.simplejpeg
+    if fast is None:
+        return takers
+    slow = {name: with_decoder(None, take) for name, take in takers.items()}
+    return slow | {
+        f"{n}, simplejpeg": with_decoder(fast, takers[n]) for n in takers if "hards" in n
+    }
+
+
+def with_decoder(decoder: object, take: Callable[[], Turn]) -> Callable[[], Turn]:
+    """Return the same with simplejpeg, or without."""
+    from train.data import pictures
+
+    def taken() -> Turn:
+        before = pictures.simplejpeg
+        pictures.simplejpeg = decoder  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            return take()
+        finally:
+            pictures.simplejpeg = before
+
+    return taken
+
+
+def timed(images: Iterable[object]) -> Turn:
+    """Go through the images and count them."""
+    wall, cores = time.perf_counter(), time.process_time()
+    count = sum(1 for _ in images)
+    return Turn(count, time.perf_counter() - wall, time.process_time() - cores)
+
+
+def plain_pillow(path: Path, size: int) -> "np.ndarray":
+    """Do what anybody would write to read a picture: decode, cut the centre out, resize."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as picture:
+        return np.asarray(
+            ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+        )
+
+
+def plain_decode(jpeg: bytes) -> "np.ndarray":
+    """Decode with nothing around it."""
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(jpeg)))
+
+
+def stored_jpegs(records: Path, count: int) -> list[bytes]:
+    """Return the bytes of JPEG files in the training shards, up to `count`."""
+    from grain.sources import ArrayRecordDataSource
+
+    from train.data.manifest import read
+    from train.data.records import unpack
+
+    shards = read(records).shards["train"]
+    source = ArrayRecordDataSource([str(records / shard.file) for shard in shards])
+    count = min(count, sum(shard.pictures for shard in shards))
+    return [unpack(source[index])["jpeg"] for index in range(count)]
+
+
+def by_index(source: "Source", count: int) -> Iterator[object]:
+    """Ask for examples spread over the whole source."""
+    return (source[index] for index in range(0, len(source), -(-len(source) // count)))
+
+
+def grain_turn(source: "Source", batch: int, count: int, threads: int) -> Turn:
+    """Draw batches as in training and wait for each to be on the device."""
+    import jax
+
+    from train.data.pipeline import train_batches
+
+    iterator = train_batches(
+        source, batch_size=batch, seed=0, position=0, threads=threads, prefetch=_PREFETCH
+    )
+    with contextlib.closing(iterator):
+        for _ in range(_PREFETCH + threads):  # from here on the buffer is as full as at the end
+            next(iterator)
+        # Threads end their batches together, so that one or two would be timed at random.
+        batches = itertools.islice(iterator, max(-(-count // batch), 4 * threads))
+        turn = timed(jax.block_until_ready(jax.device_put(images)) for images in batches)
+    return turn._replace(images=turn.images * batch)
+
+
+def report(figures: dict[str, dict[str, float]]) -> None:
+    """Print the rates, and how many GPUs so many cores would feed if each did as much."""
+    table = Table(title=f"images per second, and GPUs of {GPU:,} that so many cores would feed")
+    for column in ("", "by the clock", "per core", *(f"{cores}" for cores in CORES)):
+        table.add_column(column, justify="right" if column else "left")
+    for name, rates in figures.items():
+        gpus = [f"{cores * rates['per_core'] / GPU:.1f}" for cores in CORES]
+        table.add_row(name, f"{rates['images_per_second']:.0f}", f"{rates['per_core']:.0f}", *gpus)
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    command(main)
