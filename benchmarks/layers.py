@@ -148,9 +148,10 @@ def rest(net: "Architecture", batch: int) -> list[Piece]:
     params = alexnet_jax.init(jax.random.key(0), net)
     velocity = optimizer.init(params)
     gradient = jax.tree.map(jnp.ones_like, params)
+    rates = jax.tree.map(lambda _: jnp.float32(0.01), params)
 
     def update(params, velocity, gradient):
-        updates, velocity = optimizer.update(gradient, velocity, params)
+        updates, velocity = optimizer.update(gradient, velocity, params, rates=rates)
         return jax.tree.map(jnp.add, params, updates), velocity
 
     update = jax.jit(update, donate_argnums=(0, 1))

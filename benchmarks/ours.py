@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.worker import Prepared, serve
 from train import platform
@@ -50,15 +50,17 @@ def training_step(
     from train.config import Config
     from train.optimizer import sgd
     from train.run_folder import stored_size
+    from train.schedules import constant
     from train.step import init_state, make_train_step, state_shardings
 
-    stored, rng, optimizer = stored_size(Config(), net), np.random.default_rng(0), sgd(0.01)
+    stored, rng, optimizer = stored_size(Config(), net), np.random.default_rng(0), sgd()
     images = rng.integers(0, 256, (batch, stored, stored, 3), np.uint8)
     labels = rng.integers(0, net.classes, batch)
     init = functools.partial(init_state, jax.random.key(0), net, optimizer)
     state = jax.jit(init, out_shardings=state_shardings(net, optimizer, mesh))()
     mean = jnp.full((stored, stored, 3), 127.5)
-    step = make_train_step(net, optimizer, mean, key=jax.random.key(1), flip=True, mesh=mesh)
+    recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
+    step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
     arguments = state, {"image": images, "label": labels}
     compiled = step.lower(*arguments).compile()  # pyright: ignore[reportFunctionMemberAccess]
 

@@ -94,18 +94,19 @@ def compile_step(net: "Architecture", batch: int, variant: str, devices: list):
     from train.config import Config
     from train.optimizer import sgd
     from train.run_folder import stored_size
+    from train.schedules import constant
     from train.step import init_state, make_train_step
 
     layout, precision = variant.split("-")
     mesh = Mesh(np.array(devices[: LAYOUTS[layout]]), (TOWER,), axis_types=(AxisType.Auto,))
-    stored, optimizer = stored_size(Config(), net), sgd(0.01)
+    stored, optimizer = stored_size(Config(), net), sgd()
     state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     images = jax.ShapeDtypeStruct((batch, stored, stored, 3), jnp.uint8)
     labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
     # Of a mean whose pixels are equal, the compiler would see that it need not be cut.
     mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, images.shape[1:]), jnp.float32)
-    draws: Any = {"key": jax.random.key(1), "flip": True}
-    step: Any = make_train_step(net, optimizer, mean, **draws, mesh=mesh, precision=precision)
+    recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
+    step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
     forward = grouped if layout == "grouped" else alexnet_jax.apply
     with mock.patch.object(alexnet_jax, "apply", forward):
         return step.lower(state, {"image": images, "label": labels}).compile()

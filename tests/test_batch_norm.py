@@ -24,6 +24,7 @@ from tests import reference
 from tests.tiny import drawn
 from train.checkpoints import Checkpoints
 from train.optimizer import sgd
+from train.schedules import constant
 from train.step import init_state, make_train_step, state_shardings
 
 NET = Architecture(
@@ -123,7 +124,7 @@ def test_scores_and_gradients_are_the_same_on_any_devices(devices, images):
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, rng, tmp_path):
-    mesh, optimizer = alexnet_jax.make_mesh(devices), sgd(0.1)
+    mesh, optimizer = alexnet_jax.make_mesh(devices), sgd()
     begin = jax.device_put(
         init_state(jax.random.key(0), NET, optimizer), state_shardings(NET, optimizer, mesh)
     )
@@ -133,9 +134,8 @@ def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, r
     }
     maps = first_maps(begin.params, batch["image"].astype(np.float32))
     means, variances = reference.moments(maps)
-    step = make_train_step(
-        NET, optimizer, jnp.zeros((9, 9, 3)), key=jax.random.key(0), flip=False, mesh=mesh
-    )
+    recipe = {"schedule": constant(0.1), "key": jax.random.key(0), "flip": False}
+    step = make_train_step(NET, optimizer, jnp.zeros((9, 9, 3)), **recipe, mesh=mesh)
     state, _ = step(begin, batch)
     running = state.params["norm1_running"]
     np.testing.assert_allclose(running.means, 0.01 * means, rtol=1e-4)  # they began at 0 and at 1

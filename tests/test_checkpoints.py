@@ -12,7 +12,7 @@ from train.config import BadInput
 from train.optimizer import sgd
 from train.step import init_state, state_shardings
 
-OPTIMIZER = sgd(0.01)
+OPTIMIZER = sgd()
 
 
 def state(step):

@@ -124,6 +124,16 @@ def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
         config.parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
 
 
+def test_a_resumed_run_keeps_its_schedule(tmp_path):
+    config.save(Config(run_dir=tmp_path, schedule="dexp"), {"data": {"class_names": ["a", "b"]}})
+    resume = ["--run-dir", str(tmp_path), "--resume"]
+    with pytest.raises(BadInput, match="holds a run with --schedule dexp, not plateau"):
+        config.parse([*resume, "--schedule", "plateau"])
+    with pytest.raises(BadInput, match="--epochs: the schedule dexp divides"):
+        config.parse([*resume, "--epochs", "20"])
+    assert config.parse([*resume, "--steps", "20"]).schedule == "dexp"
+
+
 def test_checkpoints_without_their_configuration_are_not_taken_for_a_new_run(tmp_path):
     (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
     assert_one_sentence(run("train.main", "--run-dir", tmp_path / "run"), "holds a run already")
@@ -229,11 +239,11 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
         (["--momentum", "1"], "--momentum must be at least 0 and below 1, not 1.0"),
         (["--cut-epochs", "14", "10"], "--cut-epochs must be numbers above 0, each above"),
         (["--cut-epochs", "inf"], "--cut-epochs must be numbers above 0"),
+        (["--schedule", "cosine"], "'cosine'"),
+        (["--patience", "0"], "--patience must be above 0, not 0"),
+        (["--bias-rate", "-1"], "--bias-rate must be at least 0, not -1.0"),
         (["--device", "2"], "Unrecognized options: --device"),
-        (
-            ["--experiment", "lenet"],
-            "--experiment must be one of digits, paper, scaled-mnist, keras-mnist, not lenet",
-        ),
+        (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
         (["--resume"], "--resume needs --run-dir"),
         (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
         (["--data-kind", "zip"], "'zip'"),

@@ -23,7 +23,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.diagram",
     "alexnet_jax.__main__",
     "train",
-    "train.config train.augment train.optimizer train.signals train.progress",
+    "train.config train.augment train.optimizer train.schedules train.signals train.progress",
     "train.experiments train.command train.platform train.metrics",
     "train.data train.data.idx train.data.cifar train.data.pictures train.data.download"
     " train.data.examples train.data.folders train.data.manifest",

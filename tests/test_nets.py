@@ -226,7 +226,7 @@ def test_a_scale_that_makes_no_net_is_refused(sizes, sentence):
 
 
 def test_a_scaled_net_learns_eight_colours_at_113_pixels():
-    net, optimizer = architectures.scaled(8, 113).with_classes(8), sgd(0.01)
+    net, optimizer = architectures.scaled(8, 113).with_classes(8), sgd()
     colours = jnp.asarray(list(itertools.product([-60.0, 60.0], repeat=3)), jnp.float32)
     images = jnp.broadcast_to(colours[:, None, None], (8, 113, 113, 3))
 
@@ -238,7 +238,8 @@ def test_a_scaled_net_learns_eight_colours_at_113_pixels():
     @jax.jit
     def step(params, state):
         value, gradients = loss(params)
-        updates, state = optimizer.update(gradients, state, params)
+        rates = jax.tree.map(lambda _: jnp.float32(0.01), params)
+        updates, state = optimizer.update(gradients, state, params, rates=rates)
         return optax.apply_updates(params, updates), state, value
 
     params = drawn(net)

@@ -6,16 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import alexnet_jax
 from train.checkpoints import Checkpoints
-from train.config import load
-from train.optimizer import cut_by_ten, sgd
+from train.config import Config, load
+from train.metrics import read_metrics
+from train.optimizer import sgd
 from train.step import init_state, state_shardings
+from train.training import train
 
 STEPS = 20
 FLAGS = ["--devices", "2", "--batch-size", "16", "--save-steps", "10", "--seed", "7"]
@@ -49,7 +53,7 @@ def leaves(run_dir, step=STEPS):
     """Every array of the last checkpoint of a run: parameters, velocity, counters."""
     config = load(run_dir)
     net = alexnet_jax.architectures.by_name(config.net)
-    optimizer = sgd(cut_by_ten(config.learning_rate, ()))
+    optimizer = sgd()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     shardings = state_shardings(net, optimizer, alexnet_jax.make_mesh(1))
     with Checkpoints(run_dir) as checkpoints:
@@ -73,7 +77,9 @@ def losses(run_dir):
 
 
 def assert_same_run(one, other):
-    assert len(leaves(one)) == 8 * 2 * 2 + 3  # weights, biases, their velocities; three counters
+    assert (
+        len(leaves(one)) == 8 * 2 * 2 + 5
+    )  # weights, biases, their velocities; step, plateau, position
     for a, b in zip(leaves(one), leaves(other), strict=True):
         np.testing.assert_array_equal(a, b)
     assert losses(one) == losses(other)
@@ -119,6 +125,34 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one(straight, tmp_path):
     finish(run_dir, "--resume", "--steps", str(STEPS), "--devices", "1")
     for a, b in zip(leaves(straight), leaves(run_dir), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-9, np.abs(a).max()))
+
+
+def test_a_run_stopped_within_an_epoch_cuts_its_rate_where_the_straight_run_does(tmp_path):
+    """So slow that the error stays: of 11 epochs of 3 steps, cuts after the 3rd, 5th and 7th."""
+    for split in ("train", "test"):
+        for name in "ab":
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(3):
+                picture = Image.new("RGB", (24, 24), (60 * i, 90, 99 * (name == "b")))
+                picture.save(tmp_path / split / name / f"{i}.png")
+    config = Config(
+        data=tmp_path,
+        batch_size=2,
+        steps=33,
+        learning_rate=1e-6,
+        schedule="plateau",
+        patience=2,
+        stored_size=24,
+    )
+    rates = {}
+    for name, stops in {"straight": (33,), "stopped": (4, 13, 33)}.items():
+        for steps in stops:  # the first is evaluated while nothing waits, the second in waiting
+            resume = steps != stops[0]
+            train(replace(config, run_dir=tmp_path / name, steps=steps, resume=resume))
+        rows = read_metrics(tmp_path / name)
+        rates[name] = [row["learning_rate"] for row in rows if "loss" in row]
+    assert rates["straight"] == [1e-6] * 9 + [1e-7] * 6 + [1e-8] * 6 + [1e-9] * 12
+    assert rates["stopped"] == rates["straight"]
 
 
 def test_a_finished_run_can_be_resumed_for_its_report_alone(straight):

@@ -13,12 +13,13 @@ import alexnet_jax
 from alexnet_jax.architectures import PAPER
 from tests.tiny import TINY
 from train.optimizer import sgd
+from train.schedules import constant
 from train.step import init_state, make_train_step
 
 
 def losses_and_params(precision):
     """Twenty steps on two images of each class, dropout and crops included."""
-    rng, optimizer = np.random.default_rng(0), sgd(0.0005)
+    rng, optimizer = np.random.default_rng(0), sgd()
     state = init_state(jax.random.key(0), TINY, optimizer)
     labels = np.repeat(np.arange(7), 2)
     images = rng.integers(0, 256, (14, 18, 18, 3), np.uint8) // 4
@@ -27,6 +28,7 @@ def losses_and_params(precision):
         TINY,
         optimizer,
         jnp.full((18, 18, 3), 128.0),
+        schedule=constant(0.0005),
         key=jax.random.key(3),
         flip=True,
         mesh=alexnet_jax.make_mesh(2),
@@ -65,6 +67,7 @@ def lowered_step(platform, devices):
         PAPER,
         optimizer,
         jnp.zeros((256, 256, 3)),
+        schedule=constant(0.01),
         key=jax.random.key(1),
         flip=True,
         mesh=alexnet_jax.make_mesh(devices),

@@ -13,6 +13,7 @@ import alexnet_jax
 from alexnet_jax.architectures import PAPER
 from tests.tiny import TINY
 from train.optimizer import sgd
+from train.schedules import constant
 from train.step import init_state, make_train_step, state_shardings
 
 
@@ -56,13 +57,14 @@ def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(param
 
 
 def five_steps(devices, rng):
-    mesh, optimizer = alexnet_jax.make_mesh(devices), sgd(0.001)
+    mesh, optimizer = alexnet_jax.make_mesh(devices), sgd()
     state = jax.jit(
         partial(init_state, jax.random.key(0), TINY, optimizer),
         out_shardings=state_shardings(TINY, optimizer, mesh),
     )()
     mean = jnp.full((18, 18, 3), 128.0)
-    step = make_train_step(TINY, optimizer, mean, key=jax.random.key(3), flip=True, mesh=mesh)
+    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True}
+    step = make_train_step(TINY, optimizer, mean, **recipe, mesh=mesh)
     losses = []
     for _ in range(5):
         images = rng.integers(0, 256, (8, 18, 18, 3), np.uint8)

@@ -51,13 +51,23 @@ class Config:
     optimizer: Literal["sgd", "adam"] = "sgd"
     """The rule of section 5, or Adam."""
     learning_rate: float = 0.01
-    """At the start."""
+    """Of most weights, at the start."""
+    schedule: Literal["cuts", "plateau", "original", "dexp"] = "cuts"
+    """What becomes of it: cuts divides it by ten after each of --cut-epochs; plateau, as the paper
+    has it, up to three times, when the error on the held-out images has stopped improving; original
+    takes the rates and epochs of the original program's net 145, dexp those of cuda-convnet2."""
     cut_epochs: tuple[float, ...] = (10.0, 14.0)
-    """Divide the learning rate by ten after each of these."""
+    """Of the schedule cuts."""
+    patience: int = 5
+    """Of the schedule plateau: evaluations, one an epoch, without a lower error before a cut."""
+    bias_rate: float = 1.0
+    """Of the schedules cuts and plateau: biases learn at so many times the weights' rate."""
     momentum: float = 0.9
     """Of the velocity; Adam's beta_1."""
     weight_decay: float = 5e-4
     """Times the weight, added to its gradient in each step."""
+    decay_biases: bool = True
+    """Let biases decay as weights do: the paper's formula does not spare them, its program did."""
     stored_size: int | None = None
     """Images are brought to this many pixels square, out of which the net's input is cropped;
     8/7 of that input if None, as the paper's 256 for 224, but no more than records hold."""
@@ -102,6 +112,8 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda xs: all(a < b for a, b in itertools.pairwise((0, *xs, float("inf")))),
         "numbers above 0, each above the one before",
     ),
+    "patience": (lambda n: n > 0, "above 0"),
+    "bias_rate": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "momentum": (lambda x: 0 <= x < 1, "at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "stored_size": (lambda n: n > 0, "above 0"),
@@ -143,6 +155,10 @@ def parse(argv: list[str] | None = None) -> Config:
             raise BadInput(f"{known.run_dir} holds a run with {flag} {before}, not {now}")
     if config.epochs != kept.epochs and kept.steps is not None and config.steps == kept.steps:
         raise BadInput(f"--epochs: the run goes by --steps {kept.steps}; change that instead")
+    if config.epochs != kept.epochs and kept.schedule == "dexp":
+        raise BadInput(
+            f"--epochs: the schedule dexp divides {kept.epochs} of them; begin a new run"
+        )
     return config
 
 

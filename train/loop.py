@@ -1,12 +1,12 @@
 """The steps of a run: trains, and now and then evaluates and saves."""
 
+import functools
 import math
 import signal
 
 import grain
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from alexnet_jax import Params
 from train import signals
@@ -18,6 +18,7 @@ from train.evaluate import evaluate, make_evaluation_step
 from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.run import Run
+from train.schedules import Plateau, after_evaluation
 from train.step import TrainState, make_train_step
 
 
@@ -32,6 +33,7 @@ class Loop:
             run.architecture,
             run.optimizer,
             run.mean,
+            schedule=run.schedule,
             key=step_key,
             flip=run.config.flip,
             mesh=run.mesh,
@@ -39,6 +41,7 @@ class Loop:
         )
         self.evaluation_step = make_evaluation_step(run.architecture, run.mean, run.mesh)
         self._finite = jax.jit(_all_finite)
+        self._judge = jax.jit(functools.partial(after_evaluation, patience=run.config.patience))
 
     def to_last_step(self, state: TrainState, position: int) -> dict[str, float]:
         """Run to the last step. Returns the final test metrics."""
@@ -49,6 +52,7 @@ class Loop:
         progress = RunProgress(first, run.last_step, run.config.batch_size)
         results: dict[str, float] = {}
         self._unread: tuple[int, dict[str, jax.Array]] | None = None
+        self._plateau: Plateau = jax.device_get(state.plateau)  # that of the steps being run
         try:
             with progress, signals.deferred() as interruption:
                 for step in range(first + 1, run.last_step + 1):
@@ -58,6 +62,7 @@ class Loop:
                     if interruption.signal or self._is_due(step):
                         self._read(progress)
                         results = self._evaluate(step, state, progress)
+                        state = self._cut_on_plateau(step, state, results, progress)
                         self._save(state, position + step - first, results)
                         # The signal may have come during the evaluation, too.
                         if interruption.signal and step < run.last_step:
@@ -83,12 +88,14 @@ class Loop:
 
     def _ends_epoch(self, step: int) -> bool:
         size, count = self.run.config.batch_size, len(self.run.data.train)
-        passed = step * size // count > (step - 1) * size // count
-        return passed or step == self.run.last_step
+        return step * size // count > (step - 1) * size // count
+
+    def _is_evaluated(self, step: int) -> bool:
+        return self._ends_epoch(step) or step == self.run.last_step
 
     def _is_due(self, step: int) -> bool:
         every = self.run.config.save_steps
-        return self._ends_epoch(step) or (every is not None and step % every == 0)
+        return self._is_evaluated(step) or (every is not None and step % every == 0)
 
     def _read(self, progress: RunProgress) -> None:
         """Fetch the metrics of the step before, write them down, stop if they are not finite."""
@@ -101,13 +108,13 @@ class Loop:
             raise self._diverged(f"the loss is {values['loss']} at step {step}")
         rate = progress.step(step, values["loss"])
         values |= {} if rate is None else {"images_per_second": rate}
-        values["learning_rate"] = np.asarray(self.run.schedule(step - 1)).item()
+        values["learning_rate"] = float(self.run.schedule.learning_rate(step - 1, self._plateau))
         values["epoch"] = step / self.run.steps_per_epoch
         self.log.write(step, values)
 
     def _evaluate(self, step: int, state: TrainState, progress: RunProgress) -> dict[str, float]:
         """The test metrics after an epoch, shown and written down; none in between."""
-        if not self._ends_epoch(step):
+        if not self._is_evaluated(step):
             return {}
         results = self._test(state)
         self.log.write(step, results)
@@ -116,6 +123,27 @@ class Loop:
         progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
         progress.resume_clock()
         return results
+
+    def _cut_on_plateau(
+        self, step: int, state: TrainState, results: dict[str, float], progress: RunProgress
+    ) -> TrainState:
+        """Count an epoch's evaluation, and say so if the learning rate is cut.
+
+        The evaluation at a last step within an epoch does not count: a run that goes on from there
+        is to be the same as one that was always as long.
+        """
+        schedule = self.run.schedule
+        if not schedule.on_plateau or not self._ends_epoch(step):
+            return state
+        plateau = self._judge(state.plateau, results["test_top1_error"])
+        before, self._plateau = self._plateau, jax.device_get(plateau)
+        if self._plateau.cuts > before.cuts:
+            rate = float(schedule.learning_rate(step, self._plateau))
+            progress.say(
+                f"learning rate {rate:.6g} from here: for {self.run.config.patience} evaluations "
+                f"the test error was not below {100 * float(self._plateau.best):.2f} %"
+            )
+        return state.replace(plateau=plateau)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _test(self, state: TrainState) -> dict[str, float]:
         config, test = self.run.config, self.run.data.test

@@ -1,54 +1,80 @@
-"""The paper's rule for learning (§5), and Adam."""
+"""The paper's rule for learning (§5), and Adam; rates come from `train.schedules` at every step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
+
+from alexnet_jax import Params
 
 
 def sgd(
-    learning_rate: optax.ScalarOrSchedule = 0.01,
-    *,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-) -> optax.GradientTransformation:
+    *, momentum: float = 0.9, weight_decay: float = 5e-4, decay_biases: bool = True
+) -> optax.GradientTransformationExtraArgs:
     """Return stochastic gradient descent with momentum and weight decay as in §5.
 
         v <- momentum * v - weight_decay * rate * w - rate * gradient
         w <- w + v
 
-    The rate multiplies before the momentum, so that a cut does not shrink the velocity gathered
-    until then; `optax.sgd` multiplies after it, which differs at every cut.
+    `update` takes `rates`, a pytree of scalars like the parameters. The rate multiplies before the
+    momentum, so that a cut does not shrink the velocity gathered until then; `optax.sgd` multiplies
+    after it, which differs at every cut. A rate of 0 stops an array at once: it loses its velocity.
+
+    The paper's formula decays every w. With `decay_biases` False weights alone decay, as in the
+    original program and in Caffe.
     """
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay),
-        optax.scale_by_learning_rate(learning_rate),
-        optax.trace(decay=momentum),
-    )
+
+    def init(params: Params) -> optax.TraceState:
+        return optax.TraceState(jax.tree.map(jnp.zeros_like, params))
+
+    def update(gradients: Params, state: optax.TraceState, params: Params, *, rates: Params):
+        def velocity(v: jax.Array, g: jax.Array, rate: jax.Array) -> jax.Array:
+            return -rate * g + jnp.where(rate > 0, momentum, 0.0) * v
+
+        decayed = _decayed(gradients, params, weight_decay, decay_biases)
+        v = jax.tree.map(velocity, state.trace, decayed, rates)
+        return v, optax.TraceState(v)
+
+    return _transformation(init, update)
 
 
 def adam(
-    learning_rate: optax.ScalarOrSchedule = 0.001,
-    *,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-) -> optax.GradientTransformation:
+    *, momentum: float = 0.9, weight_decay: float = 0.0, decay_biases: bool = True
+) -> optax.GradientTransformationExtraArgs:
     """Return Adam (Kingma and Ba 2015), as Keras's and PyTorch's class of that name.
 
     `momentum` is its beta_1; beta_2 is 0.999 and epsilon 1e-8. The decay is added to the gradient,
-    as weight_decay * w.
+    as weight_decay * w. `update` takes `rates` as that of `sgd`.
     """
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay),
-        optax.scale_by_adam(b1=momentum),
-        optax.scale_by_learning_rate(learning_rate),
-    )
+    moments = optax.scale_by_adam(b1=momentum)
+
+    def update(gradients: Params, state: optax.OptState, params: Params, *, rates: Params):
+        decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
+        steps, state = moments.update(decayed, state)
+        return jax.tree.map(lambda rate, step: -rate * step, rates, steps), state
+
+    return _transformation(moments.init, update)
 
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adam": adam}
+def _decayed(gradients: Params, params: Params, weight_decay: float, decay_biases: bool) -> Params:
+    """Return gradient + weight_decay * w."""
+
+    def decayed(path: tuple, g: jax.Array, w: jax.Array) -> jax.Array:
+        spared = not weight_decay or (not decay_biases and path[-1].name == "biases")
+        return g if spared else g + weight_decay * w
+
+    return jax.tree_util.tree_map_with_path(decayed, gradients, params)
+
+
+def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
+    """Optax's pair of functions; as it types them, `update` has no argument that is required."""
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
+    "sgd": sgd,
+    "adam": adam,
+}
 """By the name that the configuration has for them; all take the same arguments."""
-
-
-def cut_by_ten(learning_rate: float, cut_steps: Sequence[int]) -> optax.Schedule:
-    """Return a rate that is divided by ten after each of `cut_steps` (§5)."""
-    rates = [optax.constant_schedule(learning_rate / 10**i) for i in range(len(cut_steps) + 1)]
-    return optax.join_schedules(rates, list(cut_steps))

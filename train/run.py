@@ -11,12 +11,14 @@ import optax
 from jax.sharding import Mesh
 
 from alexnet_jax import Architecture
+from train import schedules
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.sources import DataSet, open_data
 from train.data.tolerant import Tolerant
-from train.optimizer import OPTIMIZERS, cut_by_ten
+from train.optimizer import OPTIMIZERS
 from train.run_folder import mean_of, net_of, stored_size
+from train.schedules import Schedule
 from train.step import TrainState, init_state, state_shardings
 
 
@@ -61,16 +63,29 @@ class Run:
         return jnp.asarray(mean_of(self.folder, self.data))
 
     @functools.cached_property
-    def schedule(self) -> optax.Schedule:
-        """The learning rate by step."""
-        cuts = [round(epoch * self.steps_per_epoch) for epoch in self.config.cut_epochs]
-        return cut_by_ten(self.config.learning_rate, cuts)
+    def schedule(self) -> Schedule:
+        """The learning rates by step."""
+        config, rate = self.config, self.config.learning_rate
+        match config.schedule:
+            case "plateau":
+                return schedules.by_plateau(rate, config.bias_rate)
+            case "cuts":
+                rows = schedules.cuts(rate, config.cut_epochs, config.bias_rate)
+            case "original":
+                rows = schedules.original(rate)
+            case "dexp":
+                rows = schedules.dexp(rate, config.epochs)
+        return schedules.by_epochs(rows, self.steps_per_epoch)
 
     @functools.cached_property
-    def optimizer(self) -> optax.GradientTransformation:
+    def optimizer(self) -> optax.GradientTransformationExtraArgs:
         """The rule of section 5, or Adam, with the run's numbers."""
-        config, named = self.config, OPTIMIZERS[self.config.optimizer]
-        return named(self.schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+        config = self.config
+        return OPTIMIZERS[config.optimizer](
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            decay_biases=config.decay_biases,
+        )
 
     def start(self, checkpoints: Checkpoints) -> tuple[TrainState, int]:
         """Return the state of the latest checkpoint, or else the initial one, and the position."""

@@ -12,6 +12,7 @@ import alexnet_jax
 from alexnet_jax import Architecture, Params
 from train.augment import random_crops
 from train.data.pipeline import Batch
+from train.schedules import Plateau, Schedule, no_plateau
 
 
 @flax.struct.dataclass
@@ -21,6 +22,7 @@ class TrainState:
     step: jax.Array
     params: Params
     opt_state: optax.OptState
+    plateau: Plateau
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -31,7 +33,7 @@ def init_state(
 ) -> TrainState:
     """Return the state before the first step."""
     params = alexnet_jax.init(key, architecture)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), no_plateau())
 
 
 def state_shardings(
@@ -48,14 +50,16 @@ def state_shardings(
         by_parameter,
         transform_non_params=lambda _: everywhere,
     )
-    return TrainState(everywhere, by_parameter, opt_state)  # pyright: ignore[reportArgumentType]
+    plateau = jax.tree.map(lambda _: everywhere, abstract.plateau)
+    return TrainState(everywhere, by_parameter, opt_state, plateau)  # pyright: ignore[reportArgumentType]
 
 
 def make_train_step(
     architecture: Architecture,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     mean: jax.Array,
     *,
+    schedule: Schedule,
     key: jax.Array,
     flip: bool,
     mesh: Mesh,
@@ -87,10 +91,11 @@ def make_train_step(
         (loss, (error, moments)), grads = gradient(
             state.params, images, batch["label"], dropout_key
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        rates = schedule.rates(state.step, state.plateau, state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params, rates=rates)
         params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
         params |= alexnet_jax.running_moments(state.params, moments, architecture)
-        state = TrainState(state.step + 1, params, opt_state)
+        state = TrainState(state.step + 1, params, opt_state, state.plateau)
         return state, {"loss": loss, "top1_error": error}
 
     state_lies = state_shardings(architecture, optimizer, mesh)

@@ -12,7 +12,7 @@ from alexnet_jax import Architecture, Params
 from train.augment import centre_crops
 from train.checkpoints import Checkpoints
 from train.config import BadInput, load, read_record
-from train.optimizer import OPTIMIZERS, cut_by_ten
+from train.optimizer import OPTIMIZERS
 from train.run_folder import net_of, read_mean, stored_size
 from train.step import init_state, state_shardings
 
@@ -43,7 +43,7 @@ def open_trained(run_dir: Path) -> Trained:
     names = tuple(read_record(run_dir)["data"]["class_names"])
     architecture = net_of(config).with_classes(len(names))
     mesh = alexnet_jax.make_mesh(1)
-    optimizer = OPTIMIZERS[config.optimizer](cut_by_ten(config.learning_rate, ()))
+    optimizer = OPTIMIZERS[config.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         step = checkpoints.best_step()
