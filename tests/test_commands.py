@@ -242,6 +242,8 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
         (["--schedule", "cosine"], "'cosine'"),
         (["--patience", "0"], "--patience must be above 0, not 0"),
         (["--bias-rate", "-1"], "--bias-rate must be at least 0, not -1.0"),
+        (["--colour-noise", "lots"], "'lots'"),
+        (["--colour-noise-until", "0"], "--colour-noise-until must be above 0, not 0.0"),
         (["--device", "2"], "Unrecognized options: --device"),
         (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
         (["--resume"], "--resume needs --run-dir"),

@@ -29,7 +29,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     " train.data.examples train.data.folders train.data.manifest",
     "train.data.ilsvrc train.data.records train.data.journal train.data.published",
     "train.data.sources train.data.shards train.data.tolerant",
-    "train.data.pipeline train.data.preparation",
+    "train.data.pipeline train.data.preparation train.data.statistics",
     "train.step train.evaluate train.figures train.run_folder",
     "train.checkpoints",
     "train.run train.trained",

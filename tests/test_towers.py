@@ -12,6 +12,7 @@ import pytest
 import alexnet_jax
 from alexnet_jax.architectures import PAPER
 from tests.tiny import TINY
+from train.augment import originals_noise
 from train.optimizer import sgd
 from train.schedules import constant
 from train.step import init_state, make_train_step, state_shardings
@@ -63,7 +64,8 @@ def five_steps(devices, rng):
         out_shardings=state_shardings(TINY, optimizer, mesh),
     )()
     mean = jnp.full((18, 18, 3), 128.0)
-    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True}
+    noise = originals_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=4)
+    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": noise}
     step = make_train_step(TINY, optimizer, mean, **recipe, mesh=mesh)
     losses = []
     for _ in range(5):
@@ -74,7 +76,7 @@ def five_steps(devices, rng):
 
 
 def test_five_training_steps_do_not_depend_on_the_number_of_devices():
-    """Crops, flips and dropout included, to the rounding of float32."""
+    """Crops, flips, colour noise and dropout included, to the rounding of float32."""
     losses, params = five_steps(1, np.random.default_rng(0))
     assert len(set(losses)) == 5
     for devices in (2, 4):

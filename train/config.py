@@ -76,6 +76,11 @@ class Config:
     sums and the evaluation stay in float32."""
     flip: bool = False
     """Mirror half of the training images."""
+    colour_noise: Literal["none", "paper", "original"] = "none"
+    """Shift each training image along the principal colours of all (section 4.1): by the paper's
+    formula on pixels from 0 to 1, or as the original program did, about twice as far."""
+    colour_noise_until: float | None = None
+    """The epoch after which there is no more of it."""
     save_steps: int | None = None
     """Keep a checkpoint every so many steps, besides each epoch."""
     bad_images: int = 0
@@ -117,6 +122,7 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "momentum": (lambda x: 0 <= x < 1, "at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "stored_size": (lambda n: n > 0, "above 0"),
+    "colour_noise_until": (lambda x: 0 < x < float("inf"), "above 0"),
     "save_steps": (lambda n: n > 0, "above 0"),
     "bad_images": (lambda n: n >= 0, "at least 0"),
     "threads": (lambda n: n > 0, "above 0"),

@@ -36,6 +36,7 @@ class Loop:
             schedule=run.schedule,
             key=step_key,
             flip=run.config.flip,
+            noise=run.noise,
             mesh=run.mesh,
             precision=run.config.precision,
         )

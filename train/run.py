@@ -12,12 +12,14 @@ from jax.sharding import Mesh
 
 from alexnet_jax import Architecture
 from train import schedules
+from train.augment import NOISES, ColourNoise
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.sources import DataSet, open_data
+from train.data.statistics import ImageStatistics
 from train.data.tolerant import Tolerant
 from train.optimizer import OPTIMIZERS
-from train.run_folder import mean_of, net_of, stored_size
+from train.run_folder import net_of, statistics_of, stored_size
 from train.schedules import Schedule
 from train.step import TrainState, init_state, state_shardings
 
@@ -58,9 +60,25 @@ class Run:
         return self.config.steps or -(-images // self.config.batch_size)
 
     @functools.cached_property
+    def _statistics(self) -> ImageStatistics:
+        return statistics_of(self.folder, self.data)
+
+    @functools.cached_property
     def mean(self) -> jax.Array:
         """The mean training image, [size, size, 3]."""
-        return jnp.asarray(mean_of(self.folder, self.data))
+        return jnp.asarray(self._statistics.mean)
+
+    @functools.cached_property
+    def noise(self) -> ColourNoise | None:
+        """The colour noise, if there is any."""
+        config, found = self.config, self._statistics
+        if config.colour_noise == "none":
+            return None
+        variances, colours = (jnp.asarray(x, jnp.float32) for x in (found.variances, found.colours))
+        noise = NOISES[config.colour_noise](variances, colours)
+        if config.colour_noise_until is None:
+            return noise
+        return noise._replace(until=round(config.colour_noise_until * self.steps_per_epoch))
 
     @functools.cached_property
     def schedule(self) -> Schedule:

@@ -1,4 +1,4 @@
-"""The folder that a run lives in: its configuration, versions, commit and mean image."""
+"""The folder that a run lives in: its configuration, versions, commit and image statistics."""
 
 import dataclasses
 import importlib.metadata
@@ -17,8 +17,8 @@ from alexnet_jax import Architecture
 from train import config as configuration
 from train.config import BadInput, Config
 from train.data import manifest
-from train.data.pipeline import mean_image
 from train.data.sources import DataSet
+from train.data.statistics import ImageStatistics, image_statistics
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -91,27 +91,36 @@ def _holds_records(config: Config) -> bool:
     return config.data is not None and known and manifest.is_there(config.data)
 
 
-def mean_of(run_dir: Path, data: DataSet) -> np.ndarray:
-    """Return the mean training image that the run keeps, computed the first time."""
-    path = run_dir / "mean.npy"
-    if not path.exists():
-        half_written = path.with_suffix(".tmp.npy")
-        np.save(half_written, mean_image(data.train))
-        half_written.rename(path)
-    return read_mean(run_dir, len(data.train[0]["image"]))
+def statistics_of(run_dir: Path, data: DataSet) -> ImageStatistics:
+    """Return the statistics of the training images that the run keeps, taken the first time."""
+    paths = {"mean": run_dir / "mean.npy", "colours": run_dir / "colours.npy"}
+    if not all(path.exists() for path in paths.values()):
+        found = image_statistics(data.train)
+        colours = np.vstack([found.variances, found.colours])
+        for name, array in {"mean": found.mean, "colours": colours}.items():
+            half_written = paths[name].with_suffix(".tmp.npy")
+            np.save(half_written, array)
+            half_written.rename(paths[name])
+    mean = read_mean(run_dir, len(data.train[0]["image"]))
+    variances, *colours = _read(paths["colours"], (4, 3), np.float64, "the colour statistics")
+    return ImageStatistics(mean, variances, np.array(colours))
 
 
 def read_mean(run_dir: Path, size: int) -> np.ndarray:
     """Return the run's mean image, float32 [size, size, 3]. Raises BadInput if it is none."""
-    path = run_dir / "mean.npy"
+    return _read(run_dir / "mean.npy", (size, size, 3), np.float32, "a mean image")
+
+
+def _read(path: Path, shape: tuple[int, ...], dtype: type, what: str) -> np.ndarray:
     try:
-        mean = np.load(path)
+        array = np.load(path)
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
-    wanted = isinstance(mean, np.ndarray) and mean.shape == (size, size, 3)
-    if not wanted or mean.dtype != np.float32 or not np.isfinite(mean).all():
-        raise BadInput(f"{path} is not a mean image of {size} x {size} x 3 finite numbers")
-    return mean
+    wanted = isinstance(array, np.ndarray) and array.shape == shape
+    if not wanted or array.dtype != dtype or not np.isfinite(array).all():
+        numbers = " x ".join(map(str, shape))
+        raise BadInput(f"{path} is not {what} of {numbers} finite numbers")
+    return array
 
 
 def _new_folder(experiment: str) -> Path:

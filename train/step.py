@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import alexnet_jax
 from alexnet_jax import Architecture, Params
-from train.augment import random_crops
+from train.augment import ColourNoise, add_colour_noise, random_crops
 from train.data.pipeline import Batch
 from train.schedules import Plateau, Schedule, no_plateau
 
@@ -62,6 +62,7 @@ def make_train_step(
     schedule: Schedule,
     key: jax.Array,
     flip: bool,
+    noise: ColourNoise | None = None,
     mesh: Mesh,
     precision: str = "float32",
 ) -> TrainStep:
@@ -85,8 +86,12 @@ def make_train_step(
         return loss, ((scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32), moments)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        crop_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+        step_key = jax.random.fold_in(key, state.step)
+        crop_key, dropout_key = jax.random.split(step_key)
         images = random_crops(crop_key, jnp.asarray(batch["image"]), mean, size=size, flip=flip)
+        if noise is not None:
+            noise_key = jax.random.fold_in(step_key, 2)
+            images = add_colour_noise(noise_key, images, noise, state.step)
         gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
         (loss, (error, moments)), grads = gradient(
             state.params, images, batch["label"], dropout_key

@@ -43,15 +43,3 @@ def evaluation_batches(
         yield from iterator
     finally:
         iterator.close()
-
-
-def mean_image(source: Source, *, at_most: int = 5000) -> np.ndarray:
-    """Return the mean training image (§2), float32 [size, size, 3].
-
-    Of a source with more than `at_most` examples, that many are read, evenly spaced.
-    """
-    indices = np.linspace(0, len(source) - 1, min(len(source), at_most)).astype(int)
-    total = np.zeros(source[0]["image"].shape, np.float64)
-    for index in indices:
-        total += source[int(index)]["image"]
-    return (total / len(indices)).astype(np.float32)
