@@ -22,8 +22,7 @@ class Config:
     """Train a net by the paper's recipe (section 5) and report its test error."""
 
     experiment: str = "digits"
-    """Where the other flags' defaults come from: digits, paper, scaled-mnist or
-    keras-mnist."""
+    """Where the other flags' defaults come from: one of the experiments named above."""
     net: str = "DIGITS"
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None
@@ -172,10 +171,15 @@ def _command_line(argv: list[str], default: Config) -> Config:
     """Let tyro read the flags, and make one sentence of what it complains about."""
     import tyro
 
+    from train.experiments import EXPERIMENTS
+
+    text = f"{Config.__doc__} Experiments: {', '.join(EXPERIMENTS)}."
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(Config, prog="python -m train.main", args=argv, default=default)
+            return tyro.cli(
+                Config, prog="python -m train.main", description=text, args=argv, default=default
+            )
     except SystemExit as end:
         if not end.code:
             raise
