@@ -127,8 +127,46 @@ KERAS_MNIST = Config(
     python -m train.fetch mnist mnist && python -m train.main --experiment keras-mnist --data mnist
 """
 
+KERAS_FLOWERS = Config(
+    experiment="keras-flowers",
+    net="BATCH_NORM",
+    epochs=50,
+    batch_size=32,
+    learning_rate=1e-3,
+    momentum=0,
+    weight_decay=0,
+    cut_epochs=(),
+    stored_size=227,
+)
+"""A Keras notebook's net on photographs of five kinds of flowers: 50 epochs of plain SGD.
+
+    python -m train.main --experiment keras-flowers --data DIR
+"""
+
+FLOWERS = Config(
+    experiment="flowers",
+    net="BATCH_NORM",
+    epochs=50,
+    batch_size=32,
+    learning_rate=0.01,
+    cut_epochs=(30.0, 42.0),
+    stored_size=256,
+    flip=True,
+    colour_noise="original",
+)
+"""The same net, photographs and epochs with the paper's cures for over-fitting (sections 4 and 5).
+
+Random patches, reflections, colour noise, momentum and weight decay; dropout is in the net.
+
+    python -m train.main --experiment flowers --data DIR
+"""
+
 EXPERIMENTS = {
     config.experiment: config
-    for config in (DIGITS, PAPER, ORIGINAL, CAFFE, CUDA_CONVNET2, SCALED_MNIST, KERAS_MNIST)
+    for config in (
+        DIGITS,
+        *(PAPER, ORIGINAL, CAFFE, CUDA_CONVNET2),
+        *(SCALED_MNIST, KERAS_MNIST, KERAS_FLOWERS, FLOWERS),
+    )
 }
 """All of them by the names that `--experiment` takes."""
