@@ -25,7 +25,17 @@ from alexnet_jax.architecture import (
     SpatialNorm,
     Step,
 )
-from alexnet_jax.layers import Moments, Params, conv, dense, dropout_mask, max_pool, product, relu
+from alexnet_jax.layers import (
+    Moments,
+    Params,
+    add_biases,
+    conv,
+    dense,
+    dropout_mask,
+    max_pool,
+    product,
+    relu,
+)
 from alexnet_jax.normalization import (
     batch_moments,
     batch_norm,
@@ -51,7 +61,7 @@ def run_layer(
         case Output():
             features = here.own(xs[0]) if step.whole_in else here.join(xs)
             weights, biases = params[step.name]
-            return [here.sum(product(features, weights)) + biases]
+            return [add_biases(here.sum(product(features, weights)), biases)]
         case Gather():
             return xs if step.whole_in else here.gather(xs)
         case Part():

@@ -43,12 +43,27 @@ def conv(layer: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     axes = ("NHWC", "HWIO", "NHWC")
     strides = (layer.stride, layer.stride)
     out = lax.conv_general_dilated(maps, params.weights, strides, window, dimension_numbers=axes)
-    return out + params.biases
+    return add_biases(out, params.biases)
 
 
 def dense(params: Layer, features: jax.Array) -> jax.Array:
     """Multiply [b, features_in] with the layer's weights and add the biases."""
-    return product(features, params.weights) + params.biases
+    return add_biases(product(features, params.weights), params.biases)
+
+
+def add_biases(products: jax.Array, biases: jax.Array) -> jax.Array:
+    """Add [outputs] to [..., outputs]; in float32 at least, for the gradient's sake.
+
+    That of the biases is a sum over the whole batch and all positions, which bfloat16 stops
+    counting at some thousand.
+    """
+    out = at_least_float32(products) + at_least_float32(biases)
+    return out.astype(products.dtype)
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """The same in a type that sums can be taken in: bfloat16 keeps two or three digits."""
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 @jax.custom_vjp

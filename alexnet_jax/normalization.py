@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from alexnet_jax.layers import Layer, Moments
+from alexnet_jax.layers import Layer, Moments, at_least_float32
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
@@ -43,7 +43,7 @@ def local_response_norm(
     Returns:
       An array like `maps`; whatever its type, sums and powers are taken in float32 at least.
     """
-    wide = _wide(maps)
+    wide = at_least_float32(maps)
     scale = _power(_denominator(wide, n, k, alpha, divide_alpha_by_n), beta)
     return (wide * scale).astype(maps.dtype)
 
@@ -63,7 +63,7 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
     maps, cotangent = lax.platform_dependent(
         maps, cotangent, cpu=lambda *xs: lax.optimization_barrier(xs), default=lambda *xs: xs
     )
-    wide, g = _wide(maps), _wide(cotangent)
+    wide, g = at_least_float32(maps), at_least_float32(cotangent)
     d = _denominator(wide, n, k, alpha, divide_alpha_by_n)
     scale = _power(d, beta)
     coupling = _window_sum(g * wide * scale / d, n)
@@ -94,15 +94,10 @@ def spatial_norm(
     Returns:
       An array like `maps`; whatever its type, sums and powers are taken in float32 at least.
     """
-    wide = _wide(maps)
+    wide = at_least_float32(maps)
     rows = _sum_of_shifts(wide * wide, size, axis=1)
     d = k + alpha / size**2 * _sum_of_shifts(rows, size, axis=2)
     return (wide * _power(d, beta)).astype(maps.dtype)
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    """At least float32: a sum of squares in bfloat16 would keep two or three digits."""
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 def _denominator(maps: jax.Array, n: int, k: float, alpha: float, divide: bool) -> jax.Array:
@@ -146,7 +141,7 @@ def batch_norm(params: Layer, moments: Moments, x: jax.Array, epsilon: float) ->
     weight * (x - mean) / sqrt(variance + epsilon) + bias
     """
     scale = params.weights * lax.rsqrt(moments.variances + epsilon)
-    return ((_wide(x) - moments.means) * scale + params.biases).astype(x.dtype)
+    return ((at_least_float32(x) - moments.means) * scale + params.biases).astype(x.dtype)
 
 
 def batch_moments(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> Moments:
@@ -154,6 +149,6 @@ def batch_moments(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> Momen
 
     `mean` takes the mean of what all devices have, each of its own share of the batch.
     """
-    x, axes = _wide(x), tuple(range(x.ndim - 1))
+    x, axes = at_least_float32(x), tuple(range(x.ndim - 1))
     means = mean(x.mean(axes))
     return Moments(means, mean(jnp.square(x - means).mean(axes)))

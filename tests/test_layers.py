@@ -30,6 +30,18 @@ def test_a_dense_layer_equals_the_formula(rng):
     np.testing.assert_allclose(ours, reference.dense(x, w, b), atol=1e-5)
 
 
+def test_the_gradient_of_biases_in_bfloat16_sums_in_float32(rng):
+    """A sum of 25,088 numbers between 0 and 1, which one kept in bfloat16 loses."""
+    zeros = Layer(jnp.zeros((3, 3, 2, 4), jnp.bfloat16), jnp.zeros(4, jnp.bfloat16))
+    maps = jnp.zeros((8, 56, 56, 2), jnp.bfloat16)
+    cotangent = jnp.asarray(rng.uniform(size=(8, 56, 56, 4)), jnp.bfloat16)
+    run = partial(conv, Conv("c", 4, 3, padding=(1, 1)), maps=maps)
+    [gradient] = jax.vjp(lambda layer: run(params=layer), zeros)[1](cotangent)
+    assert gradient.biases.dtype == jnp.bfloat16
+    expected = np.asarray(cotangent, np.float64).sum(axis=(0, 1, 2))
+    np.testing.assert_allclose(np.asarray(gradient.biases, np.float64), expected, rtol=0.01)
+
+
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1)])
 def test_max_pooling_equals_loops(rng, size, stride):
     x = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
