@@ -122,11 +122,12 @@ class Run:
     def heading(self, step: int) -> str:
         """Return a line that says what is about to be run."""
         net, config = self.architecture, self.config
+        towers = f"{net.towers} tower{'s' * (net.towers > 1)}"
         devices = f"{config.devices} {self.mesh.devices.flat[0].platform} device"
         count = sum(layer.parameters for layer in net.steps())
         begin = f"from step {step} of {self.last_step}" if step else f"{self.last_step} steps"
         return (
-            f"{net.name} ({count:,} parameters, {net.towers} towers) on {devices}"
+            f"{net.name} ({count:,} parameters, {towers}) on {devices}"
             f"{'s' * (config.devices > 1)}, {len(self.data.train):,} images in batches of "
             f"{config.batch_size}, {begin}, in {self.folder}"
         )
