@@ -7,7 +7,6 @@ import pytest
 
 from train.augment import (
     add_colour_noise,
-    centre_crops,
     originals_noise,
     papers_noise,
     random_crops,
@@ -51,13 +50,6 @@ def test_draws_follow_from_the_key_and_the_place_in_the_batch(rng):
     np.testing.assert_array_equal(crops(0, images), crops(0, images))
     np.testing.assert_array_equal(crops(0, images)[:3], crops(0, images[:3]))
     assert not np.array_equal(crops(0, images), crops(1, images))
-
-
-def test_the_centre_is_cut_out_at_test_time(rng):
-    images = rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
-    mean = rng.uniform(0, 255, (8, 8, 3)).astype(np.float32)
-    ours = centre_crops(jnp.asarray(images), jnp.asarray(mean), size=4)
-    np.testing.assert_allclose(ours, (images - mean)[:, 2:6, 2:6], rtol=1e-6)
 
 
 # What the authors' later program ships for ImageNet: deviations, and principal colours in columns.

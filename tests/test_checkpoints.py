@@ -34,6 +34,18 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path):
         assert (checkpoints.latest_step(), checkpoints.best_step()) == (6, 2)
 
 
+def test_a_checkpoint_is_found_by_step_or_by_name(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(BadInput, match="holds no checkpoint yet"):
+            checkpoints.find("latest")
+        for step, error in {3: 0.1, 7: 0.2}.items():
+            checkpoints.save(state(step), step, {"top1_error": error})
+        checkpoints.wait()
+        assert [checkpoints.find(which) for which in ("best", "latest", 3, 7)] == [3, 7, 3, 7]
+        with pytest.raises(BadInput, match="holds the steps 3, 7, and not 5"):
+            checkpoints.find(5)
+
+
 def test_without_an_evaluation_the_best_is_the_latest(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.best_step() is None

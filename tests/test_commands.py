@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import config
+from train import config, evaluate
 from train.config import BadInput, Config
 from train.data import idx
 from train.data.sources import DIGITS
 
-COMMANDS = ("main", "predict", "figures", "fetch", "prepare")
+COMMANDS = ("main", "evaluate", "predict", "figures", "fetch", "prepare")
 
 
 def run(module, *arguments):
@@ -74,6 +74,50 @@ def test_predict_prints_five_classes_and_probabilities(trained, tmp_path):
     percents = [float(line.split()[0]) for line in lines[1:6]]
     assert percents == sorted(percents, reverse=True)
     assert 10 < sum(percents) <= 100.05
+
+
+def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(trained, tmp_path):
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    at_training = next(row for row in rows if "test_loss" in row)
+    errors = {}
+    for name, flags in {
+        "one": ["--per-class", "--confusion", 2],
+        "two": ["--devices", 2, "--batch-size", 77, "--crops", 10, "--checkpoint", 20],
+    }.items():
+        path = tmp_path / f"{name}.json"
+        done = run("train.evaluate", trained[0], "--json", path, *flags)
+        assert (done.returncode, done.stderr) == (0, "")
+        found = json.loads(path.read_text())
+        assert found["images"] == 1000
+        errors[name] = found["errors"]
+        if name == "one":
+            assert sum(row["images"] for row in found["classes"]) == 1000
+            assert len(found["confusions"]) == 2
+            assert "most often confused" in done.stdout
+    assert [row["patches"] for row in errors["two"]] == [1, 10]
+    for [central, *_] in errors.values():
+        for k in (1, 5):
+            assert central[f"top{k}_error"] == at_training[f"test_top{k}_error"]
+        assert central["loss"] == pytest.approx(at_training["test_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "the following arguments are required: RUN"),
+        (["run", "--crops", "5"], "--crops: invalid choice: "),
+        (["run", "--devices", "3"], "--devices: must be 1 or an even number, not 3"),
+        (["run", "--batch-size", "0"], "--batch-size: must be a number above 0, not 0"),
+        (["run", "--confusion", "-1"], "--confusion: must be a number above 0, not -1"),
+        (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
+        (["nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):
+    with pytest.raises(BadInput) as caught:
+        evaluate.main(flags)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_figures_draws_the_curves_again(trained):
@@ -264,6 +308,7 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
         (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
         (["--data", "nowhere"], "--data nowhere is not a folder"),
         (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
+        (["--net", "SINGLE_TOWER", "--devices", 2], "--devices 2: SINGLE_TOWER has one tower"),
         (["--run-dir", "/proc/run"], "--run-dir /proc/run cannot be written"),
     ],
 )

@@ -17,7 +17,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.architectures alexnet_jax.layers alexnet_jax.summary",
     "alexnet_jax.towers alexnet_jax.normalization",
     "alexnet_jax.forward",
-    "alexnet_jax.model",
+    "alexnet_jax.model alexnet_jax.evaluation",
     "alexnet_jax",
     "alexnet_jax.canvas",
     "alexnet_jax.diagram",
@@ -30,12 +30,12 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.data.ilsvrc train.data.records train.data.journal train.data.published",
     "train.data.sources train.data.shards train.data.tolerant",
     "train.data.pipeline train.data.preparation train.data.statistics",
-    "train.step train.evaluate train.figures train.run_folder",
+    "train.step train.error_rates train.figures train.run_folder",
     "train.checkpoints",
     "train.run train.trained",
-    "train.loop",
+    "train.loop train.ensemble train.report",
     "train.training",
-    "train.main train.predict train.fetch train.prepare",
+    "train.main train.evaluate train.predict train.fetch train.prepare",
 ]
 LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults
 DRAWING = {"alexnet_jax.canvas", "alexnet_jax.diagram"}  # imported by name: they need matplotlib

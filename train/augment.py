@@ -92,10 +92,3 @@ def add_colour_noise(
 
 NOISES = {"paper": papers_noise, "original": originals_noise}
 """By the name that the configuration has for them."""
-
-
-def centre_crops(images: jax.Array, mean: jax.Array, *, size: int) -> jax.Array:
-    """Subtract the mean and cut out the central patch, as at test time: float32 [n, s, s, 3]."""
-    top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
-    rows, columns = slice(top, top + size), slice(left, left + size)
-    return images[:, rows, columns].astype(jnp.float32) - mean[rows, columns]

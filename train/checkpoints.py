@@ -80,6 +80,21 @@ class Checkpoints:
         evaluated = self._manager.best_step()
         return self.latest_step() if evaluated is None else evaluated
 
+    def find(self, which: str | int) -> int:
+        """Return the step of the "best" or the "latest" checkpoint, or `which` itself.
+
+        Raises BadInput if there is none.
+        """
+        kept = sorted(self._manager.all_steps())
+        if not kept:
+            raise BadInput(f"{self.folder.parent} holds no checkpoint yet")
+        named = {"best": self.best_step(), "latest": self.latest_step()}
+        step = named.get(which) if isinstance(which, str) else which
+        if step not in kept:
+            steps = ", ".join(map(str, kept))
+            raise BadInput(f"{self.folder} holds the steps {steps}, and not {which}")
+        return step
+
     def save(self, state: TrainState, position: int, metrics: dict[str, float] | None) -> Path:
         """Begin to write the state after a step; the training may go on meanwhile.
 

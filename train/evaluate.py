@@ -1,69 +1,107 @@
-"""Error rates over a whole test set, each image counted exactly once."""
+"""Test errors of runs, each alone and all averaged: `python -m train.evaluate RUN [RUN ...]`."""
 
-from collections.abc import Callable, Iterable
+import argparse
+from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.typing import ArrayLike
+from train import platform
+from train.command import command, parser
 
-import alexnet_jax
-from alexnet_jax import Architecture, Params
-from train.augment import centre_crops
-from train.data.pipeline import Batch
-
-Sums = dict[str, jax.Array]
-EvaluationStep = Callable[[Params, ArrayLike, ArrayLike, ArrayLike], Sums]
+TEXT = """\
+Print the top-1 and top-5 errors of runs on their test images: of each run, and of the mean of all
+(of their probabilities, as of the paper's five CNNs)."""
 
 
-def make_evaluation_step(architecture: Architecture, mean: jax.Array, mesh: Mesh) -> EvaluationStep:
-    """Return a jitted function of (params, images, labels, counted) to sums over the batch.
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate the runs on the command line."""
+    given = _flags().parse_args(argv)
+    platform.prepare(given.devices)
+    platform.keep_compilations()
+    from train import report
+    from train.ensemble import check_classes, evaluate_together, open_test_images
+    from train.trained import open_trained
 
-    `counted` [n] says which examples are real; the others only fill the batch up.
-    """
-    size = architecture.image_sizes[0]
-
-    def evaluation_step(params: Params, images: jax.Array, labels: jax.Array, counted: jax.Array):
-        images = centre_crops(images, mean, size=size)
-        scores = alexnet_jax.apply(params, images, architecture=architecture, mesh=mesh)
-        losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
-        top1, top5 = missed(scores, labels, 1), missed(scores, labels, 5)
-        values = {"loss": losses, "top1_error": top1, "top5_error": top5}
-        sums = {name: jnp.sum(v.astype(jnp.float32), where=counted) for name, v in values.items()}
-        return sums | {"count": counted.sum()}
-
-    batch = alexnet_jax.batch_sharding(mesh)
-    params = alexnet_jax.param_shardings(mesh, architecture)
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    shardings = (params, batch, batch, batch)
-    return jax.jit(evaluation_step, in_shardings=shardings, out_shardings=everywhere)
+    nets = [open_trained(run, given.checkpoint, devices=given.devices) for run in given.runs]
+    check_classes(nets)
+    images = open_test_images(nets, given.data)
+    outcomes = evaluate_together(nets, images, patches=given.crops, batch_size=given.batch_size)
+    found = report.figures(nets, outcomes, per_class=given.per_class, confusions=given.confusion)
+    report.show(found)
+    if given.json is not None:
+        report.write(found, given.json)
 
 
-def missed(scores: jax.Array, labels: jax.Array, k: int) -> jax.Array:
-    """Return, for scores [n, classes], whether the label [n] is not among the k best classes.
+def _flags() -> argparse.ArgumentParser:
+    flags = parser("train.evaluate", TEXT)
+    flags.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="the folder of a run")
+    flags.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        help="where the data are now, or others with the same classes; only test images are read",
+    )
+    flags.add_argument(
+        "--crops",
+        type=int,
+        choices=(1, 10),
+        default=1,
+        help="10: besides the central patch, the mean over it, the four corners and the mirror "
+        "images of the five (section 4.1), which costs ten times as much",
+    )
+    flags.add_argument(
+        "--checkpoint",
+        metavar="latest|best|STEP",
+        type=_checkpoint,
+        default="latest",
+        help="latest, unless said; the best is the one with the lowest error on the run's test "
+        "images, so its error there is not that of new ones",
+    )
+    flags.add_argument(
+        "--devices",
+        metavar="N",
+        type=_devices,
+        default=1,
+        help="1, or 2 for one tower on each; 4, 8, ... divide the batch",
+    )
+    flags.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_above_0,
+        default=128,
+        help="patches that go through the net at once",
+    )
+    flags.add_argument("--per-class", action="store_true", help="the errors of each class, too")
+    flags.add_argument(
+        "--confusion",
+        metavar="N",
+        type=_above_0,
+        default=0,
+        help="the N pairs of classes most often confused, too",
+    )
+    flags.add_argument("--json", metavar="FILE", type=Path, help="write all that into a file, too")
+    return flags
 
-    Of equal scores the class with the lower number comes first.
-    """
-    best = jax.lax.top_k(scores, min(k, scores.shape[-1]))[1]
-    return ~jnp.any(best == labels[:, None], axis=-1)
+
+def _above_0(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return int(text)
 
 
-def evaluate(
-    step: EvaluationStep,
-    params: Params,
-    batches: Iterable[Batch],
-    batch_size: int,
-) -> dict[str, float]:
-    """Return mean `loss`, `top1_error`, `top5_error` (fractions) and `count` over all examples."""
-    totals: dict[str, float] = {}
-    for batch in batches:
-        size = len(batch["label"])
-        fill = lambda x: np.concatenate([x, np.repeat(x[:1], batch_size - len(x), axis=0)])  # noqa: E731
-        counted = np.arange(batch_size) < size
-        sums = step(params, fill(batch["image"]), fill(np.asarray(batch["label"])), counted)
-        for name, value in sums.items():
-            totals[name] = totals.get(name, 0.0) + float(value)
-    count = totals.pop("count")
-    return {name: total / count for name, total in totals.items()} | {"count": count}
+def _devices(text: str) -> int:
+    count = _above_0(text)
+    if count > 1 and count % 2:
+        raise argparse.ArgumentTypeError(f"must be 1 or an even number, not {text}")
+    return count
+
+
+def _checkpoint(text: str) -> str | int:
+    if text in ("latest", "best"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be latest, best or a step, not {text}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    platform.use_huge_pages()
+    command(main)

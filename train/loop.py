@@ -14,7 +14,7 @@ from train.checkpoints import Checkpoints
 from train.command import Ended
 from train.config import BadInput
 from train.data.pipeline import evaluation_batches, train_batches
-from train.evaluate import evaluate, make_evaluation_step
+from train.error_rates import examine, make_scorer
 from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.run import Run
@@ -40,7 +40,7 @@ class Loop:
             mesh=run.mesh,
             precision=run.config.precision,
         )
-        self.evaluation_step = make_evaluation_step(run.architecture, run.mean, run.mesh)
+        self.scorer = make_scorer(run.architecture, run.mean, run.mesh)
         self._finite = jax.jit(_all_finite)
         self._judge = jax.jit(functools.partial(after_evaluation, patience=run.config.patience))
 
@@ -152,8 +152,9 @@ class Loop:
         batches = evaluation_batches(
             test, batch_size=size, threads=config.threads, prefetch=config.prefetch
         )
-        totals = evaluate(self.evaluation_step, state.params, batches, size)
-        return {f"test_{name}": totals[name] for name in ("loss", "top1_error", "top5_error")}
+        scorer = functools.partial(self.scorer, state.params)
+        [[outcomes]] = examine([scorer], ([batch] for batch in batches), size)
+        return {f"test_{name}": rate for name, rate in outcomes.rates().items()}
 
     def _save(self, state: TrainState, position: int, results: dict[str, float]) -> None:
         if not self._finite(state.params):

@@ -16,15 +16,17 @@ def main(argv: list[str] | None = None) -> None:
 
     platform.prepare(1)
     platform.keep_compilations()
+    import jax
     import numpy as np
 
     from train.data.pictures import read_picture
     from train.trained import open_trained
 
     trained = open_trained(arguments.run)
+    score = trained.scorer()
     for path in arguments.images:
-        picture = read_picture(path, trained.mean.shape[0])
-        row = np.asarray(trained.probabilities(picture[None]))[0]
+        picture = read_picture(path, trained.stored_size)
+        row = np.asarray(jax.nn.softmax(score(picture[None])[0, 0]))
         print(path)
         for label in np.argsort(-row, kind="stable")[:5]:
             print(f"  {100 * row[label]:6.2f} %  {trained.class_names[label]}")

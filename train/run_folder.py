@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 import alexnet_jax
 from alexnet_jax import Architecture
@@ -35,11 +36,7 @@ def open_run(config: Config, data: DataSet) -> Config:
     record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
     if config.resume:
         record = configuration.read_record(run_dir)
-        before, now = record["data"], data.record()
-        if before["class_names"] != now["class_names"]:
-            raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
-        if before != now:  # a broken picture may have been taken out
-            print(f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now")
+        check_data(run_dir, data)
     elif (run_dir / "config.json").exists() or (run_dir / "checkpoints").exists():
         raise BadInput(
             f"--run-dir {run_dir} holds a run already; --resume goes on with it, "
@@ -53,6 +50,15 @@ def open_run(config: Config, data: DataSet) -> Config:
     return config
 
 
+def check_data(run_dir: Path, data: DataSet) -> None:
+    """Raise BadInput unless the data have the run's classes; say it if there are more or fewer."""
+    before, now = configuration.read_record(run_dir)["data"], data.record()
+    if before["class_names"] != now["class_names"]:
+        raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
+    if before != now:  # a broken picture may have been taken out
+        print(f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now")
+
+
 def _counts(record: dict[str, Any]) -> str:
     return f"{record.get('train')} training and {record.get('test')} test images"
 
@@ -63,6 +69,13 @@ def net_of(config: Config) -> Architecture:
         return alexnet_jax.architectures.by_name(config.net)
     except ValueError as error:
         raise BadInput(f"--net: {error}") from None
+
+
+def mesh_of(architecture: Architecture, devices: int) -> Mesh:
+    """Return the mesh for `devices`. Raises BadInput if the net's towers cannot lie on so many."""
+    if devices > 1 and architecture.towers == 1:
+        raise BadInput(f"--devices {devices}: {architecture.name} has one tower, for one device")
+    return alexnet_jax.make_mesh(devices)
 
 
 def stored_size(config: Config, architecture: Architecture) -> int:

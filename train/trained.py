@@ -1,54 +1,63 @@
 """A finished, or stopped, run as something to predict with."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
-import alexnet_jax
 from alexnet_jax import Architecture, Params
-from train.augment import centre_crops
 from train.checkpoints import Checkpoints
-from train.config import BadInput, load, read_record
+from train.config import Config, load, read_record
+from train.error_rates import make_scorer
 from train.optimizer import OPTIMIZERS
-from train.run_folder import net_of, read_mean, stored_size
+from train.run_folder import mesh_of, net_of, read_mean, stored_size
 from train.step import init_state, state_shardings
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A net with its best parameters, and all that its images must go through."""
+    """A net with the parameters of one checkpoint, and all that its images must go through."""
 
+    folder: Path
+    config: Config
     architecture: Architecture
+    step: int
     params: Params
     mean: np.ndarray
     class_names: tuple[str, ...]
+    mesh: Mesh
 
-    def probabilities(self, images: np.ndarray) -> jax.Array:
-        """Return [n, classes] for uint8 images [n, size, size, 3] of the mean's size."""
-        size = self.architecture.image_sizes[0]
-        centred = centre_crops(jnp.asarray(images), jnp.asarray(self.mean), size=size)
-        scores = alexnet_jax.apply(self.params, centred, architecture=self.architecture)
-        return jax.nn.softmax(scores)
+    @property
+    def stored_size(self) -> int:
+        """The pixels square that its images are brought to."""
+        return len(self.mean)
+
+    def scorer(self, patches: int = 1) -> Callable[[ArrayLike], jax.Array]:
+        """Return the jitted function of images that `make_scorer` describes."""
+        scorer = make_scorer(self.architecture, jnp.asarray(self.mean), self.mesh, patches=patches)
+        return functools.partial(scorer, self.params)
 
 
-def open_trained(run_dir: Path) -> Trained:
-    """Read the checkpoint with the lowest test error of a run, onto one device.
+def open_trained(run_dir: Path, checkpoint: str | int = "best", *, devices: int = 1) -> Trained:
+    """Read a checkpoint of a run: the "best", with the lowest test error, the "latest" or a step.
 
-    Raises BadInput if the folder holds no run or the run no checkpoint.
+    Raises BadInput if the folder holds no run, the run no such checkpoint, or the net does not fit
+    on so many devices.
     """
     config = load(run_dir)
     names = tuple(read_record(run_dir)["data"]["class_names"])
     architecture = net_of(config).with_classes(len(names))
-    mesh = alexnet_jax.make_mesh(1)
+    mesh = mesh_of(architecture, devices)
+    mean = read_mean(run_dir, stored_size(config, architecture))
     optimizer = OPTIMIZERS[config.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
-        step = checkpoints.best_step()
-        if step is None:
-            raise BadInput(f"{run_dir} holds no checkpoint yet")
+        step = checkpoints.find(checkpoint)
         state, _ = checkpoints.restore(step, like, state_shardings(architecture, optimizer, mesh))
-    mean = read_mean(run_dir, stored_size(config, architecture))
-    return Trained(architecture, state.params, mean, names)
+    return Trained(run_dir, config, architecture, step, state.params, mean, names, mesh)

@@ -1,6 +1,5 @@
 """A run from its first step to its last: `train(config)`."""
 
-import alexnet_jax
 from train.checkpoints import Checkpoints
 from train.config import Config
 from train.data.tolerant import Tolerant
@@ -8,7 +7,7 @@ from train.figures import draw_curves
 from train.loop import Loop
 from train.metrics import MetricsLog
 from train.run import Run, open_net_and_data
-from train.run_folder import open_run
+from train.run_folder import mesh_of, open_run
 
 
 def train(config: Config) -> dict[str, float]:
@@ -18,9 +17,9 @@ def train(config: Config) -> dict[str, float]:
     Raises BadInput on what the user can mend, Ended if the run stops before its last step.
     """
     architecture, data = open_net_and_data(config)
+    mesh = mesh_of(architecture, config.devices)
     config = open_run(config, data)
     assert config.run_dir is not None
-    mesh = alexnet_jax.make_mesh(config.devices)
     run = Run(config, config.run_dir, architecture, data, mesh)
 
     with Checkpoints(run.folder) as checkpoints:

@@ -25,6 +25,8 @@ class Pictures:
     train: list[PictureFile]
     test: list[PictureFile]
     class_names: tuple[str, ...]
+    drawn: bool = False
+    """Whether the seed drew the test pictures."""
 
 
 def find_pictures(root: Path, *, held_out: float = 0.1, seed: int = 0) -> Pictures:
@@ -60,7 +62,7 @@ def find_pictures(root: Path, *, held_out: float = 0.1, seed: int = 0) -> Pictur
         test = [file for file in files if file in drawn]
     if not train or not test:
         raise BadInput(f"{root} holds {len(train)} training and {len(test)} test pictures")
-    return Pictures(root, train, test, classes)
+    return Pictures(root, train, test, classes, drawn="train" not in names)
 
 
 def training_pictures(root: Path, below: str) -> tuple[list[PictureFile], tuple[str, ...]]:

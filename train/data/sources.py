@@ -26,6 +26,8 @@ class DataSet:
     train: Source
     test: Source
     class_names: tuple[str, ...]
+    drawn: bool = False
+    """Whether the seed drew the test examples, out of a folder without a split of its own."""
 
     def record(self) -> dict[str, object]:
         """Return what tells this data set from another, for the run folder."""
@@ -62,7 +64,7 @@ def open_data(
         return _open_cifar(directory, size)
     found = find_pictures(directory, held_out=held_out, seed=seed)
     train, test = (PictureSource(found.root, files, size) for files in (found.train, found.test))
-    return DataSet(train, test, found.class_names)
+    return DataSet(train, test, found.class_names, found.drawn)
 
 
 class ArraySource:
