@@ -141,8 +141,8 @@ class Loop:
         if self._plateau.cuts > before.cuts:
             rate = float(schedule.learning_rate(step, self._plateau))
             progress.say(
-                f"learning rate {rate:.6g} from here: for {self.run.config.patience} evaluations "
-                f"the test error was not below {100 * float(self._plateau.best):.2f} %"
+                f"learning rate {rate:.6g} from here: the test error has stopped improving, "
+                f"its lowest was {100 * float(self._plateau.best):.2f} %"
             )
         return state.replace(plateau=plateau)  # pyright: ignore[reportAttributeAccessIssue]
 
