@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
 
     results = {}
     for variant in variants:
-        program = compile_step(PAPER, arguments.batch_size, variant, devices)
-        results[variant] = figures(program, arguments.slowest)
+        program = lowered_step(PAPER, arguments.batch_size, variant, devices).compile()
+        results[variant] = figures(program, PAPER, arguments.slowest)
         if arguments.hlo:
             arguments.hlo.mkdir(parents=True, exist_ok=True)
             (arguments.hlo / f"{variant}.txt").write_text(program.as_text())
@@ -82,8 +82,8 @@ def find_devices() -> list:
         raise BadInput(f"libtpu does not start: {str(error).splitlines()[0]}") from None
 
 
-def compile_step(net: "Architecture", batch: int, variant: str, devices: list):
-    """Compile the very step of `train.main`; only the forward pass that it calls may differ."""
+def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
+    """Lower the very step of `train.main`; only the forward pass that it calls may differ."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -107,18 +107,22 @@ def compile_step(net: "Architecture", batch: int, variant: str, devices: list):
     mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, images.shape[1:]), jnp.float32)
     recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
-    forward = grouped if layout == "grouped" else alexnet_jax.apply
-    with mock.patch.object(alexnet_jax, "apply", forward):
-        return step.lower(state, {"image": images, "label": labels}).compile()
+    forward = grouped if layout == "grouped" else alexnet_jax.apply_in_training
+    with mock.patch.object(alexnet_jax, "apply_in_training", forward):
+        return step.lower(state, {"image": images, "label": labels})
 
 
-def grouped(params, images, *, architecture: "Architecture", dropout_key, mesh):
-    """Compute the same as `apply`, with the maps of all towers in one array throughout."""
+def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
+    """Compute the same as `apply_in_training`, with the maps of all towers in one array throughout.
+
+    Of a net without batch normalisation.
+    """
     del mesh  # of one device
     from jax import lax
 
     from alexnet_jax.architecture import Conv, ResponseNorm
     from alexnet_jax.forward import run_layer
+    from alexnet_jax.layers import add_biases
     from alexnet_jax.towers import Towers
 
     x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers
@@ -133,13 +137,13 @@ def grouped(params, images, *, architecture: "Architecture", dropout_key, mesh):
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
                 feature_group_count=towers,
             )
-            x += params[step.name].biases
+            x = add_biases(x, params[step.name].biases)
         elif isinstance(layer, ResponseNorm):  # its windows end with the maps of a tower
             apart = x.reshape(*x.shape[:-1], towers, x.shape[-1] // towers)
             x = run_layer(step, params, [apart], None, Towers(1))[0].reshape(x.shape)
         else:
             [x] = run_layer(step, params, [x], dropout_key, Towers(1))
-    return x
+    return x, {}
 
 
 class Instruction(NamedTuple):
@@ -198,8 +202,8 @@ def instructions(hlo: str) -> list[Instruction]:
     return run(entry, 1)
 
 
-def updates(run: list[Instruction]) -> str:
-    """Of how many parameters one fusion makes the new value and the velocity: "16 of 16".
+def updates(run: list[Instruction], arrays: int) -> str:
+    """Of how many of the parameters' arrays one fusion makes the new value and the velocity.
 
     Such an update reads and writes each of them once. That of the weights also holds the product
     that makes their gradient, which then never lies in memory.
@@ -211,13 +215,12 @@ def updates(run: list[Instruction]) -> str:
         moved = made.op in ("get-tuple-element", "bitcast", "copy", "copy-start", "copy-done")
         return source(made.operands[0]) if moved else made
 
-    _, *leaves, _, _ = (source(name) for name in run[-1].operands)  # step, loss and error aside
-    half = len(leaves) // 2
-    pairs = zip(leaves[:half], leaves[half:], strict=True)
-    return f"{sum(a is b and a.op == 'fusion' for a, b in pairs)} of {half}"
+    _, *leaves = (source(name) for name in run[-1].operands)  # the number of the step aside
+    pairs = zip(leaves[:arrays], leaves[arrays : 2 * arrays], strict=True)
+    return f"{sum(a is b and a.op == 'fusion' for a, b in pairs)} of {arrays}"
 
 
-def figures(program, slowest: int) -> dict[str, Any]:
+def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
     """Return what the compiler says of a program, and what the program shows."""
     run = instructions(program.as_text())
     memory, cost = program.memory_analysis(), program.cost_analysis()
@@ -227,6 +230,7 @@ def figures(program, slowest: int) -> dict[str, Any]:
             result[kind] = sum(made.rounds for made in found)
             result[f"MB sent by {kind}"] = sum(made.sent for made in found) / 1e6
     cycles = sum(made.cycles for made in run)
+    arrays = 2 * sum(step.weights is not None for step in net.steps())
     return result | {
         "MB of arguments": memory.argument_size_in_bytes / 1e6,
         "MB of outputs": memory.output_size_in_bytes / 1e6,
@@ -234,7 +238,7 @@ def figures(program, slowest: int) -> dict[str, Any]:
         "MB of temporaries": memory.temp_size_in_bytes / 1e6,
         "GFLOP": cost["flops"] / 1e9,
         "GB accessed": cost["bytes accessed"] / 1e9,
-        "updates in one fusion": updates(run),
+        "updates in one fusion": updates(run, arrays),
         "million cycles": cycles / 1e6,
         "ms": 1e3 * cycles / CLOCK,
         "slowest": [describe(i) for i in sorted(run, key=lambda i: -i.cycles)[:slowest]],

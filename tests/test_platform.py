@@ -28,6 +28,13 @@ def test_a_command_begins_anew_with_huge_pages_unless_the_user_has_set_something
     assert printed(code, GLIBC_TUNABLES="glibc.malloc.arena_max=3") == "glibc.malloc.arena_max=3"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the setting is the GNU C library's")
+def test_a_session_at_a_prompt_is_not_begun_anew():
+    """As `%run -m train.main` in a notebook would: its variables would be gone."""
+    session = "import sys\nsys.ps1 = '> '\nplatform.use_huge_pages()\n"
+    assert printed(session + "print(os.environ.get('GLIBC_TUNABLES'))") == "None"
+
+
 def test_compiled_programs_are_kept_in_the_users_cache_unless_told_elsewhere(tmp_path):
     code = "platform.keep_compilations()\nimport jax\nprint(jax.config.jax_compilation_cache_dir)"
     kept = printed(code, XDG_CACHE_HOME=str(tmp_path))

@@ -15,8 +15,10 @@ def use_huge_pages() -> None:
     XLA takes memory for each step afresh, a third of a million pages of 4 kB for PAPER at batch
     128. The C library reads its settings at the start of a process only. Call it first of all, in
     a process that is the command. What the user has set stays; other systems than Linux ignore it.
+    So does a session at a prompt, which would be lost: `%run -m train.main` of a notebook.
     """
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+    session = hasattr(sys, "ps1")
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and not session:
         os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
