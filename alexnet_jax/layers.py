@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from alexnet_jax import winograd
 from alexnet_jax.architecture import Conv, MaxPool
 
 
@@ -39,11 +40,16 @@ and offsets as weights and biases, "norm1_running" the statistics, which no grad
 
 def conv(layer: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
-    window = [layer.padding] * 2
-    axes = ("NHWC", "HWIO", "NHWC")
-    strides = (layer.stride, layer.stride)
-    out = lax.conv_general_dilated(maps, params.weights, strides, window, dimension_numbers=axes)
-    return add_biases(out, params.biases)
+    plain = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=(layer.stride, layer.stride),
+        padding=[layer.padding] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    convolve = plain
+    if (layer.stride, layer.padding) == (1, (1, 1)) and winograd.pays(maps, params.weights):
+        convolve = functools.partial(lax.platform_dependent, cpu=winograd.convolve, default=plain)
+    return add_biases(convolve(maps, params.weights), params.biases)
 
 
 def dense(params: Layer, features: jax.Array) -> jax.Array:

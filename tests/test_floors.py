@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.words",
     "alexnet_jax.architecture",
-    "alexnet_jax.architectures.paper alexnet_jax.architectures.original"
+    "alexnet_jax.architectures.paper alexnet_jax.architectures.original alexnet_jax.winograd"
     " alexnet_jax.architectures.later",
     "alexnet_jax.architectures.notebooks",
     "alexnet_jax.architectures alexnet_jax.layers alexnet_jax.summary",
