@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, parser
+from train.command import command, parser, positive
+from train.config import BadInput
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax.architecture import Architecture, Step
@@ -37,8 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     """Time every layer forward and backward on one device, against this machine's ceilings."""
     flags = parser("benchmarks.layers", __doc__)
     flags.add_argument("--net", default="PAPER")
-    flags.add_argument("--batch-size", type=int, default=128)
-    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--batch-size", type=positive, default=128)
+    flags.add_argument("--rounds", type=positive, default=5)
     flags.add_argument("--json", type=Path, help="write the figures here")
     arguments = flags.parse_args(argv)
 
@@ -47,7 +48,10 @@ def main(argv: list[str] | None = None) -> None:
     platform.prepare(1)
     import alexnet_jax
 
-    net = alexnet_jax.architectures.by_name(arguments.net)
+    try:
+        net = alexnet_jax.architectures.by_name(arguments.net)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
     found = list(ceilings())
     found += [piece for step in net.steps() for piece in layer(net, step, arguments.batch_size)]
     found += rest(net, arguments.batch_size)

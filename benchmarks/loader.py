@@ -20,8 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train import platform
-from train.command import command, parser
-from train.config import BadInput
+from train.command import command, parser, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,14 +46,12 @@ def main(argv: list[str] | None = None) -> None:
     flags = parser("benchmarks.loader", __doc__)
     flags.add_argument("records", type=Path, metavar="RECORDS", help="a folder of train.prepare's")
     flags.add_argument("folder", type=Path, metavar="FOLDER", help="pictures in folders by class")
-    flags.add_argument("--images", type=int, default=512, help="of a turn (%(default)s)")
-    flags.add_argument("--batch-size", type=int, default=128, help="(%(default)s)")
-    flags.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    flags.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of Grain (1 2)")
+    flags.add_argument("--images", type=positive, default=512, help="of a turn (%(default)s)")
+    flags.add_argument("--batch-size", type=positive, default=128, help="(%(default)s)")
+    flags.add_argument("--rounds", type=positive, default=5, help="(%(default)s)")
+    flags.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of Grain (1 2)")
     flags.add_argument("--json", type=Path, help="write the figures here")
     arguments = flags.parse_args(argv)
-    if min(arguments.images, arguments.batch_size, arguments.rounds, *arguments.threads) < 1:
-        raise BadInput("--images, --batch-size, --rounds and --threads must be above 0")
     platform.prepare(1)
     takers = all_takers(arguments)
     turns: dict[str, list[Turn]] = {name: [] for name in takers}

@@ -6,7 +6,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from train.command import command, parser
+from train.command import command, parser, positive
+from train.config import BadInput
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax import Architecture
@@ -16,9 +17,9 @@ def main(argv: list[str] | None = None) -> None:
     """Print the losses, the time of each step, images per second, and the memory it takes."""
     flags = parser("benchmarks.step", __doc__)
     flags.add_argument("--net", default="PAPER")
-    flags.add_argument("--devices", type=int, default=2)
-    flags.add_argument("--batch-size", type=int, default=128)
-    flags.add_argument("--steps", type=int, default=5)
+    flags.add_argument("--devices", type=positive, default=2)
+    flags.add_argument("--batch-size", type=positive, default=128)
+    flags.add_argument("--steps", type=positive, default=5)
     arguments = flags.parse_args(argv)
 
     from train import platform
@@ -30,8 +31,11 @@ def main(argv: list[str] | None = None) -> None:
     from benchmarks.ours import training_step
 
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
-    net = alexnet_jax.architectures.by_name(arguments.net)
-    mesh = alexnet_jax.make_mesh(arguments.devices)
+    try:
+        net = alexnet_jax.architectures.by_name(arguments.net)
+        mesh = alexnet_jax.make_mesh(arguments.devices)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
     start = time.perf_counter()
     step, program = training_step(net, mesh, arguments.batch_size)
     print(f"compilation, or finding it in the cache: {time.perf_counter() - start:.2f} s")

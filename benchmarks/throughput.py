@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, parser
+from train.command import command, parser, positive
 from train.config import BadInput
 
 PEERS = {
@@ -59,9 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     flags = parser("benchmarks.throughput", __doc__)
     flags.add_argument("--peers", default="torch,torch-compile,onnxruntime", help="with commas")
     flags.add_argument("--peer-python", default=sys.executable, help="the peers' interpreter")
-    flags.add_argument("--devices", type=int, default=1, help="that ours runs on")
+    flags.add_argument("--devices", type=positive, default=1, help="that ours runs on")
     flags.add_argument("--tasks", default=",".join(TASKS), help="with commas")
-    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--rounds", type=positive, default=5)
     flags.add_argument("--huge-pages", action="store_true", help="for all instead of for none")
     flags.add_argument("--json", type=Path, help="write the figures here")
     flags.add_argument("--chart", type=Path, help="draw them here")

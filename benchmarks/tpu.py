@@ -20,7 +20,7 @@ from unittest import mock
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, parser
+from train.command import command, parser, positive
 from train.config import BadInput
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
@@ -38,9 +38,9 @@ SENT = {"all-gather": 0.5, "reduce-scatter": 1, "all-reduce": 1, "collective-per
 def main(argv: list[str] | None = None) -> None:
     """Compile every variant, and print what the compiler says of it."""
     flags = parser("benchmarks.tpu", __doc__)
-    flags.add_argument("--batch-size", type=int, default=128)
+    flags.add_argument("--batch-size", type=positive, default=128)
     flags.add_argument("--variants", default=",".join(VARIANTS), help="with commas")
-    flags.add_argument("--slowest", type=int, default=4, help="instructions to list of each")
+    flags.add_argument("--slowest", type=positive, default=4, help="instructions to list of each")
     flags.add_argument("--json", type=Path, help="write the figures here")
     flags.add_argument("--hlo", type=Path, help="write the compiled programs into this folder")
     arguments = flags.parse_args(argv)

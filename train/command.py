@@ -41,3 +41,10 @@ class _Parser(argparse.ArgumentParser):
 def parser(module: str, text: str | None) -> argparse.ArgumentParser:
     """Return an empty parser of the flags of `python -m MODULE`; it raises BadInput."""
     return _Parser(prog=f"python -m {module}", description=text)
+
+
+def positive(text: str) -> int:
+    """Read the value of a flag that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)

@@ -1,4 +1,4 @@
-"""The layouts that benchmarks.tpu compares, as far as they can be checked without its compiler."""
+"""The benchmarks' flags, and the layouts that benchmarks.tpu compares but for its compiler."""
 
 import functools
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from benchmarks import tpu
+from benchmarks import layers, step, throughput, tpu
 from tests.tiny import TINY, drawn
+from train.config import BadInput
 
 
 @pytest.mark.parametrize("layout", ["joined", "grouped"])
@@ -25,3 +26,18 @@ def test_the_grouped_layout_computes_the_same(rng):
     got, _ = jax.jit(functools.partial(tpu.grouped, architecture=TINY))(params, images, key)
     want = jax.jit(apply)(params, images, dropout_key=key)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("main", "flags", "sentence"),
+    [
+        (step.main, "--steps 0", "--steps: '0' is no whole number from 1 on"),
+        (step.main, "--net NONE --devices 1", "there is no net named 'NONE'"),
+        (layers.main, "--net NONE", "there is no net named 'NONE'"),
+        (throughput.main, "--peers NONE", "NONE is none of torch,"),
+        (tpu.main, "--variants NONE", "NONE is none of split-float32,"),
+    ],
+)
+def test_wrong_flags_are_refused_before_anything_is_measured(main, flags, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        main(flags.split())
