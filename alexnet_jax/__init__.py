@@ -15,9 +15,12 @@ from alexnet_jax.model import apply as apply
 from alexnet_jax.model import apply_in_training as apply_in_training
 from alexnet_jax.model import init as init
 from alexnet_jax.model import running_moments as running_moments
+from alexnet_jax.preprocessing import Preprocessing as Preprocessing
 from alexnet_jax.summary import summary as summary
 from alexnet_jax.towers import batch_sharding as batch_sharding
 from alexnet_jax.towers import make_mesh as make_mesh
 from alexnet_jax.towers import param_shardings as param_shardings
+from alexnet_jax.weights import load as load
+from alexnet_jax.weights import save as save
 
 __version__ = "0.1.0"

@@ -1,0 +1,78 @@
+"""Weights, published or our own, with all that belongs to them: recognised by their content."""
+
+import contextlib
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.layers import Params
+from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.weights import (
+    own,
+    safe_tensors,
+)
+from alexnet_jax.weights.contents import Contents as Contents
+from alexnet_jax.weights.own import save as save
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    architecture: Architecture | None = None,
+) -> tuple[Params, Architecture, Preprocessing]:
+    """Return the parameters in a file, the net they belong to, and what its images go through.
+
+        params, architecture, preprocessing = alexnet_jax.load("net.safetensors")
+        scores = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
+
+    What kind of file it is tells its content, not its name.
+
+    Args:
+      path: of the file.
+      architecture: the net whose layers the file has, where it is not the published one with any
+        number of classes; ours say themselves.
+
+    Raises:
+      ValueError: a file that is damaged or none of these, in one sentence with path and layer.
+      OSError: a file that cannot be opened.
+    """
+    contents = read(path, architecture=architecture)
+    return contents.params, contents.architecture, contents.preprocessing
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    architecture: Architecture | None = None,
+) -> Contents:
+    """Return all that a file holds, names of classes too. Arguments and errors are `load`'s."""
+    path = Path(path)
+    with path.open("rb") as file, _one_sentence(path):
+        if not os.fstat(file.fileno()).st_size:
+            raise ValueError("it is empty")
+        # Read where it lies, without a copy.
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return _contents(path, data, architecture)
+
+
+def _contents(path: Path, data: mmap.mmap, architecture: Architecture | None) -> Contents:
+    safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
+    if safe:
+        tensors, metadata = safe_tensors.read(path)
+        if own.KEY in metadata:
+            return own.contents(metadata[own.KEY], tensors, architecture)
+        raise ValueError("it is a safetensors file, but none of ours")
+    raise ValueError("it is no file of weights of a known kind, or only the beginning of one")
+
+
+@contextlib.contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    """Let whatever a damaged file raises end in one sentence with its path."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except Exception as error:  # of whatever kind a library has for it
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
