@@ -11,8 +11,11 @@ from alexnet_jax.layers import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import (
     own,
+    pytorch,
     safe_tensors,
+    torchvision,
 )
+from alexnet_jax.weights import published as published
 from alexnet_jax.weights.contents import Contents as Contents
 from alexnet_jax.weights.own import save as save
 
@@ -27,7 +30,9 @@ def load(
         params, architecture, preprocessing = alexnet_jax.load("net.safetensors")
         scores = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
 
-    What kind of file it is tells its content, not its name.
+    What kind of file it is tells its content, not its name: our own, torchvision's .pth or
+    .safetensors.
+    Nothing in a file is run. Colours come as RGB, features in our order, whatever the file has.
 
     Args:
       path: of the file.
@@ -58,12 +63,15 @@ def read(
 
 
 def _contents(path: Path, data: mmap.mmap, architecture: Architecture | None) -> Contents:
+    by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == pytorch.MAGIC
     safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
+    if by_torch:
+        return torchvision.contents(pytorch.tensors(path, data), architecture)
     if safe:
         tensors, metadata = safe_tensors.read(path)
         if own.KEY in metadata:
             return own.contents(metadata[own.KEY], tensors, architecture)
-        raise ValueError("it is a safetensors file, but none of ours")
+        return torchvision.contents(tensors, architecture)
     raise ValueError("it is no file of weights of a known kind, or only the beginning of one")
 
 
