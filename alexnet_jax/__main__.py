@@ -1,7 +1,7 @@
 """Print the summary of a net, or draw it; convert weights of other programs.
 
 python -m alexnet_jax PAPER --diagram paper.png
-python -m alexnet_jax convert alexnet-owt-7be5be79.pth torchvision.safetensors
+python -m alexnet_jax convert bvlc_alexnet.caffemodel caffe.safetensors
 """
 
 import argparse
@@ -25,7 +25,8 @@ CONVERT_TEXT = """\
 Read weights of another program, and write them with all that belongs to them (the net, what its
 images go through, names of classes) into one safetensors file for alexnet_jax.load.
 
-IN is torchvision's .pth or .safetensors; what it is tells its content. Nothing in it is run."""
+IN is torchvision's .pth or .safetensors, or Caffe's .caffemodel; what it is tells its content.
+Nothing in it is run."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -86,6 +87,12 @@ def _convert(arguments: list[str]) -> None:
     )
     flags.add_argument("source", metavar="IN", type=Path, help="the file of weights")
     flags.add_argument("target", metavar="OUT", type=Path, help="a new file, .safetensors")
+    flags.add_argument(
+        "--mean",
+        metavar="FILE",
+        type=Path,
+        help="for Caffe's weights: their mean image, a .binaryproto or .npy",
+    )
     given = flags.parse_args(arguments)
     source, target = given.source, given.target
     if target.suffix != ".safetensors":
@@ -93,7 +100,7 @@ def _convert(arguments: list[str]) -> None:
     if target.exists():
         raise ValueError(f"OUT {target} exists already")
     try:
-        contents = weights.read(source)
+        contents = weights.read(source, mean=given.mean)
         known = weights.published.entry_of(source)
         weights.save(target, *contents[1:])
     except OSError as error:

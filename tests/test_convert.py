@@ -88,6 +88,10 @@ def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(kept, tmp_
         capsys, "convert", tmp_path / "none", target
     )
     assert f"{tmp_path}: Is a directory" in refusal(capsys, "convert", tmp_path, target)
+    words = "it holds none of Caffe's weights, to which a mean image belongs"
+    mean = tmp_path / "mean.npy"
+    np.save(mean, np.zeros((3, 9, 9)))
+    assert words in refusal(capsys, "convert", kept, target, "--mean", mean)
     assert "--help explains the arguments" in refusal(capsys, "convert", kept)
     target.write_bytes(b"mine")
     assert f"OUT {target} exists already" in refusal(capsys, "convert", kept, target)

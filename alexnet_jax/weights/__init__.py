@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layers import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import (
+    caffe,
     own,
     pytorch,
     safe_tensors,
     torchvision,
+    wire,
 )
 from alexnet_jax.weights import published as published
 from alexnet_jax.weights.contents import Contents as Contents
@@ -24,26 +28,29 @@ def load(
     path: str | os.PathLike[str],
     *,
     architecture: Architecture | None = None,
+    mean: str | os.PathLike[str] | None = None,
 ) -> tuple[Params, Architecture, Preprocessing]:
     """Return the parameters in a file, the net they belong to, and what its images go through.
 
-        params, architecture, preprocessing = alexnet_jax.load("net.safetensors")
+        params, architecture, preprocessing = alexnet_jax.load("bvlc_alexnet.caffemodel")
         scores = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
 
     What kind of file it is tells its content, not its name: our own, torchvision's .pth or
-    .safetensors.
+    .safetensors, Caffe's .caffemodel.
     Nothing in a file is run. Colours come as RGB, features in our order, whatever the file has.
 
     Args:
       path: of the file.
       architecture: the net whose layers the file has, where it is not the published one with any
         number of classes; ours say themselves.
+      mean: for Caffe's weights, their mean image, a .binaryproto or .npy; without it a mean for
+        each colour is subtracted.
 
     Raises:
       ValueError: a file that is damaged or none of these, in one sentence with path and layer.
       OSError: a file that cannot be opened.
     """
-    contents = read(path, architecture=architecture)
+    contents = read(path, architecture=architecture, mean=mean)
     return contents.params, contents.architecture, contents.preprocessing
 
 
@@ -51,20 +58,26 @@ def read(
     path: str | os.PathLike[str],
     *,
     architecture: Architecture | None = None,
+    mean: str | os.PathLike[str] | None = None,
 ) -> Contents:
     """Return all that a file holds, names of classes too. Arguments and errors are `load`'s."""
     path = Path(path)
+    image = None if mean is None else caffe.mean_image(Path(mean))
     with path.open("rb") as file, _one_sentence(path):
         if not os.fstat(file.fileno()).st_size:
             raise ValueError("it is empty")
         # Read where it lies, without a copy.
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return _contents(path, data, architecture)
+        return _contents(path, data, architecture, image)
 
 
-def _contents(path: Path, data: mmap.mmap, architecture: Architecture | None) -> Contents:
+def _contents(
+    path: Path, data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
+) -> Contents:
     by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == pytorch.MAGIC
     safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
+    if mean is not None and (by_torch or safe):
+        raise ValueError("it holds none of Caffe's weights, to which a mean image belongs")
     if by_torch:
         return torchvision.contents(pytorch.tensors(path, data), architecture)
     if safe:
@@ -72,6 +85,13 @@ def _contents(path: Path, data: mmap.mmap, architecture: Architecture | None) ->
         if own.KEY in metadata:
             return own.contents(metadata[own.KEY], tensors, architecture)
         return torchvision.contents(tensors, architecture)
+    message, cut = wire.fields_up_to_damage(memoryview(data))
+    if caffe.is_net(message):
+        if cut:
+            raise cut
+        return caffe.contents(message, architecture, mean)
+    if caffe.is_array(message):
+        raise ValueError("it is a mean image, which belongs to Caffe's weights: give it as mean")
     raise ValueError("it is no file of weights of a known kind, or only the beginning of one")
 
 
