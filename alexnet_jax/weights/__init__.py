@@ -17,6 +17,7 @@ from alexnet_jax.weights import (
     pytorch,
     safe_tensors,
     torchvision,
+    toronto,
     wire,
 )
 from alexnet_jax.weights import published as published
@@ -36,7 +37,7 @@ def load(
         scores = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
 
     What kind of file it is tells its content, not its name: our own, torchvision's .pth or
-    .safetensors, Caffe's .caffemodel.
+    .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy.
     Nothing in a file is run. Colours come as RGB, features in our order, whatever the file has.
 
     Args:
@@ -74,6 +75,8 @@ def read(
 def _contents(
     path: Path, data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
 ) -> Contents:
+    if data[:6] == toronto.MAGIC:
+        return toronto.contents(data, architecture, mean)
     by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == pytorch.MAGIC
     safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
     if mean is not None and (by_torch or safe):
