@@ -25,8 +25,8 @@ CONVERT_TEXT = """\
 Read weights of another program, and write them with all that belongs to them (the net, what its
 images go through, names of classes) into one safetensors file for alexnet_jax.load.
 
-IN is torchvision's .pth or .safetensors, Caffe's .caffemodel or Toronto's bvlc_alexnet.npy; what
-it is tells its content. Nothing in it is run."""
+IN is torchvision's .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy or the
+ONNX zoo's bvlcalexnet; what it is tells its content. Nothing in it is run."""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -13,6 +13,7 @@ from alexnet_jax.layers import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import (
     caffe,
+    onnx,
     own,
     pytorch,
     safe_tensors,
@@ -37,7 +38,7 @@ def load(
         scores = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
 
     What kind of file it is tells its content, not its name: our own, torchvision's .pth or
-    .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy.
+    .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the ONNX zoo's bvlcalexnet.
     Nothing in a file is run. Colours come as RGB, features in our order, whatever the file has.
 
     Args:
@@ -90,12 +91,16 @@ def _contents(
         return torchvision.contents(tensors, architecture)
     message, cut = wire.fields_up_to_damage(memoryview(data))
     if caffe.is_net(message):
-        if cut:
-            raise cut
-        return caffe.contents(message, architecture, mean)
-    if caffe.is_array(message):
+        read = caffe.contents
+    elif onnx.is_model(message):
+        read = onnx.contents
+    elif caffe.is_array(message):
         raise ValueError("it is a mean image, which belongs to Caffe's weights: give it as mean")
-    raise ValueError("it is no file of weights of a known kind, or only the beginning of one")
+    else:
+        raise ValueError("it is no file of weights of a known kind, or only the beginning of one")
+    if cut:
+        raise cut
+    return read(message, architecture, mean)
 
 
 @contextlib.contextmanager
