@@ -135,13 +135,15 @@ def in_a_tar(arrays, parameters=False):
 
 
 def old_numpy(array):
-    """An array as numpy pickled it under Python 2."""
+    """An array as numpy pickled it under Python 2, by columns if it lies so."""
+    by_columns = array.flags.f_contiguous and not array.flags.c_contiguous
     made = name("numpy.core.multiarray._reconstruct")
     made += row(name("numpy.ndarray"), numbers([0]), old_text(b"b")) + CALL
     kind = name("numpy.dtype") + row(old_text(b"f4"), number(0), number(1)) + CALL
     parts = (number(3), old_text(b"<"), b"NNN", number(-1), number(-1), number(0))
     kind += row(*parts) + STATE
-    state = (number(1), numbers(array.shape), kind, b"\x89", old_text(array.tobytes()))
+    raw = old_text(array.tobytes("F" if by_columns else "C"))
+    state = (number(1), numbers(array.shape), kind, b"\x88" if by_columns else b"\x89", raw)
     return made + row(*state) + STATE
 
 

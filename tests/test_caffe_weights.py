@@ -43,7 +43,8 @@ SCHEMA = {  # as in caffe.proto
         "k": "5 float",
     },
     "PoolingParameter": {"pool": "1 int32", "kernel_size": "2 uint32", "stride": "3 uint32"},
-    "InnerProductParameter": {"num_output": "1 uint32"},
+    "InnerProductParameter": {"num_output": "1 uint32", "transpose": "6 bool"},
+    "ReLUParameter": {"negative_slope": "1 float"},
     "LayerParameter": {
         "name": "1 string",
         "type": "2 string",
@@ -54,6 +55,7 @@ SCHEMA = {  # as in caffe.proto
         "inner_product_param": "117 InnerProductParameter",
         "lrn_param": "118 LRNParameter",
         "pooling_param": "121 PoolingParameter",
+        "relu_param": "123 ReLUParameter",
     },
     "V1LayerParameter": {
         "layer": "1 BlobShape",
@@ -67,6 +69,7 @@ SCHEMA = {  # as in caffe.proto
         "inner_product_param": "17 InnerProductParameter",
         "lrn_param": "18 LRNParameter",
         "pooling_param": "19 PoolingParameter",
+        "relu_param": "30 ReLUParameter",
     },
     "NetParameter": {
         "name": "1 string",
@@ -256,6 +259,8 @@ def remove(name):
         (change("conv2", convolution_param__dilation=[2]), "conv2: its kernels are dilated"),
         (change("pool5", pooling_param__pool=1), "pool5: it does not take the largest value"),
         (change("pool5", pooling_param__stride=1), "pool5 has size 3, stride 1"),
+        (change("fc7", inner_product_param__transpose=True), "fc7: its weights are transposed"),
+        (change("relu3", relu_param__negative_slope=0.1), "relu3: it lets a part of negative"),
         (change("norm1", lrn_param__norm_region=1), "norm1: it normalises within maps"),
         (change("norm1", lrn_param__local_size=4), "norm1: .* n must be odd"),
         (
@@ -275,6 +280,16 @@ def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, 
     path = written(tmp_path, proto)
     with pytest.raises(ValueError, match=f"{path}: .*{words}"):
         alexnet_jax.load(path)
+
+
+def test_an_image_size_at_which_caffes_pooling_rounds_up_is_refused(tmp_path, arrays):
+    path = written(tmp_path, model(NETS["CAFFE"], arrays, old=False))
+    net = weights.caffe.CAFFE.with_classes(7)
+    params, *_ = alexnet_jax.load(path, architecture=net)
+    assert params.keys() == arrays.keys()
+    larger = dataclasses.replace(net, image_sizes=(231,))  # 56 pixels before pool1, not 55
+    with pytest.raises(ValueError, match="pool1 pools the pixels left over of 56, CAFFE does not"):
+        alexnet_jax.load(path, architecture=larger)
 
 
 def test_files_without_weights_or_of_other_kinds_are_refused(tmp_path, arrays):

@@ -58,26 +58,35 @@ def test_names_of_classes_outlive_a_conversion(kept, tmp_path):
     assert weights.read(tmp_path / "other.safetensors").class_names == NAMES
 
 
-@pytest.mark.parametrize("algorithm", ["sha256", "sha1"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
 def test_a_published_file_is_called_by_its_name(kept, tmp_path, capsys, monkeypatch, algorithm):
     digest = hashlib.new(algorithm, kept.read_bytes()).hexdigest()[:8]
     entries = (
-        weights.published.Published("another's", algorithm, "00000000"),
-        weights.published.Published("Somebody's net.pth", algorithm, digest),
+        weights.published.Published("another's", "kept", algorithm, "00000000"),
+        weights.published.Published("somebody's", "net.pth", algorithm, digest),
     )
     monkeypatch.setattr(weights.published, "PUBLISHED", entries)
     assert main(["convert", str(kept), str(tmp_path / "x.safetensors")]) == 0
     line = capsys.readouterr().out.splitlines()[0]
-    assert line.endswith(f"Somebody's net.pth, by its published {algorithm.upper()}")
+    assert line.endswith(f"somebody's net.pth, by its published {algorithm.upper()}")
+
+
+def test_a_file_by_the_name_of_a_published_one_with_other_content_is_told(kept, tmp_path, capsys):
+    kept.rename(tmp_path / "bvlc_alexnet.caffemodel")
+    arguments = [str(tmp_path / "bvlc_alexnet.caffemodel"), str(tmp_path / "x.safetensors")]
+    assert main(["convert", *arguments]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith("not the published file of this name, whose SHA1 begins with 9116a64c")
 
 
 def test_the_published_digests_are_those_of_the_readmes_and_names():
-    digests = {entry.name.split()[1]: entry.digest for entry in weights.published.PUBLISHED}
+    digests = {entry.name: entry.digest for entry in weights.published.PUBLISHED}
     assert digests == {
         "alexnet-owt-7be5be79.pth": "7be5be79",
         "alexnet-owt-4df8aa71.pth": "4df8aa71",
         "bvlc_alexnet.caffemodel": "9116a64c0fbe4459d18f4bb6b56d647b63920377",
         "bvlc_reference_caffenet.caffemodel": "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
+        "imagenet-caffe-alex.mat": "ed49ef44caf18496291ce0c3257b0596",
     }
 
 
@@ -87,7 +96,7 @@ def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(kept, tmp_
     assert "none: No such file or directory" in refusal(
         capsys, "convert", tmp_path / "none", target
     )
-    assert f"{tmp_path}: Is a directory" in refusal(capsys, "convert", tmp_path, target)
+    assert f"{tmp_path}: it holds no run" in refusal(capsys, "convert", tmp_path, target)
     words = "it holds none of Caffe's weights, to which a mean image belongs"
     mean = tmp_path / "mean.npy"
     np.save(mean, np.zeros((3, 9, 9)))

@@ -59,7 +59,7 @@ def add_tensor(graph, name, array, raw):
         tensor.float_data.extend(np.ravel(array))
 
 
-def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=0):
+def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=0, adaptive=False):
     """A model whose arrays are called by numbers and stand in the reverse of their order."""
     proto = PROTO["ModelProto"](ir_version=3, producer_name="onnx-caffe2")
     proto.opset_import.add(version=9)
@@ -94,6 +94,8 @@ def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=
             add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
         else:
             if word == "fc6":
+                if adaptive:
+                    add("AveragePool", kernel_shape=[1, 1], strides=[1, 1])
                 add("Reshape", "shape")
             settings = {} if transposed else {"transB": 1}
             add("Gemm", *names[word], **settings)
@@ -162,7 +164,7 @@ def test_the_order_of_the_layers_tells_which_net_it_is(tmp_path, arrays):
     assert load(tmp_path, proto)[1] == weights.onnx.CAFFENET.with_classes(7)
 
     arrays = other_programs.weights(np.random.default_rng(7), TORCH_WIDTHS, {})
-    proto = model(other_programs.TORCHVISION, arrays, {}, padding | {"conv1": 2})
+    proto = model(other_programs.TORCHVISION, arrays, {}, padding | {"conv1": 2}, adaptive=True)
     params, net, preprocessing = load(tmp_path, proto)
     assert net == weights.onnx.TORCHVISION.with_classes(7)
     assert preprocessing == weights.torchvision.PREPROCESSING
@@ -215,6 +217,7 @@ def branch(proto):
         (change("Conv", "strides", ints=[4, 2]), "conv_0: it is not the same along both axes"),
         (change("Conv", "strides", ints=[2, 2]), "conv_0 has stride 2 .* CAFFE has stride 4"),
         (change("MaxPool", "pads", ints=[1, 1, 1, 1]), r"padding \(1, 1\), but CAFFE"),
+        (change("MaxPool", "kernel_shape", ints=[3, 2]), r"windows are \[3, 2\], .* no square"),
         (change("Gemm", "transB", i=0), r"fc6 has weights of \[576, 32\]"),
         (tensor(0, dims=[2**40]), "gemm_.*: 224 numbers do not make an array"),
         (tensor(0, data_type=3), "gemm_.*: its numbers are of ONNX's type 3"),

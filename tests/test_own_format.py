@@ -42,7 +42,9 @@ def kept(tmp_path_factory):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    "net", [TINY, narrow(architectures.BATCH_NORM), narrow(architectures.ORIGINAL)], ids=str
+    "net",
+    [TINY, narrow(architectures.BATCH_NORM), narrow(architectures.ORIGINAL)],
+    ids=lambda net: net.name,
 )
 def test_a_net_of_ones_own_comes_back_bit_for_bit(tmp_path, net, precision):
     params = jax.tree.map(lambda leaf: leaf.astype(precision), drawn(net))

@@ -169,7 +169,7 @@ HOSTILE = {
         pickled.name("torch.nn.parameter.Parameter") + b"N}" + pickled.text("data") + b"Ns\x86b",
         "no tensor|damaged",
     ),
-    "an instance": (b"(ios\nsystem\n", "damaged"),
+    "an instance": (b"(ios\nsystem\n", "asks for os.system"),
     "eight terabytes": (b"\x96" + (2**43).to_bytes(8, "little"), "damaged"),
     "a storage that is none": (pickled.tensor(b"N", [1]), "no tensor"),
     "numbers of nothing": (pickled.tensor(pickled.storage("99", 1), [1]), "damaged"),

@@ -13,9 +13,13 @@ from alexnet_jax.layers import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import (
     caffe,
+    cuda_convnet,
+    matconvnet,
+    matlab,
     onnx,
     own,
     pytorch,
+    runs,
     safe_tensors,
     torchvision,
     toronto,
@@ -24,6 +28,8 @@ from alexnet_jax.weights import (
 from alexnet_jax.weights import published as published
 from alexnet_jax.weights.contents import Contents as Contents
 from alexnet_jax.weights.own import save as save
+
+NO_MEAN = "it holds none of Caffe's weights, to which a mean image belongs"
 
 
 def load(
@@ -38,11 +44,13 @@ def load(
         scores = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
 
     What kind of file it is tells its content, not its name: our own, torchvision's .pth or
-    .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the ONNX zoo's bvlcalexnet.
+    .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the ONNX zoo's bvlcalexnet,
+    MatConvNet's .mat, a checkpoint of cuda-convnet; or the folder of a run of `train.main`, of
+    which the best checkpoint is taken.
     Nothing in a file is run. Colours come as RGB, features in our order, whatever the file has.
 
     Args:
-      path: of the file.
+      path: of the file or folder.
       architecture: the net whose layers the file has, where it is not the published one with any
         number of classes; ours say themselves.
       mean: for Caffe's weights, their mean image, a .binaryproto or .npy; without it a mean for
@@ -64,6 +72,11 @@ def read(
 ) -> Contents:
     """Return all that a file holds, names of classes too. Arguments and errors are `load`'s."""
     path = Path(path)
+    if path.is_dir():
+        with _one_sentence(path):
+            if mean is not None:
+                raise ValueError(NO_MEAN)
+            return runs.contents(path, architecture)
     image = None if mean is None else caffe.mean_image(Path(mean))
     with path.open("rb") as file, _one_sentence(path):
         if not os.fstat(file.fileno()).st_size:
@@ -76,14 +89,19 @@ def read(
 def _contents(
     path: Path, data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
 ) -> Contents:
+    if data[:10] in (matlab.VERSION_5, matlab.VERSION_7_3):
+        return matconvnet.contents(matlab.read(path, data), architecture, mean)
     if data[:6] == toronto.MAGIC:
         return toronto.contents(data, architecture, mean)
     by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == pytorch.MAGIC
     safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
-    if mean is not None and (by_torch or safe):
-        raise ValueError("it holds none of Caffe's weights, to which a mean image belongs")
+    by_cuda_convnet = data[:2] == cuda_convnet.MAGIC and not (by_torch or safe)
+    if mean is not None and (by_torch or safe or by_cuda_convnet):
+        raise ValueError(NO_MEAN)
     if by_torch:
         return torchvision.contents(pytorch.tensors(path, data), architecture)
+    if by_cuda_convnet:
+        return cuda_convnet.contents(data, architecture)
     if safe:
         tensors, metadata = safe_tensors.read(path)
         if own.KEY in metadata:
@@ -109,6 +127,11 @@ def _one_sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {_line(error)}") from None
     except Exception as error:  # of whatever kind a library has for it
-        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {_line(error)}"
+        raise ValueError(f"{path} is damaged: {reason}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

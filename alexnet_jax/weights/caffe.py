@@ -37,12 +37,17 @@ class _Fields(NamedTuple):
     kind: int
     blobs: int
     convolution: int
+    dense: int
     norm: int
     pool: int
+    relu: int
 
 
 LAYER, LAYERS = 100, 2  # of a net
-_FIELDS = {LAYER: _Fields(1, 2, 7, 106, 118, 121), LAYERS: _Fields(4, 5, 6, 10, 18, 19)}
+_FIELDS = {
+    LAYER: _Fields(1, 2, 7, convolution=106, dense=117, norm=118, pool=121, relu=123),
+    LAYERS: _Fields(4, 5, 6, convolution=10, dense=17, norm=18, pool=19, relu=30),
+}
 _OLD_KINDS = {1: "Accuracy", 4: "Convolution", 5: "Data", 6: "Dropout", 12: "ImageData"}
 _OLD_KINDS |= {14: "InnerProduct", 15: "LRN", 17: "Pooling", 18: "ReLU", 20: "Softmax"}
 _OLD_KINDS |= {21: "SoftmaxWithLoss", 22: "Split", 24: "WindowData", 29: "MemoryData"}
@@ -120,7 +125,7 @@ def _found(layer: Message, fields: _Fields) -> Found | None:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if len(blobs) != 2:
-        return Found(name, word)
+        return Found(name, word, rounds_up=True)
     weights, biases = blobs
     if isinstance(word, Dense) and weights.shape[:-2] == (1, 1):  # four numbers for two axes
         weights = weights[0, 0]
@@ -152,8 +157,12 @@ def _word(kind: str, layer: Message, fields: _Fields) -> Laid:
             beta = wire.real(given.get(3, []), 0.75)
             return ResponseNorm(_side(given, (1,), 5), k, alpha, beta, divide_alpha_by_n=True)
         case "InnerProduct":
+            if _side(settings(fields.dense), (6,), 0):
+                raise ValueError("its weights are transposed")
             return Dense("", 0)
         case "ReLU":
+            if wire.real(settings(fields.relu).get(1, []), 0):
+                raise ValueError("it lets a part of negative values through")
             return Relu()
     raise ValueError(f"it is of the kind {kind}, which is not known")
 

@@ -42,9 +42,11 @@ def params_of(
       ValueError: a layer that is missing, or of another shape.
     """
     params: Params = {}
-    maps: Shape = ()  # that were flattened, until a layer has read them
+    maps: Shape = ()  # of one tower, that were flattened, until a layer has read them
     for step in architecture.steps():
-        maps = step.inputs if isinstance(step.layer, Flatten) else maps
+        if isinstance(step.layer, Flatten):
+            *sides, seen = step.inputs
+            maps = (seen if step.whole_in else seen // architecture.towers, *sides)
         if not step.weights:
             continue
         if step.name not in arrays:
@@ -52,7 +54,7 @@ def params_of(
         weights, biases = arrays[step.name]
         _check(architecture, step, weights, biases, outputs_first)
         if outputs_first and maps:
-            weights = weights.reshape(-1, maps[2], *maps[:2])
+            weights = weights.reshape(-1, *maps)
         if outputs_first:
             weights = weights.transpose(2, 3, 1, 0) if weights.ndim == 4 else weights.T
         if bgr and not params:

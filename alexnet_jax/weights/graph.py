@@ -14,15 +14,18 @@ from alexnet_jax.architecture import (
     Architecture,
     Conv,
     Dense,
+    Dropout,
     MaxPool,
     Output,
     Relu,
     ResponseNorm,
+    SpatialNorm,
     Word,
 )
 from alexnet_jax.weights.contents import Arrays, with_classes
 
-Laid = Conv | Relu | ResponseNorm | MaxPool | Dense
+Norm = ResponseNorm | SpatialNorm
+Laid = Conv | Relu | Norm | MaxPool | Dense | Dropout
 
 
 class Found(NamedTuple):
@@ -31,6 +34,7 @@ class Found(NamedTuple):
     name: str  # in the file
     word: Laid  # of a convolution or dense layer, the widths are told by its arrays
     arrays: tuple[np.ndarray, np.ndarray] | None = None  # weights and biases
+    rounds_up: bool = False  # a pooling that takes what is left over into a window of its own
 
 
 def matched(
@@ -39,7 +43,7 @@ def matched(
     """Return the net whose layers a file describes, with the file's constants, and its arrays.
 
     Args:
-      found: all layers of the file that are of these kinds, in their order.
+      found: all layers of the file that have an effect at test time, in their order.
       nets: those that it may be; if it has another number of classes, so has what is returned.
       given: the net that it has to be, instead.
 
@@ -47,21 +51,19 @@ def matched(
       ValueError: layers in the order of none of the nets, or with other strides and sizes.
     """
     order = [_kind(layer.word) for layer in found]
-    for net in [given] if given else nets:
-        if [_kind(word) for word in net.layers if isinstance(word, Laid | Output)] == order:
-            break
-    else:
-        names = " or ".join(net.name for net in ([given] if given else nets))
+    nets = [given] if given else nets
+    alike = [net for net in nets if [_kind(net.layers[i]) for i in _places(net)] == order]
+    if not alike:
+        names = " or ".join(net.name for net in nets)
         raise ValueError(f"its layers {', '.join(order)} are not those of {names}")
-    arrays = {}
-    layers = list(net.layers)
-    places = [i for i, word in enumerate(layers) if isinstance(word, Laid | Output)]
-    for place, layer in zip(places, found, strict=True):
+    differences = [_difference(found, net) for net in alike]
+    if all(differences):
+        raise ValueError(differences[0])
+    net = alike[differences.index("")]
+    layers, arrays = list(net.layers), {}
+    for place, layer in zip(_places(net), found, strict=True):
         word = layers[place]
-        if _rule(word) != _rule(layer.word):
-            rules = f"{_rule(layer.word)}, but {net.name} has {_rule(word)} there"
-            raise ValueError(f"{layer.name} has {rules}")
-        if isinstance(word, ResponseNorm):
+        if isinstance(layer.word, Norm):
             layers[place] = layer.word
         if isinstance(word, Conv | Dense | Output):
             if layer.arrays is None:
@@ -73,8 +75,35 @@ def matched(
     return given or with_classes(described, arrays), arrays
 
 
+def pooled(name: str, pool: MaxPool, *, rounds_up: bool) -> Found:
+    """Return a pooling found; a pixel of padding behind the last stands for rounding up, too."""
+    if pool.padding == (0, 1):
+        return Found(name, dataclasses.replace(pool, padding=(0, 0)), rounds_up=True)
+    return Found(name, pool, rounds_up=rounds_up)
+
+
+def _places(net: Architecture) -> list[int]:
+    """Where the words stand that a file describes; inverted dropout is nothing at test time."""
+    words = enumerate(net.layers)
+    return [i for i, w in words if isinstance(w, Laid | Output) and w != Dropout(inverted=True)]
+
+
 def _kind(word: Word) -> str:
     return type(word).__name__ if not isinstance(word, Output) else "Dense"
+
+
+def _difference(found: Sequence[Found], net: Architecture) -> str:
+    """What the first layer of another stride, padding or size has; nothing if there is none."""
+    for place, layer in zip(_places(net), found, strict=True):
+        rule, ours = _rule(layer.word), _rule(net.layers[place])
+        if rule != ours:
+            return f"{layer.name} has {rule}, but {net.name} has {ours} there"
+        for size in net.image_sizes if layer.rounds_up else ():
+            inputs = net.steps(size)[place].inputs
+            if isinstance(layer.word, MaxPool) and _left_over(layer.word, inputs[0]):
+                left = f"the pixels left over of {inputs[0]}"
+                return f"{layer.name} pools {left}, {net.name} does not"
+    return ""
 
 
 def _rule(word: Word) -> str:
@@ -85,3 +114,7 @@ def _rule(word: Word) -> str:
         case MaxPool(size, stride, padding):
             return f"size {size}, stride {stride} and padding {padding}"
     return ""
+
+
+def _left_over(pool: MaxPool, pixels: int) -> int:
+    return (pixels + sum(pool.padding) - pool.size) % pool.stride

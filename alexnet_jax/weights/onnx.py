@@ -12,7 +12,7 @@ from alexnet_jax.architecture import Architecture, Conv, Dense, MaxPool, Relu, R
 from alexnet_jax.architectures import CAFFE, CAFFENET, TORCHVISION
 from alexnet_jax.weights import caffe, torchvision, wire
 from alexnet_jax.weights.contents import Contents, fitted, params_of
-from alexnet_jax.weights.graph import Found, Laid, matched
+from alexnet_jax.weights.graph import Found, Laid, matched, pooled
 from alexnet_jax.weights.wire import Message
 
 GRAPH = 7  # of a model
@@ -36,6 +36,8 @@ def contents(
     Raises:
       ValueError: a net that is another one, or is damaged.
     """
+    if wire.text(model.get(2, [])) == "alexnet_jax":
+        raise ValueError("alexnet_jax exported it, and reads its .safetensors only")
     graph = wire.message(model[GRAPH][-1])
     tensors = {}
     for tensor in map(wire.message, graph.get(5, [])):
@@ -96,11 +98,13 @@ class _Settings:
 def _found(node: Message, inputs: list[str], tensors: dict[str, Message]) -> Found | None:
     """What the file says of a node; None if it has no effect at test time."""
     kind, name = wire.text(node.get(4, [])), wire.text(node.get(2, []))
-    if kind in _WITHOUT_EFFECT:
-        return None
     try:
         settings = _Settings(node)
+        if kind in _WITHOUT_EFFECT or _keeps_all(kind, settings):
+            return None
         word = _word(kind, settings)
+        if isinstance(word, MaxPool):
+            return pooled(name, word, rounds_up=settings.integers("ceil_mode", 0) != [0])
         if not isinstance(word, Conv | Dense):
             return Found(name, word)
         arrays = [_array(tensors[key]) for key in inputs[1:] if key in tensors]
@@ -119,9 +123,10 @@ def _word(kind: str, settings: _Settings) -> Laid:
             return Conv("", 0, 0, *settings.stride_and_padding())
         case "MaxPool":
             stride, padding = settings.stride_and_padding()
-            [size, *_] = settings.integers("kernel_shape", 0)
-            # A pixel behind the last is Caffe's rounding up, which adds no window at 227 pixels.
-            return MaxPool(size, stride, (0, 0) if padding == (0, 1) else padding)
+            size, *others = settings.integers("kernel_shape", 0)
+            if {size, *others} != {size}:
+                raise ValueError(f"its windows are {[size, *others]}, which is no square")
+            return MaxPool(size, stride, padding)
         case "LRN":
             [n], k = settings.integers("size", 0), settings.real("bias", 1)
             alpha, beta = settings.real("alpha", 1e-4), settings.real("beta", 0.75)
@@ -134,6 +139,12 @@ def _word(kind: str, settings: _Settings) -> Laid:
         case "Relu":
             return Relu()
     raise ValueError(f"it comes from {kind}, which is not known")
+
+
+def _keeps_all(kind: str, settings: _Settings) -> bool:
+    """Whether it is the mean over one pixel: PyTorch writes it for torchvision's adaptive one."""
+    windows = [*settings.integers("kernel_shape", 0), *settings.integers("strides", 1)]
+    return kind == "AveragePool" and set(windows) == {1}
 
 
 def _array(tensor: Message) -> np.ndarray:

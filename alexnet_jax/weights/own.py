@@ -20,6 +20,7 @@ from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import safe_tensors
 from alexnet_jax.weights.contents import Contents
 from alexnet_jax.weights.described import architecture_of, describe, preprocessing_of
+from alexnet_jax.weights.files import replace
 from alexnet_jax.weights.safe_tensors import Readers
 
 KEY = "alexnet_jax"
@@ -66,13 +67,7 @@ def save(
     metadata = {KEY: json.dumps(record, allow_nan=False)}
     architecture_of(_record(metadata[KEY])["architecture"])  # nothing that could not be read again
     data = safe_tensors.packed(tensors | {MEAN: preprocessing.mean}, metadata)
-    path = Path(path)
-    half_written = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        half_written.write_bytes(data)
-        half_written.replace(path)
-    finally:
-        half_written.unlink(missing_ok=True)
+    replace(Path(path), data)
 
 
 def contents(text: str, tensors: Readers, expected: Architecture | None) -> Contents:

@@ -7,12 +7,10 @@ from typing import Any
 Names = Mapping[tuple[str, str], Any]
 """What stands for a name of a module: (module, name) to something of ours."""
 
-# They set attributes, make objects by other ways than a call, reach for what is elsewhere, or
-# take memory before it is known whether the file fills it.
+# They set attributes, reach for what is elsewhere, or take memory before it is known whether the
+# file fills it.
 _REFUSED = (
     pickle.BUILD,
-    pickle.INST,
-    pickle.OBJ,
     pickle.EXT1,
     pickle.EXT2,
     pickle.EXT4,
