@@ -3,7 +3,10 @@
 The mean image and the names of classes stand beside the checkpoints, in mean.npy and config.json.
 """
 
+import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ def contents(folder: Path, expected: Architecture | None) -> Contents:
     preprocessing = Preprocessing(
         stored_size=len(mean), input_size=net.image_sizes[0], mean=mean, interpolation="cubic"
     )
-    return Contents("our runs'", _params(folder, net), net, preprocessing, names)
+    return Contents("train.main's", _params(folder, net), net, preprocessing, names)
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -53,28 +56,8 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _params(folder: Path, net: Architecture) -> Params:
-    import orbax.checkpoint as ocp  # takes long to import
-
     like = jax.eval_shape(lambda: init(jax.random.key(0), net))
-    wanted = {name: layer._asdict() for name, layer in like.items()}
-    on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
-    arguments: Any = ocp.args.PyTreeRestore(  # of a state with much else in it
-        item={"params": wanted},  # pyright: ignore[reportCallIssue]
-        restore_args={"params": on_host},  # pyright: ignore[reportCallIssue]
-        partial_restore=True,  # pyright: ignore[reportCallIssue]
-    )
-    options = ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics["top1_error"], best_mode="min", read_only=True, create=False
-    )
-    checkpoints = folder.resolve() / "checkpoints"
-    if not checkpoints.is_dir():
-        raise ValueError("it holds no checkpoint yet")
-    with ocp.CheckpointManager(checkpoints, options=options) as manager:
-        step = manager.best_step()
-        step = manager.latest_step() if step is None else step
-        if step is None:
-            raise ValueError("it holds no checkpoint yet")
-        read = manager.restore(step, args=ocp.args.Composite(state=arguments))["state"]["params"]
+    read = _restored(folder, {name: layer._asdict() for name, layer in like.items()})
     kinds = {name: Moments if isinstance(layer, Moments) else Layer for name, layer in like.items()}
     params: dict[str, Any] = {
         name: kind(*(jnp.asarray(read[name][field]) for field in kind._fields))
@@ -82,3 +65,44 @@ def _params(folder: Path, net: Architecture) -> Params:
     }
     check_params(params, net)
     return params
+
+
+def _restored(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the best step as numpy arrays, and nothing else of the run's state."""
+    import orbax.checkpoint as ocp  # takes long to import
+
+    checkpoints = folder.resolve() / "checkpoints"
+    if not checkpoints.is_dir():
+        raise ValueError("it holds no checkpoint yet")
+    on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+    state = ocp.args.PyTreeRestore(
+        item={"params": wanted},  # pyright: ignore[reportCallIssue]
+        restore_args={"params": on_host},  # pyright: ignore[reportCallIssue]
+        partial_restore=True,  # pyright: ignore[reportCallIssue]
+    )
+    with _quiet(), _manager(ocp, checkpoints) as manager:
+        step = manager.best_step()
+        step = manager.latest_step() if step is None else step
+        if step is None:
+            raise ValueError("it holds no checkpoint yet")
+        arguments: Any = ocp.args.Composite(state=state)
+        return manager.restore(step, args=arguments)["state"]["params"]
+
+
+def _manager(ocp: Any, checkpoints: Path) -> Any:
+    options = ocp.CheckpointManagerOptions(
+        best_fn=lambda metrics: metrics["top1_error"], best_mode="min", read_only=True, create=False
+    )
+    return ocp.CheckpointManager(checkpoints, options=options)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Orbax from warning that a folder which is only read is only read."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
