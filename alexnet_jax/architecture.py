@@ -123,6 +123,19 @@ class Architecture:
             shape = outputs
         return tuple(steps)
 
+    def parameter_shapes(self) -> dict[str, tuple[Shape, Shape]]:
+        """Return the shapes of the two arrays of every layer with parameters, by its name.
+
+        They are those of weights and biases, or of running means and variances.
+        """
+        shapes: dict[str, tuple[Shape, Shape]] = {}
+        for step in self.steps():
+            if step.weights:
+                shapes[step.name] = (step.weights, step.outputs[-1:])
+            if step.weights and step.running:
+                shapes[step.running] = (step.weights, step.weights)
+        return shapes
+
 
 _WORDS = {
     Relu: "relu",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from alexnet_jax import towers
-from alexnet_jax.architecture import Architecture, BatchNorm, Conv, Dense, Output, Shape
+from alexnet_jax.architecture import Architecture, BatchNorm, Conv, Dense, Output
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.forward import moments_of, run_layer, whole
 from alexnet_jax.layers import Layer, Moments, Params
@@ -168,12 +168,13 @@ def _checked(params: Params, images: jax.Array, architecture: Architecture) -> j
         raise ValueError(f"images must be [n, size, size, 3], not {list(images.shape)}")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(f"images must be floating and mean-subtracted, not {images.dtype}")
-    expected: dict[str, tuple[Shape, Shape]] = {}
-    for step in architecture.steps():
-        if step.weights:
-            expected[step.name] = (step.weights, step.outputs[-1:])
-        if step.running and step.weights:
-            expected[step.running] = (step.weights, step.weights)
+    check_params(params, architecture)
+    return images.astype(params[next(iter(params))].weights.dtype)
+
+
+def check_params(params: Params, architecture: Architecture) -> None:
+    """Raise ValueError if the parameters are not those of the architecture, by name and shape."""
+    expected = architecture.parameter_shapes()
     if params.keys() != expected.keys():
         raise ValueError(
             f"{architecture.name} has the layers {', '.join(expected)}; "
@@ -187,4 +188,3 @@ def _checked(params: Params, images: jax.Array, architecture: Architecture) -> j
                 f"{name} has {fields} of {have[0]} and {have[1]}, "
                 f"but {architecture.name} needs {want[0]} and {want[1]}"
             )
-    return images.astype(params[next(iter(params))].weights.dtype)

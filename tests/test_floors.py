@@ -17,7 +17,17 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.architectures alexnet_jax.layers alexnet_jax.summary",
     "alexnet_jax.towers alexnet_jax.normalization",
     "alexnet_jax.forward",
-    "alexnet_jax.model alexnet_jax.evaluation",
+    "alexnet_jax.model alexnet_jax.evaluation alexnet_jax.preprocessing",
+    "alexnet_jax.weights.contents alexnet_jax.weights.described alexnet_jax.weights.safe_tensors"
+    " alexnet_jax.weights.pickles alexnet_jax.weights.wire alexnet_jax.weights.published"
+    " alexnet_jax.weights.files alexnet_jax.weights.matlab alexnet_jax.weights.numpy_pickles",
+    "alexnet_jax.weights.own alexnet_jax.weights.pytorch alexnet_jax.weights.torchvision"
+    " alexnet_jax.weights.graph alexnet_jax.weights.runs",
+    "alexnet_jax.weights.caffe alexnet_jax.weights.cuda_convnet",
+    "alexnet_jax.weights.toronto alexnet_jax.weights.onnx alexnet_jax.weights.matconvnet",
+    "alexnet_jax.weights",
+    "alexnet_jax.exports.stablehlo alexnet_jax.exports.onnx alexnet_jax.exports.torchvision",
+    "alexnet_jax.exports",
     "alexnet_jax",
     "alexnet_jax.canvas",
     "alexnet_jax.diagram",
@@ -38,7 +48,14 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.main train.evaluate train.predict train.fetch train.prepare",
 ]
 LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults
-DRAWING = {"alexnet_jax.canvas", "alexnet_jax.diagram"}  # imported by name: they need matplotlib
+NEEDS = {  # of single modules, beside jax and numpy; imported when they are used
+    "alexnet_jax.canvas": {"matplotlib"},
+    "alexnet_jax.diagram": {"matplotlib"},
+    "alexnet_jax.exports.onnx": {"numpy", "onnx"},
+    "alexnet_jax.weights.matlab": {"h5py", "numpy", "scipy"},
+    "alexnet_jax.weights.runs": {"jax", "numpy", "orbax"},
+    "alexnet_jax.weights.safe_tensors": {"numpy", "safetensors"},
+}
 FLOOR = {module: i for i, row in enumerate(FLOORS) for module in row.split()}
 FILES = sorted(path for name in ("alexnet_jax", "train") for path in (ROOT / name).rglob("*.py"))
 
@@ -68,13 +85,15 @@ def test_imports_point_down(path):
             below = FLOOR[name] < FLOOR[module]
             assert below or (module, name) in LATER, f"{module} imports {name}"
         elif module.startswith("alexnet_jax"):
-            allowed = {"matplotlib"} if module in DRAWING else {"jax", "numpy"}
+            allowed = NEEDS.get(module, {"jax", "numpy"})
             assert package in allowed | sys.stdlib_module_names
 
 
-def test_importing_the_library_starts_no_backend_and_needs_no_matplotlib():
+def test_importing_the_library_starts_no_backend_and_needs_jax_and_numpy_alone():
     code = (
-        "import alexnet_jax.__main__, jax, sys; assert 'matplotlib' not in sys.modules; "
+        "import alexnet_jax.__main__, jax, sys; "
+        "late = {'matplotlib', 'onnx', 'orbax', 'safetensors', 'scipy.io'}; "
+        "assert not late & sys.modules.keys(), late & sys.modules.keys(); "
         "assert not jax._src.xla_bridge.backends_are_initialized()"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

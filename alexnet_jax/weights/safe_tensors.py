@@ -1,0 +1,27 @@
+"""Files of the safetensors library, and the one place that needs it."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Readers = Mapping[str, Callable[[], np.ndarray]]
+"""How to read each array of a file, by its name."""
+
+
+def packed(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """Return what a file with these arrays and metadata holds."""
+    from safetensors.numpy import save
+
+    return save(tensors, metadata)
+
+
+def read(path: Path) -> tuple[Readers, dict[str, str]]:
+    """Return the arrays and the metadata of a file, which is left open for them."""
+    from safetensors import safe_open
+
+    file: Any = safe_open(path, framework="numpy")
+    names = list(file.keys())
+    return {name: functools.partial(file.get_tensor, name) for name in names}, file.metadata() or {}

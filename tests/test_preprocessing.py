@@ -1,0 +1,80 @@
+"""From 8-bit pictures to what a net reads: formula, centre, and resizing as Pillow does it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_jax import Preprocessing
+
+
+def pictures(rng, height, width, count=2):
+    return rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def test_stored_pictures_are_scaled_centred_and_divided_at_the_crops_own_place(rng):
+    mean = rng.uniform(0, 1, (13, 13, 3))
+    preprocessing = Preprocessing(
+        stored_size=13, input_size=8, scale=1 / 255, mean=mean, deviation=(0.5, 0.25, 2)
+    )
+    images = pictures(rng, 13, 13)
+    out = np.asarray(jax.jit(preprocessing)(images))
+    assert out.shape == (2, 8, 8, 3)
+    assert out.dtype == np.float32
+    for b, i, j, c in np.ndindex(2, 8, 8, 3):  # (13 - 8) // 2 = 2 pixels are cut off before
+        pixel = images[b, i + 2, j + 2, c] / 255 - mean[i + 2, j + 2, c]
+        assert out[b, i, j, c] == pytest.approx(pixel / (0.5, 0.25, 2)[c], abs=1e-5)
+
+
+def by_pillow(picture, height, width, method):
+    """Columns first: which Pillow does first, and rounds in between, differs with its version."""
+    whole = Image.fromarray(picture).resize((width, picture.shape[0]), method)
+    return np.asarray(whole.resize((width, height), method), np.float32)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+@pytest.mark.parametrize("sides", [(60, 91), (20, 27)], ids=str)
+def test_other_sizes_are_resized_as_pillow_does_and_torchvision_crops(rng, sides, interpolation):
+    [picture] = images = pictures(rng, *sides, count=1)
+    method = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[interpolation]
+    preprocessing = Preprocessing(
+        stored_size=32, input_size=28, mean=np.zeros(3), interpolation=interpolation
+    )
+    height, width = (32 * side // min(sides) for side in sides)
+    top, left = round((height - 28) / 2), round((width - 28) / 2)  # torchvision's center_crop
+    expected = by_pillow(picture, height, width, method)[top : top + 28, left : left + 28]
+    difference = abs(np.asarray(preprocessing(images)[0]) - expected)
+    assert difference.max() <= 1  # Pillow counts in fixed point
+    assert difference.mean() < 0.05
+
+    squashed = dataclasses.replace(preprocessing, resize="both sides")
+    expected = by_pillow(picture, 32, 32, method)[2:30, 2:30]
+    assert abs(np.asarray(squashed(images)[0]) - expected).max() <= 1
+
+
+def test_what_cannot_be_raw_pictures_is_refused(rng):
+    preprocessing = Preprocessing(stored_size=32, input_size=28, mean=np.zeros(3))
+    with pytest.raises(TypeError, match="uint8, as decoded, not float32"):
+        preprocessing(np.zeros((1, 32, 32, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\[n, height, width, 3\], not \[32, 32, 3\]"):
+        preprocessing(pictures(rng, 32, 32)[0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"input_size": 33}, "not 33 and 32"),
+        ({"mean": np.zeros((28, 28, 3))}, r"mean must be \[3\] or \[32, 32, 3\]"),
+        ({"mean": [0, np.nan, 0]}, "mean must be finite"),
+        ({"scale": 0}, "scale must be a number above 0"),
+        ({"deviation": (1, 0, 1)}, "deviation must be three numbers above 0"),
+        ({"resize": "longer side"}, "resize must be 'shorter side' or 'both sides'"),
+        ({"source_colours": "GBR"}, "source_colours must be 'RGB' or 'BGR'"),
+    ],
+)
+def test_nonsense_is_refused_by_its_field(fields, words):
+    good = {"stored_size": 32, "input_size": 28, "mean": np.zeros(3)}
+    with pytest.raises(ValueError, match=words):
+        Preprocessing(**(good | fields))
