@@ -52,7 +52,7 @@ NEEDS = {  # of single modules, beside jax and numpy; imported when they are use
     "alexnet_jax.canvas": {"matplotlib"},
     "alexnet_jax.diagram": {"matplotlib"},
     "alexnet_jax.exports.onnx": {"numpy", "onnx"},
-    "alexnet_jax.weights.matlab": {"h5py", "numpy", "scipy"},
+    "alexnet_jax.weights.matlab": {"h5py", "numpy"},
     "alexnet_jax.weights.runs": {"jax", "numpy", "orbax"},
     "alexnet_jax.weights.safe_tensors": {"numpy", "safetensors"},
 }

@@ -221,9 +221,10 @@ def test_files_that_unpack_to_too_much_or_too_deep_are_refused(tmp_path, arrays,
         with pytest.raises(ValueError, match=f"{path}(:| is) .*{words}"):
             alexnet_jax.load(path)
 
-    nested = b""
+    nested = element(14, b"")
     for _ in range(50):
-        nested = element(14, nested)
+        size = element(6, np.array([1, 0], "<u4").tobytes()) + element(5, b"\1\0\0\0" * 2)
+        nested = element(14, size + element(1, b"") + nested)
     refused(HEADER + nested, "more, or deeper, parts than a net")
     refused(HEADER + element(14, b"")[:6], "cut off in the middle of a part")
     refused(HEADER + element(14, b"")[:4] + b"\xff" * 4, "cut off in the middle of a part")

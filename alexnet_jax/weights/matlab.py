@@ -1,10 +1,9 @@
 """MATLAB's .mat files as dictionaries, lists, strings and arrays.
 
-SciPy reads version 5 (which MATLAB calls 5 to 7), h5py version 7.3. Both trust what a file says of
-its sizes, so that it is looked through before: nothing unpacks to more than `LARGEST`.
+Version 5 (which MATLAB calls 5 to 7) is read here, for SciPy's reader crashes on damaged files;
+version 7.3 by h5py. Nothing unpacks to more than `LARGEST`.
 """
 
-import io
 import math
 import mmap
 import struct
@@ -20,6 +19,11 @@ LARGEST = 2**30  # bytes of all that a file unpacks to; AlexNet has 2**28
 DEEPEST = 20  # cells in structs in cells
 MOST = 200_000  # parts
 _MATRIX, _PACKED = 14, 15
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"}
+_NUMBERS |= {13: "u8"}
+_TEXT = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_CELL, _STRUCT, _CHAR = 1, 2, 4
+_NUMERIC = range(6, 16)
 
 
 def read(path: Path, data: mmap.mmap) -> dict[str, Any]:
@@ -27,17 +31,80 @@ def read(path: Path, data: mmap.mmap) -> dict[str, Any]:
 
     Raises ValueError for what is larger or deeper than a net. A damaged file can raise anything.
     """
-    return _version_5(data) if data[:10] == VERSION_5 else _version_7_3(path)
-
-
-def _version_5(data: mmap.mmap) -> dict[str, Any]:
-    import scipy.io
-
+    if data[:10] == VERSION_7_3:
+        return _version_7_3(path)
     order = "<" if data[126:128] == b"IM" else ">"
-    plain = _unpacked(memoryview(data)[128:], order)
-    _look_through(memoryview(plain), order)
-    variables = scipy.io.loadmat(io.BytesIO(data[:128] + plain), simplify_cells=True)
-    return {name: value for name, value in variables.items() if not name.startswith("__")}
+    return _Version5(order).variables(memoryview(data)[128:])
+
+
+class _Version5:
+    """A reader of one file, which counts its parts."""
+
+    def __init__(self, order: str) -> None:
+        self.order, self.count = order, MOST
+
+    def variables(self, data: memoryview) -> dict[str, Any]:
+        """All variables by their names."""
+        plain = memoryview(_unpacked(data, self.order))
+        matrices = (value for kind, _, value in _elements(plain, self.order) if kind == _MATRIX)
+        return dict(self.matrix(value, DEEPEST) for value in matrices)
+
+    def matrix(self, data: memoryview, depth: int) -> tuple[str, Any]:
+        """The name of a variable, and its value."""
+        self.count -= 1
+        if depth < 0 or self.count < 0:
+            raise ValueError("it has more, or deeper, parts than a net")
+        if not data:
+            return "", np.empty(0)
+        flags, shape, name, *parts = self.parts(data)
+        kind = int(self.numbers(flags)[0]) & 255
+        size = math.prod(int(side) for side in self.numbers(shape))
+        if kind in (_CELL, _STRUCT):
+            value = self.compound(kind, size, parts, depth)
+        elif kind == _CHAR:
+            value = self.text(parts[0])
+        elif kind in _NUMERIC:
+            value = np.squeeze(self.numbers(parts[0]).reshape(self.numbers(shape), order="F"))
+        else:
+            raise ValueError(f"it has a value of MATLAB's class {kind}, which no net has")
+        return self.text(name), value
+
+    def compound(self, kind: int, size: int, parts: list, depth: int) -> Any:
+        """The items of a cell, or the dictionary of a struct; a list where it has several."""
+        names = []
+        if kind == _STRUCT:
+            length, text, *parts = parts
+            width, data = int(self.numbers(length)[0]), bytes(text[1])
+            names = [data[i : i + width].split(b"\0")[0] for i in range(0, len(data), width)]
+            names = [name.decode("latin1") for name in names]
+        if len(parts) != size * (len(names) if kind == _STRUCT else 1):
+            raise ValueError("it has a cell or a struct with other parts than it says")
+        items = [self.matrix(value, depth - 1)[1] for _, value in parts]
+        if kind == _CELL:
+            return items
+        rows = [items[i * len(names) :][: len(names)] for i in range(size)]
+        structs = [dict(zip(names, row, strict=True)) for row in rows]
+        return structs[0] if size == 1 else structs
+
+    def parts(self, data: memoryview) -> list[tuple[int, memoryview]]:
+        """The kinds and values of what a value is made of."""
+        return [(kind, value) for kind, _, value in _elements(data, self.order)]
+
+    def numbers(self, part: tuple[int, memoryview]) -> np.ndarray:
+        """A row of numbers."""
+        kind, value = part
+        if kind not in _NUMBERS:
+            raise ValueError(f"it has numbers of MATLAB's type {kind}")
+        return np.frombuffer(value, self.order + _NUMBERS[kind])
+
+    def text(self, part: tuple[int, memoryview]) -> str:
+        """A string."""
+        kind, value = part
+        if kind not in _TEXT:
+            raise ValueError(f"it has text of MATLAB's type {kind}")
+        wide = _TEXT[kind].startswith("utf-") and kind != 16
+        end = ("-le" if self.order == "<" else "-be") if wide else ""
+        return bytes(value).decode(_TEXT[kind] + end)
 
 
 def _unpacked(data: memoryview, order: str) -> bytes:
@@ -55,17 +122,6 @@ def _unpacked(data: memoryview, order: str) -> bytes:
             raise ValueError(f"it unpacks to more than {LARGEST >> 20:,} MiB")
         parts.append(part)
     return b"".join(parts)
-
-
-def _look_through(data: memoryview, order: str, depth: int = 0, count: int = 0) -> int:
-    """Raise ValueError if parts reach past what holds them, or are too deep or many."""
-    for kind, _, value in _elements(data, order):
-        count += 1
-        if count > MOST or depth > DEEPEST:
-            raise ValueError("it has more, or deeper, parts than a net")
-        if kind == _MATRIX:
-            count = _look_through(value, order, depth + 1, count)
-    return count
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview, memoryview]]:
