@@ -149,7 +149,10 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         (["kernels", "nowhere", "x.png"], "nowhere holds no run"),
         (["neighbours", "RUN", "EMPTY", "DATA", "x.png"], "holds no pictures"),
         (["neighbours", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
-        (["neighbours", "RUN", "DATA", "DATA", "x.png", "--nearest", "0"], "above 0, not 0"),
+        (
+            ["neighbours", "RUN", "DATA", "DATA", "x.png", "--nearest", "0"],
+            "'0' is no whole number from 1 on",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(run, data, tmp_path, monkeypatch, arguments, words):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from train import platform
-from train.command import positive, command, parser
+from train.command import command, parser, positive
 
 TEXT = """\
 Print the top-1 and top-5 errors of runs on their test images: of each run, and of the mean of all

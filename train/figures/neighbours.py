@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from train.command import above_0
+from train.command import positive
 from train.config import BadInput
 from train.figures import page
 
@@ -36,7 +36,7 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
     flags.add_argument("gallery", metavar="GALLERY", type=Path, help="a folder, of any depth")
     flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
     flags.add_argument(
-        "--nearest", metavar="N", type=above_0, default=6, help="of each query (%(default)s)"
+        "--nearest", metavar="N", type=positive, default=6, help="of each query (%(default)s)"
     )
 
 
