@@ -145,9 +145,8 @@ def rest(net: "Architecture", batch: int) -> list[Piece]:
     size = net.image_sizes[0]
     images = np.zeros((batch, size + 32, size + 32, 3), np.uint8)
     mean = jnp.zeros(images.shape[1:])
-    crops = jax.jit(
-        lambda images: random_crops(jax.random.key(0), images, mean, size=size, flip=True)
-    )
+    keys = jax.random.split(jax.random.key(0), batch)
+    crops = jax.jit(lambda images: random_crops(keys, images, mean, size=size, flip=True))
     optimizer = sgd()
     params = alexnet_jax.init(jax.random.key(0), net)
     velocity = optimizer.init(params)

@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.worker import Prepared, serve
 from train import platform
@@ -43,33 +43,19 @@ def training_step(
 
     Each call trains one step and returns the loss.
     """
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
+    from pathlib import Path
 
     from train.config import Config
-    from train.optimizer import sgd
+    from train.data.imagined import imagined_data, imagined_statistics
+    from train.run import Run
     from train.run_folder import stored_size
-    from train.schedules import constant
-    from train.step import init_state, make_train_step, state_shardings
+    from train.trial import Trial
 
-    stored, rng, optimizer = stored_size(Config(), net), np.random.default_rng(0), sgd()
-    images = rng.integers(0, 256, (batch, stored, stored, 3), np.uint8)
-    labels = rng.integers(0, net.classes, batch)
-    init = functools.partial(init_state, jax.random.key(0), net, optimizer)
-    state = jax.jit(init, out_shardings=state_shardings(net, optimizer, mesh))()
-    mean = jnp.full((stored, stored, 3), 127.5)
-    recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
-    step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
-    arguments = state, {"image": images, "label": labels}
-    compiled = step.lower(*arguments).compile()  # pyright: ignore[reportFunctionMemberAccess]
-
-    def train() -> float:
-        nonlocal state
-        state, metrics = compiled(state, {"image": images, "label": labels})
-        return float(metrics["loss"])
-
-    return train, compiled
+    config = Config(net=net.name, batch_size=batch, flip=True, cut_epochs=())
+    size = stored_size(config, net)
+    data = imagined_data(size, train=batch, test=0, classes=net.classes)
+    with Trial(Run(config, Path(), net, data, mesh, imagined_statistics(size))) as trial:
+        return lambda: trial.step(trial.batch), trial.program
 
 
 if __name__ == "__main__":

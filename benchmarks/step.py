@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     start = time.perf_counter()
     import alexnet_jax
     from benchmarks.ours import training_step
+    from train.program import memory_of
 
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     try:
@@ -53,9 +54,9 @@ def main(argv: list[str] | None = None) -> None:
         f"median {median:.2f} s, {arguments.batch_size / median:.1f} images/s, peak {peak:.2f} GB"
     )
     needed = needed_bytes(net, arguments.batch_size)
-    memory = program.memory_analysis()  # of one device
+    memory = memory_of(program)  # of one device
     assert memory is not None
-    taken = arguments.devices * (memory.argument_size_in_bytes + memory.temp_size_in_bytes)
+    taken = arguments.devices * memory.total
     print(
         f"the program's arrays take {taken / 1e9:.2f} GB, "
         f"{taken / needed:.2f} times the {needed / 1e9:.2f} GB that a step needs"

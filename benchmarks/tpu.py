@@ -10,7 +10,6 @@ negative here, and its operations and bytes count a loop's body once.
 
 import importlib.util
 import json
-import math
 import os
 import re
 from pathlib import Path
@@ -22,6 +21,7 @@ from rich.table import Table
 
 from train.command import command, parser, positive
 from train.config import BadInput
+from train.program import SENT, transfer
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from alexnet_jax import Architecture
@@ -30,9 +30,6 @@ TOPOLOGY = "v5e:2x2"
 CLOCK = 1.5e9  # Hz: 197e12 operations a second are 4 x 128 x 128 multiply-adds a cycle
 LAYOUTS = {"split": 2, "joined": 1, "grouped": 1}  # devices; towers on one are lists, or groups
 VARIANTS = [f"{layout}-{precision}" for layout in LAYOUTS for precision in ("float32", "bfloat16")]
-BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "u16": 2, "s8": 1, "u8": 1, "pred": 1}
-# The part of its result that each of two devices sends to the other.
-SENT = {"all-gather": 0.5, "reduce-scatter": 1, "all-reduce": 1, "collective-permute": 1}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -102,14 +99,15 @@ def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
     stored, optimizer = stored_size(Config(), net), sgd()
     state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     images = jax.ShapeDtypeStruct((batch, stored, stored, 3), jnp.uint8)
-    labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    number = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    numbers = dict.fromkeys(("label", "index", "epoch", "place"), number)
     # Of a mean whose pixels are equal, the compiler would see that it need not be cut.
     mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, images.shape[1:]), jnp.float32)
     recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
     forward = grouped if layout == "grouped" else alexnet_jax.apply_in_training
     with mock.patch.object(alexnet_jax, "apply_in_training", forward):
-        return step.lower(state, {"image": images, "label": labels})
+        return step.lower(state, {"image": images} | numbers)
 
 
 def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
@@ -165,13 +163,7 @@ class Instruction(NamedTuple):
     @property
     def sent(self) -> float:
         """The bytes that a collective between two devices sends from each, in all rounds."""
-        arrays = re.findall(r"(\w+)\[([\d,]*)\]", self.type)
-        sizes = [
-            BYTES[kind] * math.prod(map(int, filter(None, n.split(",")))) for kind, n in arrays
-        ]
-        # The type of a `-start` has the operand, too.
-        size = max(sizes) if self.op.endswith("-start") else sum(sizes)
-        return self.rounds * SENT[self.op.removesuffix("-start")] * size
+        return self.rounds * transfer(self.op, self.type).sent
 
 
 def instructions(hlo: str) -> list[Instruction]:

@@ -21,7 +21,7 @@ from alexnet_jax.architecture import (
     Relu,
 )
 from tests import reference
-from tests.tiny import drawn
+from tests.tiny import drawn, training_batch
 from train.checkpoints import Checkpoints
 from train.optimizer import sgd
 from train.schedules import constant
@@ -128,11 +128,9 @@ def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, r
     begin = jax.device_put(
         init_state(jax.random.key(0), NET, optimizer), state_shardings(NET, optimizer, mesh)
     )
-    batch = {
-        "image": rng.integers(0, 256, (4, 9, 9, 3)).astype(np.uint8),
-        "label": np.array([0, 1, 2, 0]),
-    }
-    maps = first_maps(begin.params, batch["image"].astype(np.float32))
+    images = rng.integers(0, 256, (4, 9, 9, 3)).astype(np.uint8)
+    batch = training_batch(images, np.array([0, 1, 2, 0]))
+    maps = first_maps(begin.params, images.astype(np.float32))
     means, variances = reference.moments(maps)
     recipe = {"schedule": constant(0.1), "key": jax.random.key(0), "flip": False}
     step = make_train_step(NET, optimizer, jnp.zeros((9, 9, 3)), **recipe, mesh=mesh)

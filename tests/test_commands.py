@@ -107,8 +107,8 @@ def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(tra
         ([], "the following arguments are required: RUN"),
         (["run", "--crops", "5"], "--crops: invalid choice: "),
         (["run", "--devices", "3"], "--devices: must be 1 or an even number, not 3"),
-        (["run", "--batch-size", "0"], "--batch-size: must be a number above 0, not 0"),
-        (["run", "--confusion", "-1"], "--confusion: must be a number above 0, not -1"),
+        (["run", "--batch-size", "0"], "--batch-size: '0' is no whole number from 1 on"),
+        (["run", "--confusion", "-1"], "--confusion: '-1' is no whole number from 1 on"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
         (["nowhere"], "nowhere holds no run"),
     ],
@@ -122,7 +122,7 @@ def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):
 
 def test_figures_draws_the_curves_again(trained):
     (trained[0] / "curves.png").unlink()
-    done = run("train.figures", trained[0])
+    done = run("train.figures", "curves", trained[0])
     assert done.stdout.strip() == str(trained[0] / "curves.png")
     assert (trained[0] / "curves.png").exists()
 
@@ -190,7 +190,7 @@ def test_predict_leaves_the_run_as_it_is(trained, tmp_path):
     assert run("train.predict", trained[0], tmp_path / "x.png").returncode == 0
     assert sorted((path, path.stat().st_mtime_ns) for path in trained[0].rglob("*")) == before
     assert_one_sentence(run("train.predict", trained[0], "none.png"), "none.png does not exist")
-    assert_one_sentence(run("train.predict", trained[0]), "images")
+    assert_one_sentence(run("train.predict", trained[0]), "required: PATH")
 
 
 @pytest.mark.parametrize(

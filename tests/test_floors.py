@@ -34,18 +34,23 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.__main__",
     "train",
     "train.config train.augment train.optimizer train.schedules train.signals train.progress",
-    "train.experiments train.command train.platform train.metrics",
+    "train.experiments train.command train.platform train.metrics train.program"
+    " train.figures train.figures.page",
     "train.data train.data.idx train.data.cifar train.data.pictures train.data.download"
-    " train.data.examples train.data.folders train.data.manifest",
-    "train.data.ilsvrc train.data.records train.data.journal train.data.published",
-    "train.data.sources train.data.shards train.data.tolerant",
-    "train.data.pipeline train.data.preparation train.data.statistics",
-    "train.step train.error_rates train.figures train.run_folder",
+    " train.data.examples train.data.folders train.data.processes",
+    "train.data.statistics",
+    "train.data.manifest",
+    "train.data.ilsvrc train.data.records train.data.journal train.data.published train.data.album",
+    "train.data.sources train.data.shards train.data.tolerant train.data.measurement",
+    "train.data.pipeline train.data.preparation",
+    "train.data.imagined",
+    "train.step train.error_rates train.run_folder train.figures.curves train.figures.predictions",
     "train.checkpoints",
     "train.run train.trained",
-    "train.loop train.ensemble train.report",
-    "train.training",
-    "train.main train.evaluate train.predict train.fetch train.prepare",
+    "train.loop train.ensemble train.report train.trial train.figures.kernels"
+    " train.figures.neighbours",
+    "train.training train.plan",
+    "train.main train.evaluate train.predict train.fetch train.prepare train.figures.__main__",
 ]
 LATER = {("train.config", "train.experiments")}  # inside a function: a config names its defaults
 NEEDS = {  # of single modules, beside jax and numpy; imported when they are used

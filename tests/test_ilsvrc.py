@@ -6,7 +6,7 @@ from scipy.io import savemat
 
 from tests.photographs import DEVKIT, SHOWN, SYNSETS, ilsvrc
 from train.config import BadInput
-from train.data.ilsvrc import find_ilsvrc, in_order, read_synsets
+from train.data.ilsvrc import find_ilsvrc, in_order, read_synsets, read_words
 
 NAMES = [f"ILSVRC2012_val_{i + 1:08}" for i in range(len(SHOWN))]
 NUMBERS = "\n".join(str(DEVKIT.index(SYNSETS[label]) + 1) for label in SHOWN) + "\n"
@@ -44,6 +44,27 @@ def test_each_form_of_a_list_says_the_same(tree, tmp_path, form):
     assert found.class_names == SYNSETS
     assert found.test == [(f"val/{NAMES[i]}.JPEG", SHOWN[i]) for i in range(5)]
     assert [label for _, label in found.train] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("n1 2 kit_fox\nn2 1 tench\n", {"n1": "kit fox", "n2": "tench"}),
+        ("n1 tench, Tinca tinca\nn2 goldfish\n", {"n1": "tench, Tinca tinca", "n2": "goldfish"}),
+        ("n1\nn2\n", {}),
+    ],
+)
+def test_a_list_of_synsets_says_what_they_are_called(tmp_path, text, words):
+    (tmp_path / "synsets.txt").write_text(text)
+    assert read_words(tmp_path / "synsets.txt") == words
+
+
+def test_the_devkits_table_says_what_synsets_are_called(tmp_path):
+    kind = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object)]
+    kind.append(("num_children", object))
+    rows = [(1, "n02119789", "kit fox, Vulpes macrotis", 0), (2, "n00001740", "entity", 3)]
+    savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, kind).reshape(-1, 1)})
+    assert read_words(tmp_path / "meta.mat") == {"n02119789": "kit fox, Vulpes macrotis"}
 
 
 def test_classes_can_be_numbered_as_the_devkit_does(tree, tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 
-from train.figures import draw_curves
+from train.figures.curves import draw_curves
 from train.metrics import MetricsLog, read_metrics
 
 

@@ -1,6 +1,7 @@
 """`train.prepare`: pictures to shards."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import shutil
@@ -60,7 +61,8 @@ def picture(record):
 
 
 def test_the_shards_hold_every_picture_once_with_its_label(prepared):
-    assert sorted(contents(prepared)) == ["manifest.json", "test-00000-of-00001.array_record"] + [
+    names = ["colours.npy", "manifest.json", "mean.npy", "test-00000-of-00001.array_record"]
+    assert sorted(contents(prepared)) == names + [
         f"train-{i:05}-of-00004.array_record" for i in range(4)
     ]
     train, test = records(prepared), records(prepared, "test")
@@ -113,6 +115,59 @@ def test_the_manifest_counts_and_digests_what_there_is(prepared):
     assert len(lines) == 5
     assert check.returncode == 0
     assert sum(s["pictures"] for s in manifest["shards"]["train"]) == 24
+
+
+def test_the_mean_and_the_colours_of_all_training_pictures_are_kept_beside_them(prepared):
+    images = np.stack([picture(record) for record in records(prepared)]).astype(np.float64)
+    mean = np.load(prepared / "mean.npy")
+    assert (len(images), mean.dtype) == (24, np.float32)
+    np.testing.assert_allclose(mean, images.mean(axis=0), rtol=1e-6)
+    variances, *colours = np.load(prepared / "colours.npy")
+    pixels = images.reshape(-1, 3)
+    _, singular, rows = np.linalg.svd(pixels - pixels.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.array(colours).T @ rows[::-1].T), np.eye(3), atol=1e-7)
+
+    kept = json.loads((prepared / "manifest.json").read_text())["statistics"]
+    assert kept["pictures"] == 24
+    np.testing.assert_allclose(kept["channel_mean"], pixels.mean(axis=0), atol=1e-4)
+    assert kept["files"] == {
+        name: hashlib.sha256((prepared / name).read_bytes()).hexdigest()
+        for name in ("mean.npy", "colours.npy")
+    }
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "older"])
+def test_statistics_that_are_missing_or_damaged_are_measured_again(
+    prepared, tree, tmp_path, damage
+):
+    out = tmp_path / "out"
+    shutil.copytree(prepared, out)
+    data = (out / "mean.npy").read_bytes()
+    if damage == "missing":
+        (out / "colours.npy").unlink()
+    elif damage == "flipped":
+        (out / "mean.npy").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    else:  # a folder that was made before there were statistics
+        manifest = json.loads((out / "manifest.json").read_text())
+        del manifest["statistics"], manifest["words"]
+        (out / "manifest.json").write_text(json.dumps(manifest))
+        (out / "mean.npy").unlink()
+        (out / "colours.npy").unlink()
+    prepare(options(tree, out))
+    assert contents(out) == contents(prepared)
+
+
+def test_the_words_of_synsets_are_kept(tree, tmp_path):
+    (tmp_path / "words.txt").write_text(
+        f"{SYNSETS[1]} kit fox, Vulpes macrotis\n{SYNSETS[0]}\nn9 x"
+    )
+    out = tmp_path / "out"
+    prepare(options(tree, out, synsets=tmp_path / "words.txt"))
+    words = {SYNSETS[1]: "kit fox, Vulpes macrotis"}
+    assert json.loads((out / "manifest.json").read_text())["words"] == words
+    assert open_data(out, "auto", 16).record()["words"] == words
+    assert prepare(options(tree, out)).words == words
 
 
 def test_the_devkits_order_of_classes_is_stated_and_used(tree, tmp_path):

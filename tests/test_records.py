@@ -18,7 +18,7 @@ from train.data.pictures import BadPicture, decode
 from train.data.pipeline import evaluation_batches, train_batches
 from train.data.preparation import Options, prepare
 from train.data.sources import open_data
-from train.run_folder import open_run, stored_size
+from train.run_folder import open_run, statistics_of, stored_size
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +227,49 @@ def test_both_decoders_give_the_same_bytes_and_the_same_judgement(monkeypatch, r
     for one, other in zip(*images, strict=True):
         np.testing.assert_array_equal(one, other)
     assert complaints[0] == complaints[1]
+
+
+class OneLook:
+    """A source of which one example may be read, for its size."""
+
+    def __init__(self, source):
+        self.source, self.looks = source, 0
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        self.looks += 1
+        assert self.looks == 1
+        return self.source[index]
+
+
+@pytest.mark.parametrize("mean", ["image", "channel"])
+def test_a_run_on_records_takes_their_statistics(prepared, tmp_path, mean):
+    data = open_data(prepared, "auto", 32)
+    data = dataclasses.replace(data, train=OneLook(data.train))
+    found = statistics_of(tmp_path, data, mean=mean)
+    whole = np.load(prepared / "mean.npy")
+    wanted = whole
+    if mean == "channel":
+        wanted = np.stack(
+            [np.full((32, 32), whole[..., i].astype(float).mean()) for i in range(3)], -1
+        )
+    np.testing.assert_allclose(found.mean, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(np.load(tmp_path / "mean.npy"), found.mean)
+    variances, *colours = np.load(prepared / "colours.npy")
+    np.testing.assert_array_equal(found.variances, variances)
+    np.testing.assert_array_equal(found.colours, colours)
+
+
+def test_the_statistics_of_records_are_not_those_of_another_size(prepared):
+    assert open_data(prepared, "auto", 16).statistics is None
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_damaged_statistics_of_records_are_named(out, damage):
+    (out / "mean.npy").unlink()
+    if damage == "changed":
+        np.save(out / "mean.npy", np.zeros((32, 32, 3), np.float32))
+    with pytest.raises(BadInput, match=r"mean.npy or colours.npy in .* is missing or damaged"):
+        open_data(out, "auto", 32)

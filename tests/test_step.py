@@ -11,7 +11,7 @@ from jax import export
 
 import alexnet_jax
 from alexnet_jax.architectures import PAPER
-from tests.tiny import TINY
+from tests.tiny import TINY, training_batch
 from train.optimizer import sgd
 from train.schedules import constant
 from train.step import init_state, make_train_step
@@ -28,7 +28,7 @@ def losses_and_params(precision):
         TINY,
         optimizer,
         jnp.full((18, 18, 3), 128.0),
-        schedule=constant(0.0005),
+        schedule=constant(0.001),
         key=jax.random.key(3),
         flip=True,
         mesh=alexnet_jax.make_mesh(2),
@@ -36,7 +36,7 @@ def losses_and_params(precision):
     )
     losses = []
     for _ in range(20):
-        state, metrics = step(state, {"image": images, "label": labels})
+        state, metrics = step(state, training_batch(images, labels))
         losses.append(float(metrics["loss"]))
     return np.array(losses), state.params
 
@@ -72,10 +72,10 @@ def lowered_step(platform, devices):
         flip=True,
         mesh=alexnet_jax.make_mesh(devices),
     )
-    batch = {
-        "image": jax.ShapeDtypeStruct((32, 256, 256, 3), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((32,), jnp.int32),
-    }
+    numbers = dict.fromkeys(
+        ("label", "index", "epoch", "place"), jax.ShapeDtypeStruct((32,), jnp.int32)
+    )
+    batch = {"image": jax.ShapeDtypeStruct((32, 256, 256, 3), jnp.uint8)} | numbers
     return export.export(step, platforms=[platform])(state, batch).mlir_module()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax.architectures import PAPER
-from tests.tiny import TINY
+from tests.tiny import TINY, training_batch
 from train.augment import originals_noise
 from train.optimizer import sgd
 from train.schedules import constant
@@ -68,9 +68,10 @@ def five_steps(devices, rng):
     recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": noise}
     step = make_train_step(TINY, optimizer, mean, **recipe, mesh=mesh)
     losses = []
-    for _ in range(5):
+    for number in range(5):
         images = rng.integers(0, 256, (8, 18, 18, 3), np.uint8)
-        state, metrics = step(state, {"image": images, "label": rng.integers(0, 7, 8)})
+        batch = training_batch(images, rng.integers(0, 7, 8), 8 * number)
+        state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
     return losses, jax.device_get(state.params)
 

@@ -1,42 +1,12 @@
 """From stored uint8 images to the net's input, on the device (§2, §4.1)."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-
-
-def random_crops(
-    key: jax.Array, images: jax.Array, mean: jax.Array, *, size: int, flip: bool
-) -> jax.Array:
-    """Subtract the mean, cut a random patch out of each image, mirror half of them (§4.1).
-
-    Each image draws from (key, its index in the batch) alone.
-
-    Args:
-      key: of this step.
-      images: uint8 [n, height, width, 3].
-      mean: float [height, width, 3], subtracted pixel by pixel before the patch is cut (§2).
-      size: of the patches, in pixels.
-      flip: whether to mirror.
-
-    Returns:
-      float32 [n, size, size, 3].
-    """
-
-    def patch(index: jax.Array, image: jax.Array) -> jax.Array:
-        row_key, column_key, flip_key = jax.random.split(jax.random.fold_in(key, index), 3)
-        row = jax.random.randint(row_key, (), 0, image.shape[0] - size + 1)
-        column = jax.random.randint(column_key, (), 0, image.shape[1] - size + 1)
-        # To cut while the image is still bytes would move less, but a TPU copies the whole batch
-        # for each image then: most of a step.
-        centred = lax.dynamic_slice(image - mean, (row, column, 0), (size, size, 3))
-        mirrored = flip and jax.random.bernoulli(flip_key)
-        return jnp.where(mirrored, centred[:, ::-1], centred)
-
-    return jax.vmap(patch)(jnp.arange(images.shape[0]), images.astype(jnp.float32))
 
 
 class ColourNoise(NamedTuple):
@@ -45,6 +15,83 @@ class ColourNoise(NamedTuple):
     colours: jax.Array  # [3, 3]: a column is a principal colour, one deviation of the noise long
     divisor: float = 1.0  # of the shifted image
     until: float = math.inf  # from this step on there is none
+
+
+def augmented(
+    key: jax.Array,
+    batch: Mapping[str, Any],
+    mean: jax.Array,
+    *,
+    step: jax.Array | int,
+    size: int,
+    flip: bool,
+    noise: ColourNoise | None = None,
+    patches_together: int = 1,
+) -> jax.Array:
+    """Return the net's input of a training batch, float32 [n, size, size, 3].
+
+    What an image draws follows from (key, epoch, its index in the source) alone, so batches,
+    devices, threads and stops change nothing. Images that share a patch and its reflection, the
+    original program's way, draw them from (key, epoch, which so many of the epoch's order).
+
+    Args:
+      key: of the run.
+      batch: as `train_batches` gives it.
+      mean: float [height, width, 3], subtracted pixel by pixel before the patch is cut (§2).
+      step: of the run, on which it depends whether there is colour noise still.
+      size: of the patches, in pixels.
+      flip: whether to mirror half of them.
+      noise: of the colours, each image's own.
+      patches_together: how many images in a row share a patch.
+    """
+    patch_key, noise_key = jax.random.split(key)
+    images, epochs, indices = (jnp.asarray(batch[name]) for name in ("image", "epoch", "index"))
+    shared = indices
+    if patches_together > 1:
+        shared = jnp.asarray(batch["place"]) // patches_together
+    keys = example_keys(patch_key, epochs, shared)
+    images = random_crops(keys, images, mean, size=size, flip=flip)
+    if noise is None:
+        return images
+    return add_colour_noise(example_keys(noise_key, epochs, indices), images, noise, step)
+
+
+def example_keys(key: jax.Array, epochs: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Return a key [n] for each pair of an epoch and a number, [n] integers each."""
+
+    def of_one(epoch: jax.Array, number: jax.Array) -> jax.Array:
+        return jax.random.fold_in(jax.random.fold_in(key, epoch), number)
+
+    return jax.vmap(of_one)(epochs, numbers)
+
+
+def random_crops(
+    keys: jax.Array, images: jax.Array, mean: jax.Array, *, size: int, flip: bool
+) -> jax.Array:
+    """Subtract the mean, cut a random patch out of each image, mirror half of them (§4.1).
+
+    Args:
+      keys: [n], one for each image.
+      images: uint8 [n, height, width, 3].
+      mean: float [height, width, 3].
+      size: of the patches, in pixels.
+      flip: whether to mirror.
+
+    Returns:
+      float32 [n, size, size, 3].
+    """
+
+    def patch(key: jax.Array, image: jax.Array) -> jax.Array:
+        row_key, column_key, flip_key = jax.random.split(key, 3)
+        row = jax.random.randint(row_key, (), 0, image.shape[0] - size + 1)
+        column = jax.random.randint(column_key, (), 0, image.shape[1] - size + 1)
+        # To cut while the image is still bytes would move less, but a TPU copies the whole batch
+        # for each image then: most of a step.
+        centred = lax.dynamic_slice(image - mean, (row, column, 0), (size, size, 3))
+        mirrored = flip and jax.random.bernoulli(flip_key)
+        return jnp.where(mirrored, centred[:, ::-1], centred)
+
+    return jax.vmap(patch)(keys, images.astype(jnp.float32))
 
 
 DEVIATION = 0.1
@@ -74,18 +121,17 @@ def originals_noise(variances: jax.Array, colours: jax.Array) -> ColourNoise:
 
 
 def add_colour_noise(
-    key: jax.Array, images: jax.Array, noise: ColourNoise, step: jax.Array | int
+    keys: jax.Array, images: jax.Array, noise: ColourNoise, step: jax.Array | int
 ) -> jax.Array:
     """Shift the colour of each image [n, height, width, 3] as a whole, as long as there is noise.
 
-    Each image draws from (key, its index in the batch) alone.
+    `keys` are [n], one for each image.
     """
 
-    def shift(index: jax.Array) -> jax.Array:
-        draws = jax.random.normal(jax.random.fold_in(key, index), (3,))
-        return (noise.colours * draws).sum(axis=1)
+    def shift(key: jax.Array) -> jax.Array:
+        return (noise.colours * jax.random.normal(key, (3,))).sum(axis=1)
 
-    shifts = jax.vmap(shift)(jnp.arange(images.shape[0]))
+    shifts = jax.vmap(shift)(keys)
     shifted = (images + shifts[:, None, None]) / noise.divisor
     return jnp.where(step < noise.until, shifted, images)
 

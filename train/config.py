@@ -39,6 +39,13 @@ class Config:
     """Where the run is kept; a new folder in runs/ if None."""
     resume: bool = False
     """Go on with the run in --run-dir; its flags need not be said again."""
+    plan: bool = False
+    """Train nothing and write nothing: print what the run would be, what it takes of each device,
+    and after ten steps how long it would last here."""
+    plan_images: tuple[int, ...] = ()
+    """For --plan without the data: how many training images there are, and how many test images."""
+    plan_classes: int = 1000
+    """And of how many classes."""
     seed: int = 0
     """The one seed; every random stream is derived from it."""
     epochs: float = 16.0
@@ -75,6 +82,12 @@ class Config:
     sums and the evaluation stay in float32."""
     flip: bool = False
     """Mirror half of the training images."""
+    mean: Literal["image", "channel"] = "image"
+    """What is subtracted: the mean training image, pixel by pixel, as in the paper, or one number
+    for each of red, green and blue."""
+    patches_together: int = 1
+    """So many images in a row share the place of their random patch, and its reflection: 32 in the
+    original program. Colour noise is each image's own."""
     colour_noise: Literal["none", "paper", "original"] = "none"
     """Shift each training image along the principal colours of all (section 4.1): by the paper's
     formula on pixels from 0 to 1, or as the original program did, about twice as far."""
@@ -102,10 +115,19 @@ class Config:
                 raise BadInput(f"{flag} must be {_LIMITS[field.name][1]}, not {value}")
         if self.resume and self.run_dir is None:
             raise BadInput("--resume needs --run-dir, the folder of the run to go on with")
+        if self.plan_images and not self.plan:
+            raise BadInput("--plan-images is for --plan, which trains nothing")
+        if self.plan_images and self.data is not None:
+            raise BadInput("--plan-images stands for data, and --data names some; leave one out")
 
 
 _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "devices": (lambda n: n in (1, 2), "1 or 2"),
+    "plan_images": (
+        lambda ns: len(ns) <= 2 and all(n > 0 for n in ns[:1]) and all(n >= 0 for n in ns),
+        "one number above 0, or two",
+    ),
+    "plan_classes": (lambda n: n > 1, "above 1"),
     "seed": (lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
     "held_out": (lambda x: 0 < x < 1, "above 0 and below 1"),
     "epochs": (lambda x: 0 < x < 1e6, "above 0"),
@@ -121,6 +143,7 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "momentum": (lambda x: 0 <= x < 1, "at least 0 and below 1"),
     "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "stored_size": (lambda n: n > 0, "above 0"),
+    "patches_together": (lambda n: n > 0, "above 0"),
     "colour_noise_until": (lambda x: 0 < x < float("inf"), "above 0"),
     "save_steps": (lambda n: n > 0, "above 0"),
     "bad_images": (lambda n: n >= 0, "at least 0"),
@@ -128,9 +151,12 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "prefetch": (lambda n: n > 0, "above 0"),
 }
 
-MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "resume", "run_dir", "save_steps", "steps"}
+MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
 MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
 """What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
+
+_OF_THE_COMMAND = {"run_dir", "resume", "plan", "plan_images", "plan_classes"}
+"""What a run folder does not remember."""
 
 
 def parse(argv: list[str] | None = None) -> Config:
@@ -155,7 +181,7 @@ def parse(argv: list[str] | None = None) -> Config:
     config = _command_line(argv, kept)
     for field in dataclasses.fields(Config):
         now, before = getattr(config, field.name), getattr(kept, field.name)
-        if field.name not in MAY_CHANGE and now != before:
+        if field.name not in MAY_CHANGE | _OF_THE_COMMAND and now != before:
             flag = "--" + field.name.replace("_", "-")
             raise BadInput(f"{known.run_dir} holds a run with {flag} {before}, not {now}")
     if config.epochs != kept.epochs and kept.steps is not None and config.steps == kept.steps:
@@ -193,8 +219,7 @@ def _command_line(argv: list[str], default: Config) -> Config:
 def save(config: Config, record: dict[str, Any]) -> None:
     """Write config.json into the run folder: the configuration, and `record` beside it."""
     assert config.run_dir is not None
-    values = dataclasses.asdict(config)
-    del values["run_dir"], values["resume"]
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _OF_THE_COMMAND}
     values["data"] = config.data and config.data.resolve()
     text = json.dumps(record | {"config": values}, indent=2, default=str)
     half_written = config.run_dir / "config.tmp.json"

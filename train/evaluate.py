@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from train import platform
-from train.command import command, parser
+from train.command import command, parser, positive
 
 TEXT = """\
 Print the top-1 and top-5 errors of runs on their test images: of each run, and of the mean of all
@@ -65,7 +65,7 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument(
         "--batch-size",
         metavar="N",
-        type=_above_0,
+        type=positive,
         default=128,
         help="patches that go through the net at once",
     )
@@ -73,7 +73,7 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument(
         "--confusion",
         metavar="N",
-        type=_above_0,
+        type=positive,
         default=0,
         help="the N pairs of classes most often confused, too",
     )
@@ -81,14 +81,8 @@ def _flags() -> argparse.ArgumentParser:
     return flags
 
 
-def _above_0(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
-    return int(text)
-
-
 def _devices(text: str) -> int:
-    count = _above_0(text)
+    count = positive(text)
     if count > 1 and count % 2:
         raise argparse.ArgumentTypeError(f"must be 1 or an even number, not {text}")
     return count

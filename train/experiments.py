@@ -40,6 +40,7 @@ ORIGINAL = Config(
     cut_epochs=(),
     decay_biases=False,
     flip=True,
+    patches_together=32,
     colour_noise="original",
     colour_noise_until=67.0,
 )

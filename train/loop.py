@@ -4,7 +4,6 @@ import functools
 import math
 import signal
 
-import grain
 import jax
 import jax.numpy as jnp
 
@@ -13,13 +12,13 @@ from train import signals
 from train.checkpoints import Checkpoints
 from train.command import Ended
 from train.config import BadInput
-from train.data.pipeline import evaluation_batches, train_batches
+from train.data.pipeline import evaluation_batches
 from train.error_rates import examine, make_scorer
 from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.run import Run
 from train.schedules import Plateau, after_evaluation
-from train.step import TrainState, make_train_step
+from train.step import TrainState
 
 
 class Loop:
@@ -27,19 +26,8 @@ class Loop:
 
     def __init__(self, run: Run, checkpoints: Checkpoints, log: MetricsLog) -> None:
         """Compile nothing yet; the first step does."""
-        _, step_key = jax.random.split(jax.random.key(run.config.seed))
         self.run, self.checkpoints, self.log = run, checkpoints, log
-        self.train_step = make_train_step(
-            run.architecture,
-            run.optimizer,
-            run.mean,
-            schedule=run.schedule,
-            key=step_key,
-            flip=run.config.flip,
-            noise=run.noise,
-            mesh=run.mesh,
-            precision=run.config.precision,
-        )
+        self.train_step = run.train_step()
         self.scorer = make_scorer(run.architecture, run.mean, run.mesh)
         self._finite = jax.jit(_all_finite)
         self._judge = jax.jit(functools.partial(after_evaluation, patience=run.config.patience))
@@ -49,7 +37,7 @@ class Loop:
         run, first = self.run, int(state.step)
         if first == run.last_step:
             return self._test(state)
-        batches = self._batches(position)
+        batches = run.batches(position)
         progress = RunProgress(first, run.last_step, run.config.batch_size)
         results: dict[str, float] = {}
         self._unread: tuple[int, dict[str, jax.Array]] | None = None
@@ -75,17 +63,6 @@ class Loop:
         finally:
             batches.close()
         return results
-
-    def _batches(self, position: int) -> grain.DatasetIterator:
-        config = self.run.config
-        return train_batches(
-            self.run.data.train,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            position=position,
-            threads=config.threads,
-            prefetch=config.prefetch,
-        )
 
     def _ends_epoch(self, step: int) -> bool:
         size, count = self.run.config.batch_size, len(self.run.data.train)

@@ -9,13 +9,18 @@ from train.command import command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the flags, make the devices, train."""
+    """Read the flags, make the devices, train; or plan."""
     settings = config.parse(argv)
     platform.prepare(settings.devices)
     platform.keep_compilations()
-    from train.training import train
+    if settings.plan:
+        from train.plan import plan
 
-    train(settings)
+        plan(settings)
+    else:
+        from train.training import train
+
+        train(settings)
 
 
 if __name__ == "__main__":

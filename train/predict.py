@@ -1,35 +1,89 @@
-"""What a trained net sees in pictures: `python -m train.predict RUN image.png ...`."""
+"""What a trained net sees in pictures: `python -m train.predict RUN PATH ...`."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from train.command import command, parser
+from train.figures import page
+from train.figures.predictions import Prediction, draw_predictions
+
+if TYPE_CHECKING:  # JAX itself waits until the flags are read
+    from train.trained import Trained
+
+_BATCH = 32
+_MOST_DRAWN = 24
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print the five likeliest classes of each picture, with their probabilities."""
     flags = parser("train.predict", __doc__)
-    flags.add_argument("run", type=Path, help="the folder of the run")
-    flags.add_argument("images", type=Path, nargs="+", help="pictures, of any kind Pillow opens")
-    arguments = flags.parse_args(argv)
-
+    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    flags.add_argument(
+        "paths",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        help="a picture, of any kind that Pillow opens, or a folder with pictures at any depth",
+    )
+    flags.add_argument(
+        "--figure",
+        metavar="FILE",
+        type=Path,
+        help=f"draw the first {_MOST_DRAWN} pictures with bars beside them, too; in a folder named"
+        " as a class, that class's bar is red",
+    )
+    given = flags.parse_args(argv)
+    if given.figure:
+        page.check_file(given.figure)
     from train import platform
+    from train.data.album import find_album
 
+    album = find_album(given.paths)
     platform.prepare(1)
     platform.keep_compilations()
+    from train.trained import open_trained
+
+    trained = open_trained(given.run)
+    drawn = []
+    for seen in predictions(trained, album):
+        print(seen.path)
+        for name, probability in zip(seen.classes, seen.probabilities, strict=True):
+            print(f"  {100 * probability:6.2f} %  {name}")
+        if given.figure and len(drawn) < _MOST_DRAWN:
+            drawn.append(seen)
+    if drawn:
+        title = f"{trained.architecture.name}, after step {trained.step:,}"
+        print(draw_predictions(drawn, title, given.figure))
+
+
+def predictions(trained: "Trained", album: list[Path]) -> Iterator[Prediction]:
+    """Return what the net sees in the centre of each picture, five classes at most."""
     import jax
     import numpy as np
 
-    from train.data.pictures import read_picture
-    from train.trained import open_trained
+    from train.data.album import read_album
 
-    trained = open_trained(arguments.run)
     score = trained.scorer()
-    for path in arguments.images:
-        picture = read_picture(path, trained.stored_size)
-        row = np.asarray(jax.nn.softmax(score(picture[None])[0, 0]))
-        print(path)
-        for label in np.argsort(-row, kind="stable")[:5]:
-            print(f"  {100 * row[label]:6.2f} %  {trained.class_names[label]}")
+    batches = read_album(
+        album,
+        trained.stored_size,
+        batch_size=min(_BATCH, len(album)),
+        threads=trained.config.threads,
+    )
+    for paths, images in batches:
+        rows = np.asarray(jax.nn.softmax(score(images)[:, 0]))
+        for path, image, row in zip(paths, images, rows, strict=False):
+            labels = np.argsort(-row, kind="stable")[:5]
+            folder = path.resolve().parent.name
+            known = folder in trained.class_names
+            yield Prediction(
+                path,
+                image,
+                [trained.called(label) for label in labels],
+                [float(row[label]) for label in labels],
+                trained.called(trained.class_names.index(folder)) if known else None,
+            )
 
 
 if __name__ == "__main__":

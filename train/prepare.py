@@ -25,6 +25,9 @@ def _report(whole: Manifest, out: Path) -> None:
         f"{out} holds {train} training and {test} test pictures of {len(whole.classes)} classes, "
         f"{whole.size} x {whole.size}, in {len(shards)} shards, {size:,.0f} MB"
     )
+    if whole.statistics:
+        red, green, blue = whole.statistics.channel_mean
+        print(f"mean of the training pictures: red {red:.2f}, green {green:.2f}, blue {blue:.2f}")
     if odd := manifest.count_odd(shards):
         counts = ", ".join(f"{count:,} {what}" for what, count in odd.items())
         print(f"converted, and named in {out / manifest.NAME}: {counts}")
@@ -51,8 +54,8 @@ def main(argv: list[str] | None = None) -> None:
         "--synsets",
         type=Path,
         metavar="FILE",
-        help="the devkit's meta.mat, or a text with a synset a line: the order of classes that the "
-        "devkit's ground truth counts in",
+        help="the devkit's meta.mat, or a text with a synset and its words a line: what classes "
+        "are called, and the order that the devkit's ground truth counts in",
     )
     flags.add_argument(
         "--class-order",

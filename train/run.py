@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import grain
 import jax
 import jax.numpy as jnp
 import optax
@@ -15,13 +17,14 @@ from train import schedules
 from train.augment import NOISES, ColourNoise
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
+from train.data.pipeline import train_batches
 from train.data.sources import DataSet, open_data
 from train.data.statistics import ImageStatistics
 from train.data.tolerant import Tolerant
 from train.optimizer import OPTIMIZERS
 from train.run_folder import net_of, statistics_of, stored_size
 from train.schedules import Schedule
-from train.step import TrainState, init_state, state_shardings
+from train.step import TrainState, TrainStep, init_state, make_train_step, state_shardings
 
 
 def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
@@ -47,6 +50,8 @@ class Run:
     architecture: Architecture
     data: DataSet
     mesh: Mesh
+    statistics: ImageStatistics | None = None
+    """Of the training images; those that the folder keeps if None."""
 
     @property
     def steps_per_epoch(self) -> float:
@@ -61,11 +66,11 @@ class Run:
 
     @functools.cached_property
     def _statistics(self) -> ImageStatistics:
-        return statistics_of(self.folder, self.data)
+        return self.statistics or statistics_of(self.folder, self.data, mean=self.config.mean)
 
     @functools.cached_property
     def mean(self) -> jax.Array:
-        """The mean training image, [size, size, 3]."""
+        """What is subtracted from each image, [size, size, 3]."""
         return jnp.asarray(self._statistics.mean)
 
     @functools.cached_property
@@ -105,19 +110,58 @@ class Run:
             decay_biases=config.decay_biases,
         )
 
+    def train_step(self) -> TrainStep:
+        """Return the jitted step."""
+        _, step_key = jax.random.split(jax.random.key(self.config.seed))
+        return make_train_step(
+            self.architecture,
+            self.optimizer,
+            self.mean,
+            schedule=self.schedule,
+            key=step_key,
+            flip=self.config.flip,
+            noise=self.noise,
+            patches_together=self.config.patches_together,
+            mesh=self.mesh,
+            precision=self.config.precision,
+        )
+
+    def batches(self, position: int, *, prefetch: int | None = None) -> grain.DatasetIterator:
+        """Return the endless stream of training batches from batch number `position` on."""
+        config = self.config
+        return train_batches(
+            self.data.train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            position=position,
+            threads=config.threads,
+            prefetch=prefetch or config.prefetch,
+        )
+
+    @functools.cached_property
+    def shardings(self) -> TrainState:
+        """Where the state lies on the mesh."""
+        return state_shardings(self.architecture, self.optimizer, self.mesh)
+
+    @property
+    def _init(self) -> Callable[[], TrainState]:
+        init_key, _ = jax.random.split(jax.random.key(self.config.seed))
+        return functools.partial(init_state, init_key, self.architecture, self.optimizer)
+
+    def initial_state(self) -> TrainState:
+        """Return the state before the first step."""
+        return jax.jit(self._init, out_shardings=self.shardings)()
+
     def start(self, checkpoints: Checkpoints) -> tuple[TrainState, int]:
         """Return the state of the latest checkpoint, or else the initial one, and the position."""
-        init_key, _ = jax.random.split(jax.random.key(self.config.seed))
-        init = functools.partial(init_state, init_key, self.architecture, self.optimizer)
-        shardings = state_shardings(self.architecture, self.optimizer, self.mesh)
         step = checkpoints.latest_step()
         if step is None:
-            return jax.jit(init, out_shardings=shardings)(), 0
+            return self.initial_state(), 0
         if step > self.last_step:
             raise BadInput(
                 f"{self.folder} stands at step {step}, behind {self.last_step}, the last"
             )
-        return checkpoints.restore(step, jax.eval_shape(init), shardings)
+        return checkpoints.restore(step, jax.eval_shape(self._init), self.shardings)
 
     def heading(self, step: int) -> str:
         """Return a line that says what is about to be run."""

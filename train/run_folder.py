@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 
 import alexnet_jax
@@ -19,7 +18,15 @@ from train import config as configuration
 from train.config import BadInput, Config
 from train.data import manifest
 from train.data.sources import DataSet
-from train.data.statistics import ImageStatistics, image_statistics
+from train.data.statistics import (
+    COLOURS,
+    MEAN,
+    ImageStatistics,
+    image_statistics,
+    read_statistics,
+    with_mean_by_channel,
+    write_statistics,
+)
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -55,7 +62,7 @@ def check_data(run_dir: Path, data: DataSet) -> None:
     before, now = configuration.read_record(run_dir)["data"], data.record()
     if before["class_names"] != now["class_names"]:
         raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
-    if before != now:  # a broken picture may have been taken out
+    if _counts(before) != _counts(now):  # a broken picture may have been taken out
         print(f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now")
 
 
@@ -104,36 +111,16 @@ def _holds_records(config: Config) -> bool:
     return config.data is not None and known and manifest.is_there(config.data)
 
 
-def statistics_of(run_dir: Path, data: DataSet) -> ImageStatistics:
-    """Return the statistics of the training images that the run keeps, taken the first time."""
-    paths = {"mean": run_dir / "mean.npy", "colours": run_dir / "colours.npy"}
-    if not all(path.exists() for path in paths.values()):
-        found = image_statistics(data.train)
-        colours = np.vstack([found.variances, found.colours])
-        for name, array in {"mean": found.mean, "colours": colours}.items():
-            half_written = paths[name].with_suffix(".tmp.npy")
-            np.save(half_written, array)
-            half_written.rename(paths[name])
-    mean = read_mean(run_dir, len(data.train[0]["image"]))
-    variances, *colours = _read(paths["colours"], (4, 3), np.float64, "the colour statistics")
-    return ImageStatistics(mean, variances, np.array(colours))
+def statistics_of(run_dir: Path, data: DataSet, *, mean: str = "image") -> ImageStatistics:
+    """Return the statistics of the training images that the run keeps, taken the first time.
 
-
-def read_mean(run_dir: Path, size: int) -> np.ndarray:
-    """Return the run's mean image, float32 [size, size, 3]. Raises BadInput if it is none."""
-    return _read(run_dir / "mean.npy", (size, size, 3), np.float32, "a mean image")
-
-
-def _read(path: Path, shape: tuple[int, ...], dtype: type, what: str) -> np.ndarray:
-    try:
-        array = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from None
-    wanted = isinstance(array, np.ndarray) and array.shape == shape
-    if not wanted or array.dtype != dtype or not np.isfinite(array).all():
-        numbers = " x ".join(map(str, shape))
-        raise BadInput(f"{path} is not {what} of {numbers} finite numbers")
-    return array
+    They are those that came with the data or else measured here; with the `mean` "channel" each
+    pixel has that of its colour over all pixels.
+    """
+    if not all((run_dir / name).exists() for name in (MEAN, COLOURS)):
+        found = data.statistics or image_statistics(data.train)
+        write_statistics(run_dir, with_mean_by_channel(found) if mean == "channel" else found)
+    return read_statistics(run_dir, len(data.train[0]["image"]))
 
 
 def _new_folder(experiment: str) -> Path:

@@ -1,5 +1,6 @@
 """One step of training: a jitted function from state and batch to state and metrics."""
 
+import functools
 from collections.abc import Callable
 
 import flax.struct
@@ -10,8 +11,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import alexnet_jax
 from alexnet_jax import Architecture, Params
-from train.augment import ColourNoise, add_colour_noise, random_crops
-from train.data.pipeline import Batch
+from train.augment import ColourNoise, augmented
+from train.data.pipeline import TrainingBatch
 from train.schedules import Plateau, Schedule, no_plateau
 
 
@@ -25,7 +26,7 @@ class TrainState:
     plateau: Plateau
 
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+TrainStep = Callable[[TrainState, TrainingBatch], tuple[TrainState, dict[str, jax.Array]]]
 
 
 def init_state(
@@ -63,18 +64,30 @@ def make_train_step(
     key: jax.Array,
     flip: bool,
     noise: ColourNoise | None = None,
+    patches_together: int = 1,
     mesh: Mesh,
     precision: str = "float32",
 ) -> TrainStep:
     """Return the jitted step; it gives up the old state's memory to the new one.
 
     Its metrics are the mean cross entropy `loss` (nats), and the `top1_error` on the batch with
-    dropout on. Draws depend on (key, step, place in the batch), so a resumed run repeats them.
+    dropout on. What an image draws, its patch, reflection and colours, follows from (key, epoch,
+    index in the source), its dropout masks from (key, step, place in the batch): both are the same
+    on any devices and in a resumed run, the former in batches of any size, too.
 
     With the `precision` "bfloat16" the net computes on copies of the parameters in that type, and
     each product and norm still sums in float32, as do loss and update.
     """
-    size = architecture.image_sizes[0]
+    draw_key, dropout_key = jax.random.split(key)
+    augment = functools.partial(
+        augmented,
+        draw_key,
+        mean=mean,
+        size=architecture.image_sizes[0],
+        flip=flip,
+        noise=noise,
+        patches_together=patches_together,
+    )
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
         params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
@@ -85,17 +98,13 @@ def make_train_step(
         loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
         return loss, ((scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32), moments)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        step_key = jax.random.fold_in(key, state.step)
-        crop_key, dropout_key = jax.random.split(step_key)
-        images = random_crops(crop_key, jnp.asarray(batch["image"]), mean, size=size, flip=flip)
-        if noise is not None:
-            noise_key = jax.random.fold_in(step_key, 2)
-            images = add_colour_noise(noise_key, images, noise, state.step)
+    def train_step(
+        state: TrainState, batch: TrainingBatch
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        images = augment(batch, step=state.step)
+        step_key = jax.random.fold_in(dropout_key, state.step)
         gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
-        (loss, (error, moments)), grads = gradient(
-            state.params, images, batch["label"], dropout_key
-        )
+        (loss, (error, moments)), grads = gradient(state.params, images, batch["label"], step_key)
         rates = schedule.rates(state.step, state.plateau, state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, rates=rates)
         params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v

@@ -3,7 +3,7 @@
 from train.checkpoints import Checkpoints
 from train.config import Config
 from train.data.tolerant import Tolerant
-from train.figures import draw_curves
+from train.figures.curves import draw_curves
 from train.loop import Loop
 from train.metrics import MetricsLog
 from train.run import Run, open_net_and_data

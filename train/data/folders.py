@@ -105,6 +105,11 @@ def pictures_in(root: Path, folder: str) -> list[str]:
     return _pictures(root, folder, deep=False)
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """Return all pictures below a folder, in the order of their names. Raises BadInput."""
+    return [folder / name for name in _pictures(folder, ".")]
+
+
 def _pictures(root: Path, folder: str, *, deep: bool = True) -> list[str]:
     endings = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     found = []

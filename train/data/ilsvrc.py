@@ -13,6 +13,7 @@ folder, and a list tells what they show. Of such lists there are five forms:
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,40 +63,68 @@ def in_order(found: Pictures, synsets: tuple[str, ...]) -> Pictures:
     return Pictures(found.root, train, test, classes)
 
 
+class _Synset(NamedTuple):
+    """A class of the devkit, by its number from 1, and what it is called, if the list says so."""
+
+    number: int
+    name: str
+    words: str
+
+
 def read_synsets(path: Path) -> tuple[str, ...]:
     """Return the synsets in the devkit's order, from its meta.mat or a text with one a line.
 
     A line of a text begins with the synset; if a number follows in all of them, as in the later
     devkits' map_clsloc.txt, it is the place in the order, from 1. Raises BadInput.
     """
-    numbered = _of_meta_mat(path) if path.suffix == ".mat" else _of_text(path)
-    synsets = tuple(name for _, name in sorted(numbered))
-    if [number for number, _ in sorted(numbered)] != list(range(1, len(numbered) + 1)):
+    found = sorted(_synsets(path))
+    names = {synset.name for synset in found}
+    if [synset.number for synset in found] != list(range(1, len(found) + 1)):
         raise BadInput(f"{path} does not number its synsets 1, 2, 3 and so on")
-    if len(set(synsets)) != len(synsets) or not synsets:
-        raise BadInput(f"{path} names {len(synsets)} synsets, and {len(set(synsets))} of them once")
-    return synsets
+    if len(names) != len(found) or not names:
+        raise BadInput(f"{path} names {len(found)} synsets, and {len(names)} of them once")
+    return tuple(synset.name for synset in found)
 
 
-def _of_meta_mat(path: Path) -> list[tuple[int, str]]:
-    """Number and synset of each leaf of the devkit's tree; what has children is no class."""
+def read_words(path: Path) -> dict[str, str]:
+    """Return what synsets are called, from the same files, as far as they say so. Raises BadInput.
+
+    In a text that is the rest of the line, as "tench, Tinca tinca" of LOC_synset_mapping.txt or
+    "kit_fox" of map_clsloc.txt.
+    """
+    return {synset.name: synset.words for synset in _synsets(path) if synset.words}
+
+
+def _synsets(path: Path) -> list[_Synset]:
+    return _of_meta_mat(path) if path.suffix == ".mat" else _of_text(path)
+
+
+def _of_meta_mat(path: Path) -> list[_Synset]:
+    """The leaves of the devkit's tree; what has children is no class."""
     from scipy.io import loadmat
 
     try:
         table = np.atleast_1d(loadmat(path, squeeze_me=True)["synsets"])
         [number] = [name for name in table.dtype.names if name.endswith("_ID")]
         leaves = table[table["num_children"].astype(int) == 0]
-        return [(int(row[number]), str(row["WNID"])) for row in leaves]
+        words = leaves["words"] if "words" in table.dtype.names else [""] * len(leaves)
+        numbered = zip(leaves[number], leaves["WNID"], words, strict=True)
+        return [_Synset(int(n), str(name), str(said)) for n, name, said in numbered]
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception:  # scipy's reader raises what it likes on a damaged file
         raise BadInput(f"{path} is not the meta.mat of an ILSVRC devkit") from None
 
 
-def _of_text(path: Path) -> list[tuple[int, str]]:
-    words = [line.split() for line in _lines(path)]
-    numbered = all(len(line) > 1 and line[1].isdecimal() for line in words)
-    return [(int(w[1]) if numbered else i, w[0]) for i, w in enumerate(words, 1)]
+def _of_text(path: Path) -> list[_Synset]:
+    lines = [line.split() for line in _lines(path)]
+    numbered = all(len(line) > 1 and line[1].isdecimal() for line in lines)
+    return [
+        _Synset(int(line[1]), line[0], " ".join(line[2:]).replace("_", " "))
+        if numbered
+        else _Synset(number, line[0], " ".join(line[1:]).replace("_", " "))
+        for number, line in enumerate(lines, 1)
+    ]
 
 
 def _read_rows(path: Path) -> list[_Row]:

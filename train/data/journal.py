@@ -8,7 +8,7 @@ from typing import Any
 
 from train.config import BadInput
 from train.data import manifest
-from train.data.manifest import Shard
+from train.data.manifest import Manifest, Shard
 
 
 class Journal:
@@ -20,9 +20,11 @@ class Journal:
     def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
         """Open or begin it. Raises BadInput if the folder was begun with other settings."""
         self.made: dict[str, Shard] = {}
+        self.before: Manifest | None = None
+        """What the folder's manifest says, if it is complete."""
         self._path = directory / manifest.JOURNAL
         if (directory / manifest.NAME).exists():
-            whole = manifest.read(directory)
+            self.before = whole = manifest.read(directory)
             _compare(directory, whole.settings, settings)
             self.made = {shard.file: shard for split in whole.shards.values() for shard in split}
             return

@@ -5,11 +5,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from train.config import BadInput
+from train.data.statistics import COLOURS, MEAN
 
 NAME = "manifest.json"
 JOURNAL = "unfinished.jsonl"
@@ -39,6 +40,23 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """The files that hold the mean image and the principal colours of the training pictures."""
+
+    pictures: int
+    channel_mean: tuple[float, ...]  # of red, green and blue, from 0 to 255
+    shards: str  # a digest of those that they are taken from
+    files: dict[str, str]  # the SHA-256 of each
+
+    def fits(self, directory: Path) -> bool:
+        """Whether the files are there with these bytes."""
+        try:
+            return all(sha256(directory / name) == digest for name, digest in self.files.items())
+        except FileNotFoundError:
+            return False
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a folder of records holds."""
 
@@ -46,6 +64,10 @@ class Manifest:
     classes: tuple[str, ...]
     by_class: dict[str, tuple[int, ...]]  # pictures of each class in "train" and "test"
     shards: dict[str, tuple[Shard, ...]]
+    statistics: Measured | None = None
+    """Of folders that were made before there were any, None."""
+    words: dict[str, str] = field(default_factory=dict)
+    """What the classes are called, where a list of that was given; not all need be there."""
 
     @property
     def size(self) -> int:
@@ -93,12 +115,21 @@ def read(directory: Path) -> Manifest:
             tuple(values["classes"]),
             {split: tuple(values["by_class"][split]) for split in SPLITS},
             {split: tuple(Shard(**s) for s in values["shards"][split]) for split in SPLITS},
+            _measured(values.get("statistics")),
+            {**values.get("words", {})},
         )
         if _is_sound(whole):
             return whole
     except (KeyError, TypeError):
         pass
     raise BadInput(f"{path} is damaged: it lacks what a manifest of records says")
+
+
+def _measured(values: dict[str, Any] | None) -> Measured | None:
+    if values is None:
+        return None
+    changed = {"channel_mean": tuple(values["channel_mean"]), "files": {**values["files"]}}
+    return Measured(**{**values, **changed})
 
 
 def _is_sound(whole: Manifest) -> bool:
@@ -110,6 +141,8 @@ def _is_sound(whole: Manifest) -> bool:
         and all(len(whole.by_class[split]) == len(whole.classes) for split in SPLITS)
         and all(sum(whole.by_class[split]) == sum(pictures[split]) > 0 for split in SPLITS)
         and all(Path(s.file).name == s.file for split in SPLITS for s in whole.shards[split])
+        and all(isinstance(words, str) for words in whole.words.values())
+        and (whole.statistics is None or set(whole.statistics.files) == {MEAN, COLOURS})
     )
 
 

@@ -13,8 +13,10 @@ from train.config import BadInput
 from train.data import ilsvrc, manifest
 from train.data.folders import PictureFile, Pictures, draw, find_pictures
 from train.data.journal import Journal
-from train.data.manifest import Manifest, Shard
+from train.data.manifest import Manifest, Measured, Shard
+from train.data.measurement import measure
 from train.data.shards import QUALITY, Task, make_shards
+from train.data.statistics import COLOURS, MEAN, write_statistics
 from train.progress import PictureProgress
 
 
@@ -62,7 +64,14 @@ def _write(options: Options, found: Pictures) -> Manifest:
         "train": _count(found, found.train, shards["train"]),
         "test": _count(found, found.test, shards["test"]),
     }
-    whole = Manifest(settings, found.class_names, by_class, shards)
+    whole = Manifest(
+        settings,
+        found.class_names,
+        by_class,
+        shards,
+        _measure(options, shards["train"], log.before),
+        _words(options, found.class_names, log.before),
+    )
     whole.write(options.out)
     log.close()
     for half_written in options.out.glob("*.array_record.*"):  # of processes that were killed
@@ -159,6 +168,31 @@ def _make(
     with PictureProgress(total) as progress:
         for shard in make_shards(tasks, options.processes, progress.done):
             log.add(shard)
+
+
+def _measure(options: Options, shards: Iterable[Shard], before: Manifest | None) -> Measured:
+    """The mean image and the colours; they are kept where they are those of the same shards."""
+    of = _digest(shard.sha256 for shard in shards)
+    kept = before and before.statistics
+    if kept and kept.shards == of and kept.fits(options.out):
+        return kept
+    paths = [options.out / shard.file for shard in shards if shard.pictures]
+    pictures = sum(shard.pictures for shard in shards)
+    print(f"measuring the mean and the colours of {pictures:,} pictures", flush=True)
+    with PictureProgress(pictures) as progress:
+        found = measure(paths, options.size, options.processes, progress.done)
+    write_statistics(options.out, found)
+    channels = found.mean.mean(axis=(0, 1), dtype="float64")
+    files = {name: manifest.sha256(options.out / name) for name in (MEAN, COLOURS)}
+    return Measured(pictures, tuple(round(float(x), 4) for x in channels), of, files)
+
+
+def _words(options: Options, classes: Iterable[str], before: Manifest | None) -> dict[str, str]:
+    """What the list of synsets calls the classes, if it calls them anything."""
+    if not options.synsets:
+        return before.words if before else {}
+    words = ilsvrc.read_words(options.synsets)
+    return {name: words[name] for name in classes if name in words}
 
 
 def _count(found: Pictures, files: list[PictureFile], shards: Iterable[Shard]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from train.data import manifest
 from train.data.examples import Example
 from train.data.manifest import Manifest, Shard
 from train.data.pictures import decode, square
+from train.data.statistics import ImageStatistics, read_statistics
 
 _QUICKLY_READ = 2**30  # bytes, that a start may take the time to read
 _OPENED_AT_ONCE = 16
@@ -82,15 +83,30 @@ def unpack(record: bytes) -> dict[str, Any]:
     raise ValueError("it holds no records of pictures")
 
 
-def open_records(directory: Path, size: int) -> tuple[RecordSource, RecordSource, tuple[str, ...]]:
-    """Return the training and test pictures, and the names of the classes.
+def open_records(directory: Path, size: int) -> tuple[RecordSource, RecordSource, Manifest]:
+    """Return the training and test pictures, and the manifest.
 
     Sizes of files and numbers of records are compared with the manifest's, and the digests too if
     there is less than a gigabyte to read. Raises BadInput, with the file, where they differ.
     """
     holds = manifest.read(directory)
     train, test = (RecordSource(directory, holds, split, size) for split in ("train", "test"))
-    return train, test, holds.classes
+    return train, test, holds
+
+
+def statistics_of_records(directory: Path, holds: Manifest, size: int) -> ImageStatistics | None:
+    """Return what train.prepare measured on the training pictures, None if there is no such thing.
+
+    That is so for pictures that are brought to another size. Raises BadInput for a damaged file.
+    """
+    if holds.statistics is None or size != holds.size:
+        return None
+    if not holds.statistics.fits(directory):
+        names = " or ".join(holds.statistics.files)
+        raise BadInput(
+            f"{names} in {directory} is missing or damaged: its SHA-256 is not the manifest's"
+        )
+    return read_statistics(directory, size)
 
 
 def _check(path: Path, shard: Shard, quick: bool) -> None:

@@ -2,17 +2,10 @@
 
 import contextlib
 import io
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -20,6 +13,7 @@ from train.config import BadInput
 from train.data.folders import PictureFile
 from train.data.manifest import Shard, sha256
 from train.data.pictures import BadPicture, open_rgb, square
+from train.data.processes import in_processes, note_done
 from train.data.records import pack
 
 QUALITY = 95
@@ -27,7 +21,6 @@ QUALITY = 95
 
 # The bytes of a JPEG file do not shrink; groups of one record are what reading by index wants.
 _OPTIONS = "group_size:1,uncompressed"
-_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,67 +44,12 @@ def make_shards(
     One that was made before is kept if its bytes are still the same. What is half-written has
     another name. `advance` is told twice a second how many pictures are done. Raises BadInput.
     """
-    context = multiprocessing.get_context("spawn")  # a fork copies other threads' locks
-    done, stop = context.Value("Q"), context.Event()
-    pool = ProcessPoolExecutor(processes, context, _begin, (done, stop))
-    try:
-        with _without_ctrl_c():
-            waiting = {pool.submit(_make_shard, task) for task in tasks}
-        while waiting:
-            ready, waiting = wait(waiting, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
-            for future in ready:
-                yield future.result()
-            advance(done.value)
-    except BrokenProcessPool:
-        raise BadInput(
-            "a process was ended from outside, as happens when memory is short; the same command "
-            "goes on from here, with fewer --processes if need be"
-        ) from None
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Let the processes that begin in here leave Ctrl-C to their parent, which stops them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread say so
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-_shared: Any = None  # in a process of the pool: the number of pictures done, and the word to stop
-
-
-def _begin(done: Any, stop: Any) -> None:
-    """Set up a process of the pool."""
-    global _shared
-    _shared = done, stop
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    # The processes of a pool would wait for ever after their parent has been killed.
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
-
-
-class _Stopped(Exception):
-    """Nobody wants the shard any more."""
+    return in_processes(_make_shard, tasks, processes, advance)
 
 
 def _make_shard(task: Task) -> Shard:
-    done, stop = _shared
     if task.made and task.made.fits(task.file.parent) and not (task.strict and task.made.left_out):
-        with done.get_lock():
-            done.value += len(task.pictures)
+        note_done(len(task.pictures))
         return task.made
     half_written = task.file.with_name(f"{task.file.name}.{os.getpid()}")
     odd: dict[str, list[str]] = {}
@@ -119,8 +57,6 @@ def _make_shard(task: Task) -> Shard:
     try:
         with _writer(half_written) as write:
             for name, label in task.pictures:
-                if stop.is_set():
-                    raise _Stopped
                 try:
                     jpeg, oddities = _jpeg(task.root / name, task.size, task.squash)
                     write(pack(name, label, jpeg))
@@ -129,8 +65,7 @@ def _make_shard(task: Task) -> Shard:
                     if task.strict:
                         raise
                     left_out[name] = str(error).removeprefix(f"{task.root / name} ")
-                with done.get_lock():
-                    done.value += 1
+                note_done()
         return _keep(half_written, task, odd, left_out)
     except OSError as error:
         raise BadInput(f"{task.file} cannot be written: {error.strerror}") from None

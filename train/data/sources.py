@@ -1,6 +1,6 @@
 """A data set: training and test examples, by index, and the names of the classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from train.data import cifar, idx, manifest
 from train.data.examples import Example, Source
 from train.data.folders import PictureFile, find_pictures
 from train.data.pictures import read_picture, square
-from train.data.records import open_records
+from train.data.records import open_records, statistics_of_records
+from train.data.statistics import ImageStatistics
 
 DIGITS = Path(__file__).parent / "digits"
 """The IDX files inside the package."""
@@ -28,13 +29,18 @@ class DataSet:
     class_names: tuple[str, ...]
     drawn: bool = False
     """Whether the seed drew the test examples, out of a folder without a split of its own."""
+    statistics: ImageStatistics | None = None
+    """Of all training examples, where they have been measured."""
+    words: dict[str, str] = field(default_factory=dict)
+    """What classes are called, where that is more than their name: ILSVRC's are synsets."""
 
     def record(self) -> dict[str, object]:
-        """Return what tells this data set from another, for the run folder."""
+        """Return what tells this data set from another, for the run folder, and its words."""
         return {
             "train": len(self.train),
             "test": len(self.test),
             "class_names": list(self.class_names),
+            **({"words": self.words} if self.words else {}),
         }
 
 
@@ -57,7 +63,9 @@ def open_data(
     if not directory.is_dir():
         raise BadInput(f"--data {directory} is not a folder")
     if kind == "records" or (kind == "auto" and manifest.is_there(directory)):
-        return DataSet(*open_records(directory, size))
+        train, test, holds = open_records(directory, size)
+        found = statistics_of_records(directory, holds, size)
+        return DataSet(train, test, holds.classes, statistics=found, words=holds.words)
     if kind == "idx" or (kind == "auto" and idx.find(directory, "train", "images")):
         return _open_idx(directory, size)
     if kind == "cifar" or (kind == "auto" and cifar.find(directory)):

@@ -1,12 +1,23 @@
-"""Learning curves of a run as a picture: `python -m train.figures RUN`."""
+"""Learning curves of a run, loss and error against steps: `python -m train.figures curves RUN`."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 
-from train.command import command, parser
 from train.config import BadInput
+from train.figures import page
 from train.metrics import read_metrics
+
+
+def add_flags(flags: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+
+
+def main(given: argparse.Namespace) -> Path:
+    """Draw into the run's folder."""
+    return draw_curves(given.run)
 
 
 def draw_curves(run_dir: Path) -> Path:
@@ -14,15 +25,11 @@ def draw_curves(run_dir: Path) -> Path:
 
     Raises BadInput if the run has written no metrics.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     rows = read_metrics(run_dir)
     if not rows:
         raise BadInput(f"{run_dir} holds no metrics to draw (no metrics.jsonl)")
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure = page.blank(10, 4)
+    left, right = figure.subplots(1, 2)
     for axes, name, factor in ((left, "loss", 1), (right, "top1_error", 100)):
         train = np.array([(row["step"], factor * row[name]) for row in rows if name in row])
         test = np.array(
@@ -39,13 +46,7 @@ def draw_curves(run_dir: Path) -> Path:
             axes.legend()
     left.set_ylabel("cross entropy (nats)")
     right.set_ylabel("top-1 error (%)")
-    path = run_dir / "curves.png"
-    try:
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error}") from None
-    pyplot.close(figure)
-    return path
+    return page.write(figure, run_dir / "curves.png")
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -55,14 +56,3 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - width)
     return (sums[ends] - sums[starts]) / (ends - starts)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Draw the curves of the run on the command line."""
-    flags = parser("train.figures", __doc__)
-    flags.add_argument("run", type=Path, help="the folder of the run")
-    print(draw_curves(flags.parse_args(argv).run))
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,0 +1,172 @@
+"""`--plan`: what a run would be, from published counts and from the program that is compiled."""
+
+import dataclasses
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+import alexnet_jax
+from alexnet_jax import architectures
+from tests.tiny import TINY
+from train import config
+from train.config import BadInput, Config
+from train.data.imagined import imagined_data, imagined_statistics
+from train.plan import flops, memory, planned_run, recipe, schedule, span, traffic
+from train.program import transfer, transfers_of
+from train.run import Run
+from train.trial import Trial
+
+
+@pytest.mark.parametrize(
+    ("name", "gigaflops"),
+    [
+        ("PAPER", 4.136),
+        ("SINGLE_TOWER", 6.601),
+        ("ONE_WEIRD_TRICK", 4.145),
+        ("ONE_GPU", 2.244),
+        ("SIX_CONV", 4.263),
+    ],
+)
+def test_operations_of_an_image_are_the_published_ones(name, gigaflops):
+    assert flops(architectures.by_name(name)) / 1e9 == pytest.approx(gigaflops, abs=0.001)
+
+
+@pytest.fixture(scope="module")
+def trial():
+    """Two steps of a tiny net on two devices."""
+    settings = Config(devices=2, batch_size=4, flip=True, colour_noise="original")
+    settings = dataclasses.replace(settings, colour_noise_until=3.0)
+    data = imagined_data(18, train=100, test=10, classes=7)
+    mesh = alexnet_jax.make_mesh(2)
+    with Trial(Run(settings, Path(), TINY, data, mesh, imagined_statistics(18))) as trial:
+        assert len(trial.seconds(1)) == 1
+        yield trial
+
+
+def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
+    """Half of what is gathered goes each way, and its gradient comes back; scores go whole."""
+    seen = {"conv3": 3 * 3 * 12, "fc6": 8, "fc7": 32}  # of an image, as floats
+    wanted = [("all-reduce", 4 * 4 * 7)]
+    for numbers in seen.values():
+        wanted += [("all-gather", 4 * 4 * numbers / 2), ("reduce-scatter", 4 * 4 * numbers / 2)]
+    found = transfers_of(trial.program)
+    assert sorted((moved.operation, moved.sent) for moved in found) == sorted(wanted)
+    text = [line for _, line in traffic(trial.run, found)]
+    for layer in seen:
+        assert sum(f"what {layer} sees" in line for line in text) == 1
+        assert sum(line.endswith(f"back from {layer}") for line in text) == 1
+    assert sum("the sum of fc8's scores" in line for line in text) == 1
+    assert text[7].endswith("in 7 exchanges")
+
+
+def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
+    count = sum(step.parameters for step in TINY.steps())
+    held = 4 * ((count - 7) / 2 + 7)  # the biases of the scores are in both
+    lines = dict(memory(trial))
+    assert lines["parameters"] == lines["velocity"] == f"{held / 1e3:,.1f} kB"
+    assert lines["images, labels"] == f"{4 * (18 * 18 * 3 + 4 * 4) / 1e3:,.1f} kB"
+    activations, together = (
+        float(lines[name].split()[0].replace(",", "")) for name in ("activations", "together")
+    )
+    assert activations > 4 * 4 * 7 * 7 * 8 / 1e3  # conv1's maps at least
+    assert together > 2 * held / 1e3 + activations
+    state = jax.tree.map(lambda x: x.addressable_shards[0].data.nbytes, trial.state.params)
+    assert sum(jax.tree.leaves(state)) == held
+
+
+@pytest.mark.parametrize(
+    ("operation", "type", "numbers", "sent"),
+    [
+        ("all-gather", "f32[4,13,13,256]{3,2,1,0}", 173_056, 346_112),
+        ("all-gather-start", "(bf16[4,128]{1,0:T(8,128)}, bf16[4,256]{1,0})", 1024, 1024),
+        ("all-reduce", "(f32[8]{0}, f32[]{})", 9, 36),
+        ("all-reduce-start", "f32[8]{0}", 8, 32),
+        ("reduce-scatter", "f32[4,128]{1,0}", 512, 2048),
+    ],
+)
+def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
+    kind = operation.removesuffix("-start")
+    assert transfer(operation, type) == (kind, numbers, sent)
+
+
+IMAGENET = Config(plan=True, plan_images=(1_281_167, 50_000))
+
+
+def planned(**changes):
+    return planned_run(dataclasses.replace(IMAGENET, **changes))
+
+
+def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
+    settings = config.parse(
+        ["--experiment", "paper", "--plan", "--plan-images", "1281167", "50000"]
+    )
+    run = planned_run(dataclasses.replace(settings, devices=2))
+    lines = dict(recipe(run))
+    assert lines["net"] == "60,965,224 parameters, 2 towers"
+    assert lines["data"] == "1,281,167 training and 50,000 test images, imagined, 1,000 classes"
+    assert lines["images"].startswith("224 of 256 pixels square, random patches, reflections")
+    assert lines["step"].startswith("128 images, 529.4 GFLOP")
+    assert lines["epoch"] == "10,009.1 steps"
+    assert lines["run"] == "90 epochs, 900,821 steps"
+    assert "divided by ten, at most 3 times" in lines["rate"]
+
+
+def test_the_rates_are_told_by_epoch():
+    cuts = planned(cut_epochs=(10.0, 20.0), epochs=16.0, bias_rate=2)
+    assert [line for _, line in schedule(cuts)] == [
+        "from epoch 0: 0.01, biases 0.02",
+        "from epoch 10: 0.001, biases 0.002",
+        "from epoch 20, which is behind the end: 0.0001, biases 0.0002",
+    ]
+    original = [line for _, line in schedule(planned(schedule="original", epochs=91.0))]
+    assert original[3] == "from epoch 67: 1e-05, biases 0.02, conv1 alone"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0.2 seconds"), (90, "1.5 minutes"), (7200, "2.0 hours"), (3.2e6, "37.0 days")],
+)
+def test_a_duration_is_told_in_its_largest_unit(seconds, text):
+    assert span(seconds) == text
+
+
+def run(*arguments, cwd):
+    command = [sys.executable, "-m", "train.main", *map(str, arguments)]
+    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=cwd, env=environment
+    )
+
+
+def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
+    done = run("--plan", "--devices", 2, "--batch-size", 250, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  epoch          20.0 steps\n" in done.stdout
+    assert "5,000 training and 1,000 test images, 10 classes" in done.stdout
+    assert "images as they are read from the package" in done.stdout
+    [rate] = re.findall(r"speed +([\d.,]+) images/s", done.stdout)
+    [whole] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
+    unit = {"seconds": 1, "minutes": 60, "hours": 3600}[whole[1]]
+    expected = 16 * 5000 / float(rate.replace(",", ""))
+    assert math.isclose(float(whole[0]) * unit, expected, rel_tol=0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--plan-images", "5"], "--plan-images is for --plan"),
+        (["--plan", "--plan-images", "0"], "--plan-images must be one number above 0, or two"),
+        (["--plan", "--plan-images", "5", "5", "5"], "--plan-images must be one number above 0"),
+        (["--plan", "--plan-images", "5", "--plan-classes", "1"], "--plan-classes must be above 1"),
+        (["--plan", "--plan-images", "5", "--data", "x"], "--plan-images stands for data"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(flags, words):
+    with pytest.raises(BadInput, match=words):
+        config.parse(flags)

@@ -1,0 +1,27 @@
+"""Figures of a run as pictures, of PNG or of any other kind that Matplotlib writes.
+
+`python -m train.figures FIGURE --help` explains each.
+"""
+
+from train.command import command, parser
+from train.figures import curves, kernels, neighbours
+
+FIGURES = {"curves": curves, "kernels": kernels, "neighbours": neighbours}
+"""By name: modules with `add_flags` for a parser, and `main` from what it read to the file."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draw the figure on the command line."""
+    flags = parser("train.figures", __doc__)
+    names = flags.add_subparsers(metavar="FIGURE", required=True)
+    for name, figure in FIGURES.items():
+        summary = str(figure.__doc__).split(":")[0]
+        added = names.add_parser(name, help=summary, description=figure.__doc__)
+        figure.add_flags(added)
+        added.set_defaults(main=figure.main)
+    given = flags.parse_args(argv)
+    print(given.main(given))
+
+
+if __name__ == "__main__":
+    command(main)

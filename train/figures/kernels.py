@@ -1,0 +1,73 @@
+"""The first layer's kernels, towers apart (Figure 3): `python -m train.figures kernels RUN FILE`.
+
+Each kernel is as bright as it can be: gray is 0, black or white its largest weight.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from train.figures import page
+
+if TYPE_CHECKING:
+    from train.trained import Trained
+
+_COLUMNS = 16
+_GAP = 1  # pixels of a kernel
+
+
+def add_flags(flags: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
+
+
+def main(given: argparse.Namespace) -> Path:
+    """Draw the kernels of the run's best checkpoint."""
+    page.check_file(given.file)
+    from train import platform
+
+    platform.prepare(1)
+    from train.trained import open_trained
+
+    return draw_kernels(open_trained(given.run), given.file)
+
+
+def draw_kernels(trained: "Trained", path: Path) -> Path:
+    """Draw the kernels of the first layer, a block for each tower. Returns `path`."""
+    first = next(step for step in trained.architecture.steps() if step.weights)
+    kernels = np.asarray(trained.params[first.name].weights)
+    towers = np.split(kernels, trained.architecture.towers, axis=-1)
+    blocks = [mosaic(tower, _COLUMNS) for tower in towers]
+    height, width = blocks[0].shape[:2]
+    figure = page.blank(10, 0.5 + len(blocks) * (0.4 + 10 * height / width))
+    figure.suptitle(f"{trained.architecture.name}, {first.name}, after step {trained.step:,}")
+    all_axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
+    for number, (axes, block) in enumerate(zip(all_axes, blocks, strict=True), 1):
+        size, _, colours, count = towers[0].shape
+        title = f"tower {number}: {count} kernels of {size} x {size} x {colours}"
+        axes.set_title(title, fontsize="medium", loc="left")
+        axes.imshow(block, interpolation="nearest")
+        axes.set_axis_off()
+    return page.write(figure, path)
+
+
+def mosaic(kernels: np.ndarray, columns: int) -> np.ndarray:
+    """Lay kernels [height, width, 3, n] side by side in rows, as colours from 0 to 1.
+
+    Each is scaled alone, 0.5 + w / (2 max |w|), in the order of the maps that they make. Between
+    them and where there is none it is white.
+    """
+    height, width, colours, count = kernels.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    down, right = height + _GAP, width + _GAP
+    sheet = np.ones((rows * down - _GAP, columns * right - _GAP, colours))
+    for number in range(count):
+        kernel = kernels[..., number]
+        largest = np.abs(kernel).max() or 1.0
+        top, left = number // columns * down, number % columns * right
+        sheet[top : top + height, left : left + width] = 0.5 + kernel / (2 * largest)
+    return sheet

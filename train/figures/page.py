@@ -1,0 +1,35 @@
+"""What all figures share: an empty page, and how it is written."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from train.config import BadInput
+
+if TYPE_CHECKING:  # Matplotlib takes a second, which --help need not
+    from matplotlib.figure import Figure
+
+ENDINGS = (".png", ".pdf", ".svg")
+
+
+def check_file(path: Path) -> None:
+    """Raise BadInput if no picture can be written there, before there is one."""
+    if path.suffix.lower() not in ENDINGS:
+        raise BadInput(f"{path} should end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+    if not path.parent.is_dir():
+        raise BadInput(f"{path} cannot be written: {path.parent} is not a folder")
+
+
+def blank(width: float, height: float) -> "Figure":
+    """Return an empty figure of so many inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def write(figure: "Figure", path: Path) -> Path:
+    """Write a figure, and return where it is. Raises BadInput if that cannot be done."""
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from None
+    return path

@@ -1,0 +1,60 @@
+"""Pictures with the likeliest classes as bars beside them (Figure 4, left), for `train.predict`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from train.figures import page
+
+_COLUMNS = 2
+_LONGEST = 26  # letters of a class
+
+
+class Prediction(NamedTuple):
+    """What a net sees in a picture."""
+
+    path: Path
+    image: np.ndarray  # uint8 [size, size, 3], as the net's patch is cut from
+    classes: Sequence[str]  # the likeliest first
+    probabilities: Sequence[float]
+    truth: str | None  # what it shows, where that is known
+
+
+def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) -> Path:
+    """Draw each picture and its bars; that of the truth has another colour. Returns `path`."""
+    rows = -(-len(predictions) // _COLUMNS)
+    columns = min(_COLUMNS, len(predictions))
+    figure = page.blank(5.5 * columns, 1.9 * rows + 0.4)
+    figure.suptitle(title)
+    widths = [1, 1.6] * columns
+    grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=widths)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for number, prediction in enumerate(predictions):
+        row, column = divmod(number, columns)
+        picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
+        picture.imshow(prediction.image)
+        picture.set_title(_short(prediction.truth or prediction.path.name), fontsize="small")
+        _draw_bars(bars, prediction)
+    return page.write(figure, path)
+
+
+def _draw_bars(axes, prediction: Prediction) -> None:
+    axes.set_axis_on()
+    colours = ["C3" if name == prediction.truth else "0.75" for name in prediction.classes]
+    places = range(len(prediction.classes))
+    axes.barh(places, prediction.probabilities, color=colours, height=0.8)
+    for place, name in zip(places, prediction.classes, strict=True):
+        axes.text(0.02, place, _short(name), va="center", fontsize="small")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(prediction.classes) - 0.4, -0.6)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _short(name: str) -> str:
+    """The first of several words for a class, cut off where it is too long."""
+    first = name.split(",")[0]
+    return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 1]}…"
