@@ -35,7 +35,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train",
     "train.config train.augment train.optimizer train.schedules train.signals train.progress",
     "train.experiments train.command train.platform train.metrics train.program"
-    " train.figures train.figures.page",
+    " train.lock train.stuck train.figures train.figures.page",
     "train.data train.data.idx train.data.cifar train.data.pictures train.data.download"
     " train.data.examples train.data.folders train.data.processes",
     "train.data.statistics",
@@ -44,9 +44,12 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.data.sources train.data.shards train.data.tolerant train.data.measurement",
     "train.data.pipeline train.data.preparation",
     "train.data.imagined",
-    "train.step train.error_rates train.run_folder train.figures.curves train.figures.predictions",
-    "train.checkpoints",
+    "train.memory",
+    "train.step train.error_rates train.run_folder train.digests train.difference"
+    " train.figures.curves train.figures.predictions",
+    "train.checkpoints train.disk",
     "train.run train.trained",
+    "train.diverged",
     "train.loop train.ensemble train.report train.trial train.figures.kernels"
     " train.figures.neighbours",
     "train.training train.plan",

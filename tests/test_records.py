@@ -104,12 +104,12 @@ def test_a_net_takes_its_input_out_of_what_records_hold_without_enlarging_them(o
 
 def test_a_run_remembers_the_size_that_followed_from_its_records(prepared, tmp_path):
     data = open_data(prepared, "auto", 25)
-    config = Config(net="SCALED_8_113", data=prepared, stored_size=None, run_dir=tmp_path / "run")
+    config = Config(net="SCALED_8_113", data=prepared, stored_size=None, run_dir=tmp_path)
     with pytest.raises(BadInput, match="32 pixels"):
         open_run(config, data)
     config = open_run(dataclasses.replace(config, net="DIGITS"), data)
     assert config.stored_size == 28
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["stored_size"] == 28
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["stored_size"] == 28
 
 
 TRAIN = "train-00001-of-00003.array_record"

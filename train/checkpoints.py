@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from train import digests
 from train.config import BadInput
+from train.difference import first_difference
 from train.step import TrainState
 
 
@@ -23,15 +26,24 @@ def _error(metrics: dict[str, float]) -> float:
 class Checkpoints:
     """The folder `checkpoints` of a run: model, optimiser, step and data position together.
 
-    Kept are the latest two, and the one with the lowest test error.
+    Kept are the latest two, and the one with the lowest test error. Each holds digests of its
+    files; one that does not agree with them is named and skipped.
     """
 
     def __init__(self, run_dir: Path, *, read_only: bool = False) -> None:
-        """Open the folder, to write (it is made, and cleared of half-written steps) or to read.
+        """Open the folder, to write or to read.
 
-        Raises BadInput if it cannot be read.
+        To write it is made, and cleared of half-written steps; all checkpoints are compared with
+        their digests, and damaged ones moved to the run's folder `damaged`. Raises BadInput if the
+        folder cannot be read, or none of its checkpoints is whole.
         """
         self.folder = run_dir.resolve() / "checkpoints"
+        self._faults: dict[int, str | None] = {}  # of those compared with their digests so far
+        self._saving = 0
+        if read_only and not self.folder.is_dir():
+            raise BadInput(f"{run_dir} holds no checkpoint yet")
+        if not read_only:
+            self._set_damaged_aside()
         latest = preservation_policy.LatestN(2)
         # Orbax's own max_to_keep would keep the best only and delete the latest.
         best = preservation_policy.BestN(
@@ -44,13 +56,14 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
             create=not read_only,
+            # A reader looks only into those that it has found whole.
+            lightweight_initialize=read_only,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
         handlers = {
             "state": ocp.StandardCheckpointHandler(),
             "data": ocp.JsonCheckpointHandler(),
         }
-        if read_only and not self.folder.is_dir():
-            raise BadInput(f"{run_dir} holds no checkpoint yet")
         try:
             self._manager = ocp.CheckpointManager(
                 self.folder, options=options, item_handlers=handlers, item_names=tuple(handlers)
@@ -83,17 +96,26 @@ class Checkpoints:
     def find(self, which: str | int) -> int:
         """Return the step of the "best" or the "latest" checkpoint, or `which` itself.
 
-        Raises BadInput if there is none.
+        Damaged ones are named and skipped, for the next best or the one before. Raises BadInput if
+        none is left, or if `which` is a step whose checkpoint is damaged or not there.
         """
-        kept = sorted(self._manager.all_steps())
+        kept = sorted(self._manager.all_steps(), reverse=True)
         if not kept:
             raise BadInput(f"{self.folder.parent} holds no checkpoint yet")
-        named = {"best": self.best_step(), "latest": self.latest_step()}
-        step = named.get(which) if isinstance(which, str) else which
-        if step not in kept:
-            steps = ", ".join(map(str, kept))
-            raise BadInput(f"{self.folder} holds the steps {steps}, and not {which}")
-        return step
+        if isinstance(which, int):
+            if which not in kept:
+                steps = ", ".join(map(str, reversed(kept)))
+                raise BadInput(f"{self.folder} holds the steps {steps}, and not {which}")
+            self._refuse_damaged(which)
+            return which
+        whole = (step for step in kept if not self._is_skipped(step))
+        latest = next(whole, None)
+        if latest is None:
+            raise BadInput(f"{self.folder} holds no checkpoint that is whole")
+        if which == "latest":
+            return latest
+        errors = self._errors([latest, *whole])
+        return min(errors, key=lambda step: errors[step], default=latest)
 
     def save(self, state: TrainState, position: int, metrics: dict[str, float] | None) -> Path:
         """Begin to write the state after a step; the training may go on meanwhile.
@@ -104,6 +126,10 @@ class Checkpoints:
           metrics: of an evaluation at this step, with `top1_error`; None without one.
         """
         step = int(state.step)
+        self.wait()  # as Orbax would: the save before may not have been sealed yet
+        self._saving = step
+        if metrics and not math.isfinite(_error(metrics)):
+            metrics = None  # Orbax would take it for the best
         if step not in self._manager.all_steps():
             saved = self._manager.save(
                 step,
@@ -138,9 +164,12 @@ class Checkpoints:
             state=ocp.args.StandardRestore(abstract),  # pyright: ignore[reportCallIssue]
             data=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
         )
+        self._refuse_damaged(step)
         with _silenced():
             try:
-                self._check_shapes(step, like)
+                saved = self._manager.item_metadata(step)["state"]
+                if found := first_difference(getattr(saved, "tree", saved), abstract):
+                    raise BadInput(f"checkpoint {self.path(step)} {found}")
                 restored = self._manager.restore(step, args=arguments)
                 return restored["state"], restored["data"]["position"]
             except BadInput:
@@ -150,22 +179,52 @@ class Checkpoints:
             gc.collect()
         raise BadInput(f"checkpoint {self.path(step)} cannot be read: {reason}")
 
-    def _check_shapes(self, step: int, like: TrainState) -> None:
-        """Raise BadInput, naming the first layer, if the checkpoint is that of another net."""
-        tree = self._manager.item_metadata(step)["state"]
-        saved = getattr(tree, "tree", tree)["params"]
-        if saved.keys() != like.params.keys():
-            raise BadInput(
-                f"checkpoint {self.path(step)} holds the layers {', '.join(sorted(saved))}, "
-                f"not {', '.join(sorted(like.params))}"
+    def _seal(self) -> None:
+        """Orbax calls this when all is written, and renames the folder to its step behind it.
+
+        So a folder named as a step holds its digests from the first moment on.
+        """
+        unnamed = sorted(self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"))
+        digests.write(unnamed[-1] if unnamed else self.path(self._saving))
+
+    def _fault(self, step: int) -> str | None:
+        if step not in self._faults:
+            self._faults[step] = digests.fault(self.path(step))
+        return self._faults[step]
+
+    def _refuse_damaged(self, step: int) -> None:
+        if fault := self._fault(step):
+            raise BadInput(f"checkpoint {self.path(step)} is damaged: {fault}")
+
+    def _is_skipped(self, step: int) -> bool:
+        """Whether it is damaged, which is then said."""
+        if fault := self._fault(step):
+            print(f"note: checkpoint {self.path(step)} is skipped: {fault}", file=sys.stderr)
+        return fault is not None
+
+    def _errors(self, steps: list[int]) -> dict[int, float]:
+        """The test error after each of the steps that were evaluated."""
+        metrics = {step: self._manager.metrics(step) for step in steps}
+        return {step: _error(found) for step, found in metrics.items() if found}
+
+    def _set_damaged_aside(self) -> None:
+        """Leave Orbax whole checkpoints only: it takes any folder with a number for one."""
+        names = [path.name for path in self.folder.glob("*") if path.name.isdecimal()]
+        steps = sorted(int(name) for name in names if name == str(int(name)))
+        damaged = [step for step in steps if self._fault(step)]
+        if damaged and damaged == steps:
+            self._refuse_damaged(damaged[-1])
+        for step in damaged:
+            aside = self.folder.parent / "damaged" / str(step)
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}.again")
+            aside.parent.mkdir(exist_ok=True)
+            self.path(step).rename(aside)
+            print(
+                f"note: checkpoint {self.path(step)} is skipped: {self._fault(step)}; "
+                f"it is kept as {aside}",
+                file=sys.stderr,
             )
-        for name, layer in like.params.items():
-            for field, leaf in layer._asdict().items():
-                have, want = tuple(saved[name][field].shape), tuple(leaf.shape)
-                if have != want:
-                    raise BadInput(
-                        f"checkpoint {self.path(step)} has {field} of {have} in {name}, not {want}"
-                    )
 
 
 def _first_line(error: Exception) -> str:

@@ -8,17 +8,19 @@ import jax
 import jax.numpy as jnp
 
 from alexnet_jax import Params
-from train import signals
+from train import memory, signals
 from train.checkpoints import Checkpoints
 from train.command import Ended
 from train.config import BadInput
 from train.data.pipeline import evaluation_batches
+from train.diverged import note_batch
 from train.error_rates import examine, make_scorer
 from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.run import Run
 from train.schedules import Plateau, after_evaluation
-from train.step import TrainState
+from train.step import TrainState, compiled_for
+from train.stuck import StuckLoss
 
 
 class Loop:
@@ -30,6 +32,7 @@ class Loop:
         self.train_step = run.train_step()
         self.scorer = make_scorer(run.architecture, run.mean, run.mesh)
         self._finite = jax.jit(_all_finite)
+        self._stuck = StuckLoss(len(run.data.class_names), run.steps_per_epoch)
         self._judge = jax.jit(functools.partial(after_evaluation, patience=run.config.patience))
 
     def to_last_step(self, state: TrainState, position: int) -> dict[str, float]:
@@ -37,7 +40,9 @@ class Loop:
         run, first = self.run, int(state.step)
         if first == run.last_step:
             return self._test(state)
+        self._refuse_too_large(state)
         batches = run.batches(position)
+        self._batch_before = position - first - 1  # plus the step: the number of its batch
         progress = RunProgress(first, run.last_step, run.config.batch_size)
         results: dict[str, float] = {}
         self._unread: tuple[int, dict[str, jax.Array]] | None = None
@@ -59,6 +64,10 @@ class Loop:
         except BadInput:  # a picture that cannot be decoded, say; what was learnt is kept
             self._read(progress)
             self._save(state, position + int(state.step) - first, {})
+            raise
+        except jax.errors.JaxRuntimeError as error:
+            if memory.is_exhausted(error):
+                raise self._out_of_memory() from None
             raise
         finally:
             batches.close()
@@ -83,8 +92,10 @@ class Loop:
         self._unread = None
         values = {name: float(value) for name, value in metrics.items()}
         if not math.isfinite(values["loss"]):
-            raise self._diverged(f"the loss is {values['loss']} at step {step}")
+            raise self._diverged(f"the loss is {values['loss']} at step {step}", step)
         rate = progress.step(step, values["loss"])
+        if warning := self._stuck.after(values["loss"]):
+            progress.say(warning)
         values |= {} if rate is None else {"images_per_second": rate}
         values["learning_rate"] = float(self.run.schedule.learning_rate(step - 1, self._plateau))
         values["epoch"] = step / self.run.steps_per_epoch
@@ -95,6 +106,8 @@ class Loop:
         if not self._is_evaluated(step):
             return {}
         results = self._test(state)
+        if not math.isfinite(results["test_loss"]):
+            raise self._diverged(f"the test loss is {results['test_loss']} after step {step}", step)
         self.log.write(step, results)
         epoch = int(step / self.run.steps_per_epoch)
         error, loss = 100 * results["test_top1_error"], results["test_loss"]
@@ -135,20 +148,43 @@ class Loop:
 
     def _save(self, state: TrainState, position: int, results: dict[str, float]) -> None:
         if not self._finite(state.params):
-            raise self._diverged(f"the parameters are no longer finite after step {state.step}")
+            step = int(state.step)
+            raise self._diverged(f"the parameters are no longer finite after step {step}", step)
         evaluated = {"top1_error": results["test_top1_error"]} if results else None
         self.checkpoints.save(state, position, evaluated)
 
-    def _diverged(self, what: str) -> Ended:
+    def _diverged(self, what: str, step: int) -> Ended:
+        batch = self._batch_before + step
+        listed = note_batch(self.run, step, batch, what)
+        return Ended(
+            f"stopped: {what}, of batch {batch}, whose images are listed in {listed}; "
+            f"{self._last_good()}; a new run with a lower --learning-rate may help",
+            1,
+        )
+
+    def _last_good(self) -> str:
         self.checkpoints.wait()
         kept = self.checkpoints.latest_step()
-        where = (
-            "no checkpoint was kept"
-            if kept is None
-            else (f"the last good checkpoint is {self.checkpoints.path(kept)}")
+        if kept is None:
+            return "no checkpoint was kept"
+        return f"the last good checkpoint is {self.checkpoints.path(kept)}"
+
+    def _refuse_too_large(self, state: TrainState) -> None:
+        """Raise BadInput if the batch is too large for the device, before a step is run."""
+        size = len(self.run.mean)
+        memory.refuse_too_large(
+            lambda batch_size: compiled_for(self.train_step, state, batch_size, size),
+            self.run.config.batch_size,
+            memory.limit_of(self.run.mesh),
         )
+
+    def _out_of_memory(self) -> Ended:
+        size = self.run.config.batch_size
         return Ended(
-            f"stopped: {what}; {where}; a new run with a lower --learning-rate may help", 1
+            f"stopped: a device has no memory left at --batch-size {size}; something else may take "
+            f"it up, or a new run with --batch-size {max(1, size // 2)} would help; "
+            f"{self._last_good()}",
+            1,
         )
 
     def _stop(self, step: int, number: int) -> None:

@@ -2,12 +2,19 @@
 
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
 
 from train.config import BadInput
+
+_HUGE = 1e300  # JSON's whole numbers know no bound
+_SECONDS_UNSEEN = 60  # that TensorBoard may lag behind
+_START = SessionLog(status=SessionLog.START)
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
@@ -23,12 +30,16 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
         raise BadInput(f"{path} cannot be read: {error}") from None
     rows = []
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("step"), int):
-                numbers = {k: v for k, v in row.items() if isinstance(v, int | float)}
-                rows.append(numbers)
+            if isinstance(row, dict) and type(row.get("step")) is int:
+                numbers = {k: v for k, v in row.items() if _is_finite(v)}
+                rows += [numbers] if "step" in numbers else []
     return rows
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < _HUGE  # pyright: ignore
 
 
 class MetricsLog:
@@ -41,7 +52,13 @@ class MetricsLog:
         half_written.write_text("".join(json.dumps(row) + "\n" for row in kept))
         half_written.rename(run_dir / "metrics.jsonl")
         self._lines = (run_dir / "metrics.jsonl").open("a")
-        self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
+        (run_dir / "tensorboard").mkdir(exist_ok=True)
+        # Not SummaryWriter, whose thread dies on a full disk and lets the training wait for ever.
+        self._events = EventsWriter(str(run_dir / "tensorboard" / "events"))
+        self._flushed = time.monotonic()
+        # Of a run that was killed, TensorBoard forgets what is behind.
+        for purge in ({"file_version": "brain.Event:2"}, {"session_log": _START}):
+            self._events.write_event(Event(wall_time=time.time(), step=step + 1, **purge))
 
     def __enter__(self) -> "MetricsLog":
         """Return the log, to be closed at the end of the block."""
@@ -58,4 +75,8 @@ class MetricsLog:
         self._lines.write(json.dumps(row) + "\n")
         self._lines.flush()
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            scalar = summary.scalar(name, value)
+            self._events.write_event(Event(wall_time=time.time(), step=step, summary=scalar))
+        if time.monotonic() - self._flushed > _SECONDS_UNSEEN:
+            self._events.flush()
+            self._flushed = time.monotonic()

@@ -58,8 +58,9 @@ def prepare(devices: int) -> None:
 
     from absl import logging
 
-    # Grain warns of old versions of jaxlib, Orbax of every checkpoint without an evaluation.
-    logging.set_verbosity(logging.ERROR)
+    # Grain warns of old versions of jaxlib, Orbax of every checkpoint without an evaluation; and
+    # before Orbax raises what has failed in the background, it logs all of it.
+    logging.set_verbosity(logging.FATAL)
 
     import jax
 

@@ -31,30 +31,49 @@ from train.data.statistics import (
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
 
-def open_run(config: Config, data: DataSet) -> Config:
-    """Make the run's folder, or check that a resumed run is the one in it.
+def make_folder(config: Config) -> Path:
+    """Make the folder that the run is to live in, unless it is there. Returns it.
 
-    Returns the configuration with `run_dir` and `stored_size` filled in. Raises BadInput if the
-    folder holds another run, or other data than the run has seen.
+    Raises BadInput if that cannot be done, or it holds a run that is not to be resumed.
     """
     run_dir = config.run_dir or _new_folder(config.experiment)
+    _refuse_another(config, run_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--run-dir {run_dir} cannot be written: {error}") from None
+    return run_dir
+
+
+def open_run(config: Config, data: DataSet) -> Config:
+    """Begin a run in its folder, or check that a resumed run is the one in it.
+
+    Returns the configuration with `stored_size` filled in. Raises BadInput if the folder holds
+    another run, or other data than the run has seen.
+    """
+    assert config.run_dir is not None
+    run_dir = config.run_dir
     stored = stored_size(config, net_of(config))  # what it follows from may not be there later
-    config = dataclasses.replace(config, run_dir=run_dir, stored_size=stored)
+    config = dataclasses.replace(config, stored_size=stored)
     record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
+    _refuse_another(config, run_dir)  # which may have begun since the folder was made
     if config.resume:
         record = configuration.read_record(run_dir)
         check_data(run_dir, data)
-    elif (run_dir / "config.json").exists() or (run_dir / "checkpoints").exists():
-        raise BadInput(
-            f"--run-dir {run_dir} holds a run already; --resume goes on with it, "
-            "another --run-dir keeps it"
-        )
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
         configuration.save(config, record | {"data": data.record()})
     except OSError as error:
         raise BadInput(f"--run-dir {run_dir} cannot be written: {error}") from None
     return config
+
+
+def _refuse_another(config: Config, run_dir: Path) -> None:
+    there = (run_dir / "config.json").exists() or (run_dir / "checkpoints").exists()
+    if there and not config.resume:
+        raise BadInput(
+            f"--run-dir {run_dir} holds a run already; --resume goes on with it, "
+            "another --run-dir keeps it"
+        )
 
 
 def check_data(run_dir: Path, data: DataSet) -> None:

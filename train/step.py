@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import jax
@@ -27,6 +28,7 @@ class TrainState:
 
 
 TrainStep = Callable[[TrainState, TrainingBatch], tuple[TrainState, dict[str, jax.Array]]]
+"""A jitted one, as `make_train_step` returns."""
 
 
 def init_state(
@@ -120,3 +122,17 @@ def make_train_step(
         in_shardings=(state_lies, alexnet_jax.batch_sharding(mesh)),
         out_shardings=(state_lies, everywhere),
     )
+
+
+def compiled_for(
+    train_step: TrainStep, state: TrainState, batch_size: int, size: int
+) -> jax.stages.Compiled:
+    """Return the program of the step for batches of so many images of `size`, without running it.
+
+    JAX keeps it: the first such step need not compile.
+    """
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
+    image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
+    number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    batch: Any = {"image": image} | dict.fromkeys(("label", "index", "epoch", "place"), number)
+    return train_step.lower(like, batch).compile()  # pyright: ignore[reportFunctionMemberAccess]

@@ -1,5 +1,8 @@
 """A run from its first step to its last: `train(config)`."""
 
+import dataclasses
+
+from train import disk, lock
 from train.checkpoints import Checkpoints
 from train.config import Config
 from train.data.tolerant import Tolerant
@@ -7,7 +10,7 @@ from train.figures.curves import draw_curves
 from train.loop import Loop
 from train.metrics import MetricsLog
 from train.run import Run, open_net_and_data
-from train.run_folder import mesh_of, open_run
+from train.run_folder import make_folder, mesh_of, open_run
 
 
 def train(config: Config) -> dict[str, float]:
@@ -18,10 +21,14 @@ def train(config: Config) -> dict[str, float]:
     """
     architecture, data = open_net_and_data(config)
     mesh = mesh_of(architecture, config.devices)
-    config = open_run(config, data)
-    assert config.run_dir is not None
-    run = Run(config, config.run_dir, architecture, data, mesh)
+    folder = make_folder(config)
+    with lock.held(folder), disk.faults_end_the_run(folder):
+        config = open_run(dataclasses.replace(config, run_dir=folder), data)
+        return _train(Run(config, folder, architecture, data, mesh))
 
+
+def _train(run: Run) -> dict[str, float]:
+    data = run.data
     with Checkpoints(run.folder) as checkpoints:
         state, position = run.start(checkpoints)
         print(run.heading(int(state.step)), flush=True)

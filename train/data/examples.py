@@ -22,3 +22,7 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example:
         """Return one example, the same at every call."""
         ...
+
+    def name(self, index: int) -> str:
+        """Return what to call an example: its file, or its place."""
+        ...

@@ -26,6 +26,10 @@ class Noise:
         """Return one of the few; the classes take turns."""
         return {"image": self.images[index % _DIFFERENT], "label": index % self.classes}
 
+    def name(self, index: int) -> str:
+        """Return its place, from 0 on."""
+        return f"image {index}"
+
 
 def imagined_data(size: int, *, train: int, test: int, classes: int) -> DataSet:
     """Return a data set with so many training and test examples of so many classes."""

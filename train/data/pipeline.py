@@ -62,6 +62,12 @@ def _placed(count: int, position: int, example: dict[str, object]) -> dict[str, 
     return {**example, "epoch": epoch, "place": place}
 
 
+def examples_of(count: int, *, seed: int, numbers: range) -> list[int]:
+    """Return the indices, below `count`, of these examples in the stream of training batches."""
+    order = grain.MapDataset.source(range(count)).seed(seed).shuffle().repeat()
+    return [int(np.asarray(order[number])) for number in numbers]
+
+
 def evaluation_batches(
     source: Source, *, batch_size: int, threads: int, prefetch: int
 ) -> Iterator[Batch]:

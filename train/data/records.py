@@ -60,11 +60,7 @@ class RecordSource:
 
     def __getitem__(self, index: int) -> Example:
         """Decode one picture. Raises BadInput with the shard if it is damaged."""
-        path = self.paths[bisect.bisect_right(self.ends, index)]
-        try:
-            record = unpack(self.records[index])
-        except Exception as error:  # RuntimeError, if the file's own checksums do not fit
-            raise BadInput(f"{path} is damaged: {str(error).split(';')[0]}") from None
+        path, record = self._record(index)
         label = record["label"]
         if label not in range(self.classes):
             raise BadInput(f"{path} has a picture of class {label}, of {self.classes} classes")
@@ -72,6 +68,17 @@ class RecordSource:
         if len(image) != self.size:
             image = square(Image.fromarray(image), self.size)
         return {"image": image, "label": label}
+
+    def name(self, index: int) -> str:
+        """Return the path of the picture that it was made from. Raises BadInput if damaged."""
+        return self._record(index)[1]["name"]
+
+    def _record(self, index: int) -> tuple[Path, dict[str, Any]]:
+        path = self.paths[bisect.bisect_right(self.ends, index)]
+        try:
+            return path, unpack(self.records[index])
+        except Exception as error:  # RuntimeError, if the file's own checksums do not fit
+            raise BadInput(f"{path} is damaged: {str(error).split(';')[0]}") from None
 
 
 def unpack(record: bytes) -> dict[str, Any]:
@@ -90,6 +97,12 @@ def open_records(directory: Path, size: int) -> tuple[RecordSource, RecordSource
     there is less than a gigabyte to read. Raises BadInput, with the file, where they differ.
     """
     holds = manifest.read(directory)
+    for split, there in (("test", "train"), ("train", "test")):
+        for name, count, other in zip(
+            holds.classes, holds.by_class[split], holds.by_class[there], strict=True
+        ):
+            if other and not count:
+                raise BadInput(f"{directory} holds no {split} pictures of the class {name!r}")
     train, test = (RecordSource(directory, holds, split, size) for split in ("train", "test"))
     return train, test, holds
 

@@ -97,6 +97,10 @@ class ArraySource:
             image = np.stack([image] * 3, axis=-1)
         return {"image": image, "label": int(self.labels[index])}
 
+    def name(self, index: int) -> str:
+        """Return its place, from 0 on."""
+        return f"image {index}"
+
 
 class PictureSource:
     """Picture files with their labels, decoded when they are asked for."""
@@ -114,10 +118,15 @@ class PictureSource:
         name, label = self.files[index]
         return {"image": read_picture(self.root / name, self.size), "label": label}
 
+    def name(self, index: int) -> str:
+        """Return its path below the root."""
+        return self.files[index][0]
+
 
 def _open_idx(directory: Path, size: int) -> DataSet:
     splits = [idx.read_split(directory, split) for split in _SPLITS]
     classes = 1 + max(int(labels.max()) for _, labels in splits)
+    _check_classes(directory, *(labels for _, labels in splits))
     train, test = (ArraySource(*split, size) for split in splits)
     return DataSet(train, test, tuple(str(label) for label in range(classes)))
 
@@ -127,4 +136,16 @@ def _open_cifar(directory: Path, size: int) -> DataSet:
     if found is None:
         raise BadInput(f"{directory} holds no batches of CIFAR (data_batch_1.bin or train.bin)")
     train, test = (ArraySource(*cifar.read_split(*found, split), size) for split in _SPLITS)
+    _check_classes(directory, train.labels, test.labels)
     return DataSet(train, test, cifar.class_names(*found))
+
+
+def _check_classes(directory: Path, train: np.ndarray, test: np.ndarray) -> None:
+    """Raise BadInput if a class is learnt and not tested, or tested and not learnt."""
+    for here, there, names in ((train, test, _SPLITS), (test, train, _SPLITS[::-1])):
+        if len(lacking := np.setdiff1d(here, there)):
+            index = int(np.argmax(here == lacking[0]))
+            raise BadInput(
+                f"{directory}: {names[0]} image {index} has the label {lacking[0]}, "
+                f"and no {names[1]} image has it"
+            )

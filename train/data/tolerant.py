@@ -35,6 +35,10 @@ class Tolerant:
                     self._note(place, str(error))
         raise BadInput("none of the training pictures can be decoded")
 
+    def name(self, index: int) -> str:
+        """Return what the source calls it."""
+        return self.source.name(index)
+
     def _note(self, place: int, what: str) -> None:
         """Name it, the first time."""
         with self._lock:

@@ -1,0 +1,91 @@
+"""Whether a batch fits into the memory of a device, by the compiler's own analysis."""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from train.config import BadInput
+from train.program import memory_of
+
+_CGROUP_LIMITS = (  # version 2 and 1; of a container, these are its own
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+_EXHAUSTED = "RESOURCE_EXHAUSTED"
+
+
+def refuse_too_large(compile_for: Callable[[int], Any], batch_size: int, limit: int | None) -> None:
+    """Raise BadInput, with the batch size that would fit, if a step needs more than `limit`.
+
+    Args:
+      compile_for: returns the program of a step for a batch size, as `jax.stages.Compiled`.
+      batch_size: that was asked for.
+      limit: bytes of one device, None if unknown.
+    """
+    if limit is None:
+        return
+    needed = functools.cache(functools.partial(_bytes_needed, compile_for))
+    here = needed(batch_size)
+    if here <= limit:
+        return
+    fits = _largest_fitting(needed, batch_size, limit)
+    needs = "more memory than a device has"
+    if here < float("inf"):
+        needs = f"{here / 2**30:.2f} GiB of memory on each device, which has {limit / 2**30:.2f}"
+    advice = f"a new run with --batch-size {fits} would fit" if fits else "not even one image fits"
+    raise BadInput(f"--batch-size {batch_size} needs {needs}; {advice}")
+
+
+def limit_of(mesh: Mesh) -> int | None:
+    """Return the bytes that one device of the mesh may use, None if it does not say.
+
+    Virtual devices of a CPU share what the machine, or its container, has.
+    """
+    device = mesh.devices.flat[0]
+    if device.platform == "cpu":
+        return _host_memory() // mesh.devices.size
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether a device has said that its memory is full."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and _EXHAUSTED in str(error)
+
+
+def _bytes_needed(compile_for: Callable[[int], Any], batch_size: int) -> float:
+    """Of arguments, results and all between; infinite if the compiler itself gives up."""
+    try:
+        memory = memory_of(compile_for(batch_size))
+    except jax.errors.JaxRuntimeError as error:
+        if is_exhausted(error):
+            return float("inf")
+        raise
+    if memory is None:
+        return 0.0  # the platform cannot tell
+    return float(memory.total)
+
+
+def _largest_fitting(needed: Callable[[int], float], too_large: int, limit: int) -> int:
+    """The largest batch size found to fit, 0 if none: memory grows almost in proportion to it."""
+    small = too_large // 2
+    while small and needed(small) > limit:
+        too_large, small = small, small // 2
+    if not small:
+        return 0
+    growth = (needed(too_large) - needed(small)) / (too_large - small)
+    guess = small + int((limit - needed(small)) / growth)
+    return guess if small < guess < too_large and needed(guess) <= limit else small
+
+
+def _host_memory() -> int:
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max" if there is none
+            limits.append(int(path.read_text()))
+    return min(limits)
