@@ -16,7 +16,7 @@ from tests.tiny import TINY
 from train import config
 from train.config import BadInput, Config
 from train.data.imagined import imagined_data, imagined_statistics
-from train.plan import flops, memory, planned_run, recipe, schedule, span, traffic
+from train.plan import evaluations, flops, memory, planned_run, recipe, schedule, span, traffic
 from train.program import transfer, transfers_of
 from train.run import Run
 from train.trial import Trial
@@ -114,6 +114,19 @@ def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
     assert lines["epoch"] == "10,009.1 steps"
     assert lines["run"] == "90 epochs, 900,821 steps"
     assert "divided by ten, at most 3 times" in lines["rate"]
+    assert evaluations(run) == 90
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "steps", "count"),
+    [(100, 10, 20, 2), (100, 10, 25, 3), (100, 30, 4, 1), (100, 30, 5, 2), (10, 30, 3, 3)],
+)
+def test_a_run_is_evaluated_after_each_epoch_and_after_its_last_step(
+    images, batch_size, steps, count
+):
+    """Epochs end with steps 10 and 20; with 4 of 3.33; with each that takes several epochs."""
+    changes = {"plan_images": (images,), "batch_size": batch_size, "steps": steps}
+    assert evaluations(planned(**changes)) == count
 
 
 def test_the_rates_are_told_by_epoch():

@@ -149,7 +149,7 @@ def duration(run: Run, seconds: list[float], evaluation: float) -> list[Line]:
     step = statistics.median(seconds)
     rate = run.config.batch_size / step
     training = step * run.last_step
-    count = math.ceil(run.last_step / run.steps_per_epoch)
+    count = evaluations(run)
     speed = rate * flops(run.architecture) / 1e9
     return [
         ("step", f"{step:.3g} s (the slowest {max(seconds):.3g} s)"),
@@ -158,6 +158,13 @@ def duration(run: Run, seconds: list[float], evaluation: float) -> list[Line]:
         ("evaluations", f"{count:,} of {span(evaluation)} each" if evaluation else "not counted"),
         ("the whole run", span(training + count * evaluation)),
     ]
+
+
+def evaluations(run: Run) -> int:
+    """Return how often the run evaluates: after steps that end an epoch, and after the last."""
+    size, images, last = run.config.batch_size, len(run.data.train), run.last_step
+    ends = [step * size // images for step in (last - 1, last)]
+    return min(last, ends[1]) + (ends[0] == ends[1])
 
 
 def span(seconds: float) -> str:

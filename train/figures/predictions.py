@@ -43,7 +43,7 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
 
 def _draw_bars(axes, prediction: Prediction) -> None:
     axes.set_axis_on()
-    colours = ["C3" if name == prediction.truth else "0.75" for name in prediction.classes]
+    colours = ["#f08080" if name == prediction.truth else "0.8" for name in prediction.classes]
     places = range(len(prediction.classes))
     axes.barh(places, prediction.probabilities, color=colours, height=0.8)
     for place, name in zip(places, prediction.classes, strict=True):
