@@ -4,12 +4,15 @@ ONNX Runtime and the reference evaluator of the package onnx run the same arrays
 nothing of the library wrote; torchvision's own class reads what the library writes.
 """
 
+import contextlib
+
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import alexnet_jax
-from alexnet_jax import Preprocessing, architectures, exports
+from alexnet_jax import Preprocessing, architectures, exports, weights
 from tests import other_programs, test_caffe_weights, test_onnx_weights, test_torchvision_weights
 from tests.tiny import drawn
 
@@ -80,9 +83,21 @@ def test_scores_at_full_size_are_those_of_onnx_runtime_and_of_onnxs_own_evaluato
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, again))
 
 
-def test_torchvisions_own_class_reads_our_pth_and_gives_our_scores(tmp_path, rng):
+@pytest.fixture(scope="module")
+def torchvision():
+    """Return torchvision, a build of which for GPUs wants operators that torch's for CPUs lacks."""
     torch = pytest.importorskip("torch")
-    models = pytest.importorskip("torchvision").models
+    operators = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):  # which no net of its needs
+        with contextlib.suppress(RuntimeError):  # already there
+            operators.define(f"{name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+    return pytest.importorskip("torchvision"), operators
+
+
+def test_torchvisions_own_class_reads_our_pth_and_gives_our_scores(tmp_path, rng, torchvision):
+    import torch
+
+    models = torchvision[0].models
     net = architectures.TORCHVISION
     params = drawn(net)
     preprocessing = Preprocessing(stored_size=256, input_size=224, mean=np.full(3, 110.0))
@@ -98,3 +113,14 @@ def test_torchvisions_own_class_reads_our_pth_and_gives_our_scores(tmp_path, rng
     torch.save(state, tmp_path / "torch.pth")
     again, *_ = alexnet_jax.load(tmp_path / "torch.pth")
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, again))
+
+
+def test_preprocessing_is_that_of_torchvisions_weights(rng, torchvision):
+    transform = torchvision[0].models.AlexNet_Weights.IMAGENET1K_V1.transforms()
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 17, 3), dtype=np.uint8))
+    picture = coarse.resize((501, 333))
+    theirs = transform(picture).numpy().transpose(1, 2, 0)
+    [ours] = weights.torchvision.PREPROCESSING(np.asarray(picture)[None])
+    level = 1 / 255 / 0.224
+    assert abs(ours - theirs).max() < 1.01 * level
+    assert abs(ours - theirs).mean() < 0.05 * level

@@ -73,8 +73,10 @@ def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=
             setting = node.attribute.add(name=key)
             if isinstance(value, list):
                 setting.ints.extend(value)
+                setting.type = 7
             else:
                 setattr(setting, "f" if isinstance(value, float) else "i", value)
+                setting.type = 1 if isinstance(value, float) else 2
         last = name
 
     names = {layer: (f"{2 * i}", f"{2 * i + 1}") for i, layer in enumerate(arrays)}
