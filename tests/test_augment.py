@@ -93,8 +93,9 @@ def drawn_inputs(batch_size, *, devices=1, position=0, prefetch=2, epochs=3, **o
 
 
 def assert_alike(one, other):
+    """But for rounding: another draw moves pixels by whole gray levels."""
     for place in one.keys() & other.keys():
-        np.testing.assert_array_equal(one[place], other[place])
+        np.testing.assert_allclose(one[place], other[place], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("together", [1, 3])
