@@ -3,11 +3,11 @@
 import time
 
 import numpy as np
-from jax.stages import Compiled
 
 from train.data.pipeline import Batch
 from train.error_rates import make_scorer
 from train.run import Run
+from train.step import compiled_for
 
 
 class Trial:
@@ -20,8 +20,8 @@ class Trial:
         self._batches = run.batches(0, prefetch=1)
         self.batch: Batch = next(self._batches)
         self.state = run.initial_state()
-        lowered = run.train_step().lower(self.state, self.batch)  # pyright: ignore[reportFunctionMemberAccess]
-        self.program: Compiled = lowered.compile()
+        size, batch_size = len(run.mean), run.config.batch_size
+        self.program = compiled_for(run.train_step(), self.state, batch_size, size)
 
     def __enter__(self) -> "Trial":
         """Return the trial, to be closed at the end of the block."""

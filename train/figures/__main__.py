@@ -1,4 +1,4 @@
-"""Figures of a run as pictures, of PNG or of any other kind that Matplotlib writes.
+"""Figures of a run as PNG, PDF or SVG, by the ending of FILE.
 
 `python -m train.figures FIGURE --help` explains each.
 """
