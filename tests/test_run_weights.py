@@ -86,10 +86,14 @@ def test_a_folder_that_holds_no_run_or_half_of_one_is_told(digits, tmp_path):
     (tmp_path / "run" / "mean.npy").write_bytes(b"\x93NUMPY\x01")
     refused("")
     shutil.copy(digits / "mean.npy", tmp_path / "run" / "mean.npy")
-    for path in (tmp_path / "run" / "checkpoints").rglob("*"):
-        if path.is_file() and path.stat().st_size > 1000:
-            path.write_bytes(b"")
-    refused("")
+    files = (path for path in (tmp_path / "run" / "checkpoints" / "8").rglob("*") if path.is_file())
+    largest = max(files, key=lambda path: path.stat().st_size)
+    numbers = bytearray(largest.read_bytes())
+    numbers[-9] ^= 1  # one bit, of which Orbax says nothing
+    largest.write_bytes(numbers)
+    refused(f"in checkpoint 8 .*{largest.name} is not what was written")
+    largest.unlink()
+    refused(largest.name)
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     refused("it holds no checkpoint yet")
     text = (digits / "config.json").read_text()
