@@ -78,6 +78,14 @@ def test_scores_at_full_size_are_those_of_onnx_runtime_and_of_onnxs_own_evaluato
     judged = onnx_judge.scores(model, data_0=x[:1])
     np.testing.assert_allclose(ours[:1], judged, **tolerance)
 
+    exports.export(tmp_path / "net.onnx", params, net, preprocessing)
+    ours = np.asarray(apply(params, preprocessing(pictures)))
+    session = runtime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
+    [theirs] = session.run(None, {"pictures": pictures})
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * abs(theirs).max())
+
     path.write_bytes(model)  # and the graph itself is read as the same weights
     again, *_ = alexnet_jax.load(path)
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, again))

@@ -10,5 +10,8 @@ def replace(path: Path, data: bytes) -> None:
     try:
         half_written.write_bytes(data)
         half_written.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # which the caller knows
+        raise
     finally:
         half_written.unlink(missing_ok=True)
