@@ -23,8 +23,9 @@ from train.data import cifar, idx, manifest, records
 from train.data.journal import Journal
 from train.data.preparation import Options, prepare
 from train.data.sources import open_data
+from train.data.statistics import read_mean
 from train.metrics import MetricsLog, read_metrics
-from train.run_folder import check_data, net_of, read_mean, stored_size
+from train.run_folder import check_data, net_of, stored_size
 
 hypothesis = pytest.importorskip("hypothesis", reason="the extra test installs it")
 from hypothesis import strategies as st  # noqa: E402
