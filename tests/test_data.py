@@ -68,6 +68,29 @@ def test_idx_images_of_another_size_are_resized(tmp_path):
     np.testing.assert_array_equal(data.train[1]["image"], np.full((16, 16, 3), 7))
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        ([0, 1, 2, 1], [0, 1, 2, 9], "test image 3 has the label 9, and no train image has it"),
+        ([0, 1, 255, 1], [0, 1, 1, 1], "train image 2 has the label 255, and no test image"),
+    ],
+)
+def test_a_label_that_one_of_both_sets_lacks_is_named(tmp_path, train, test, words):
+    for split, labels in {"train": train, "t10k": test}.items():
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte", np.zeros((4, 9, 9), np.uint8))
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte", np.array(labels, np.uint8))
+    with pytest.raises(BadInput, match=words):
+        open_data(tmp_path, "auto", 9)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_few_bytes_do_not_fill_the_memory(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(idx, "MOST_BYTES", 10**6)
+    write_idx(tmp_path / f"x{ending}", np.zeros((1000, 1000), np.uint8))
+    with pytest.raises(BadInput, match="holds more than 1,000,000 bytes"):
+        idx.read(tmp_path / f"x{ending}")
+
+
 RED = (200, 30, 40)
 
 
@@ -185,13 +208,6 @@ def test_a_folder_of_images_by_class_is_opened(tmp_path, held_out):
     assert [data.train[i]["label"] for i in (0, 9, 10, 19)] == [0, 0, 1, 1]
 
 
-def test_test_pictures_need_not_be_of_all_classes(tmp_path):
-    folder(tmp_path / "train")
-    folder(tmp_path / "test", classes=("dog",), count=2)
-    data = open_data(tmp_path, "auto", 8)
-    assert [data.test[i]["label"] for i in range(len(data.test))] == [1, 1]
-
-
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
@@ -202,6 +218,17 @@ def test_test_pictures_need_not_be_of_all_classes(tmp_path):
         (lambda d: (folder(d / "train"), folder(d / "val", ("cow",))), "auto", "a class 'cow'"),
         (lambda d: (folder(d), folder(d / "test")), "auto", "folder test, but none named train"),
         (lambda d: folder(d, count=0), "auto", "cat holds no pictures"),
+        (lambda d: folder(d, count=1), "auto", "cat holds one picture, and needs another"),
+        (
+            lambda d: (folder(d / "train"), folder(d / "val", ("cat",)), (d / "val/dog").mkdir()),
+            "auto",
+            "val holds no pictures of the class 'dog' to test on",
+        ),
+        (
+            lambda d: (folder(d / "train"), folder(d / "val", ("dog",))),
+            "auto",
+            "val holds no pictures of the class 'cat' to test on",
+        ),
     ],
 )
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path, make, kind, words):

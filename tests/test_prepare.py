@@ -203,8 +203,9 @@ def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_pa
     oddities = odd(tmp_path / "in" / "train" / "red")
     why = undecodable(tmp_path / "in" / "train" / "broken")
     photograph(tmp_path / "in" / "train" / "broken" / "whole.jpg", 0)
-    (tmp_path / "in" / "val" / "red").mkdir(parents=True)
-    photograph(tmp_path / "in" / "val" / "red" / "whole.jpg", 0)
+    for name in ("red", "broken"):
+        (tmp_path / "in" / "val" / name).mkdir(parents=True)
+        photograph(tmp_path / "in" / "val" / name / "whole.jpg", 0)
     main([str(tmp_path / "in"), str(tmp_path / "out"), "--size", "16", "--processes", "2"])
     said = capsys.readouterr().out
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())

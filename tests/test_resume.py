@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -98,6 +99,26 @@ def test_a_run_killed_after_ten_steps_resumes_bit_for_bit(straight, tmp_path):
     for later in checkpoints - {"10"}:  # the kill may have come after the next save
         subprocess.run(["rm", "-r", run_dir / "checkpoints" / later], check=True)
     finish(run_dir, "--resume", "--steps", str(STEPS))
+    assert_same_run(straight, run_dir)
+
+
+def test_a_run_killed_at_random_moments_and_in_saves_ends_as_the_straight_one(straight, tmp_path):
+    run_dir, chance, in_saves = tmp_path / "run", random.Random(6), 0
+    flags = [*FLAGS, "--save-steps", "3", "--steps", str(STEPS)]
+
+    def saving():
+        return list((run_dir / "checkpoints").glob("*.orbax-checkpoint-tmp*"))
+
+    for life in range(4):
+        more = 1 + logged_steps(run_dir)
+        process = start(run_dir, *flags, *["--resume"] * (run_dir / "config.json").exists())
+        wait_for(saving if life % 2 else lambda n=more: logged_steps(run_dir) >= n, process)
+        time.sleep(chance.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        in_saves += bool(saving())
+    assert in_saves
+    finish(run_dir, "--resume")
     assert_same_run(straight, run_dir)
 
 

@@ -1,12 +1,15 @@
 """One frozen dataclass is the configuration, the command line, and what a run folder remembers."""
 
 import argparse
+import builtins
 import contextlib
 import dataclasses
 import io
 import itertools
 import json
 import sys
+import types
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,10 +236,32 @@ def load(run_dir: Path) -> Config:
     try:
         values["cut_epochs"] = tuple(values["cut_epochs"])
         values["data"] = Path(values["data"]) if values["data"] else None
+        for field in dataclasses.fields(Config):
+            value = values.get(field.name, field.default)
+            if not _is_of(value, field.type):
+                raise ValueError(f"{field.name} is {value!r}")
         return Config(**values, run_dir=run_dir)
     except (KeyError, TypeError, ValueError) as error:
         path = run_dir / "config.json"
         raise BadInput(f"{path} is damaged, or of another version: {error}") from None
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value that was read is of the type that a field of Config declares."""
+    arguments = typing.get_args(kind)
+    match typing.get_origin(kind) or kind:
+        case typing.Literal:
+            return value in arguments
+        case types.UnionType:
+            return any(_is_of(value, argument) for argument in arguments)
+        case builtins.tuple:
+            return all(_is_of(part, arguments[0]) for part in value)
+        case builtins.float:
+            return type(value) in (int, float)
+        case builtins.int:
+            return type(value) is int
+        case other:
+            return isinstance(value, other)
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:
@@ -246,9 +271,10 @@ def read_record(run_dir: Path) -> dict[str, Any]:
         record = json.loads(path.read_text())
     except FileNotFoundError:
         raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     match record:
-        case {"config": {}, "data": {"class_names": [str(), *_]}}:
-            return record
+        case {"config": {}, "data": {"class_names": [str(), *_] as names}}:
+            if all(isinstance(name, str) for name in names):
+                return record
     raise BadInput(f"{path} is not a run's configuration")

@@ -19,7 +19,7 @@ from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.run import Run
 from train.schedules import Plateau, after_evaluation
-from train.step import TrainState, compiled_for
+from train.step import TrainState, TrainStep, compiled_for
 from train.stuck import StuckLoss
 
 
@@ -40,7 +40,7 @@ class Loop:
         run, first = self.run, int(state.step)
         if first == run.last_step:
             return self._test(state)
-        self._refuse_too_large(state)
+        train_step = self._fitting_step(state)
         batches = run.batches(position)
         self._batch_before = position - first - 1  # plus the step: the number of its batch
         progress = RunProgress(first, run.last_step, run.config.batch_size)
@@ -50,7 +50,7 @@ class Loop:
         try:
             with progress, signals.deferred() as interruption:
                 for step in range(first + 1, run.last_step + 1):
-                    state, metrics = self.train_step(state, next(batches))
+                    state, metrics = train_step(state, next(batches))
                     self._read(progress)  # of the step before, so that the device never waits
                     self._unread = (step, metrics)
                     if interruption.signal or self._is_due(step):
@@ -169,10 +169,10 @@ class Loop:
             return "no checkpoint was kept"
         return f"the last good checkpoint is {self.checkpoints.path(kept)}"
 
-    def _refuse_too_large(self, state: TrainState) -> None:
-        """Raise BadInput if the batch is too large for the device, before a step is run."""
+    def _fitting_step(self, state: TrainState) -> TrainStep:
+        """The compiled step. Raises BadInput if the batch is too large for the devices."""
         size = len(self.run.mean)
-        memory.refuse_too_large(
+        return memory.fitting_program(
             lambda batch_size: compiled_for(self.train_step, state, batch_size, size),
             self.run.config.batch_size,
             memory.limit_of(self.run.mesh),

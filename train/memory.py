@@ -20,24 +20,26 @@ _CGROUP_LIMITS = (  # version 2 and 1; of a container, these are its own
 _EXHAUSTED = "RESOURCE_EXHAUSTED"
 
 
-def refuse_too_large(compile_for: Callable[[int], Any], batch_size: int, limit: int | None) -> None:
-    """Raise BadInput, with the batch size that would fit, if a step needs more than `limit`.
+def fitting_program(
+    compile_for: Callable[[int], Any], batch_size: int, limit: int | None
+) -> jax.stages.Compiled:
+    """Return the program of a step. Raises BadInput, with a batch size that fits, if it does not.
 
     Args:
-      compile_for: returns the program of a step for a batch size, as `jax.stages.Compiled`.
+      compile_for: returns the program for a batch size.
       batch_size: that was asked for.
       limit: bytes of one device, None if unknown.
     """
-    if limit is None:
-        return
-    needed = functools.cache(functools.partial(_bytes_needed, compile_for))
-    here = needed(batch_size)
-    if here <= limit:
-        return
-    fits = _largest_fitting(needed, batch_size, limit)
+    compiled = functools.cache(functools.partial(_compiled, compile_for))
+    most = float("inf") if limit is None else limit
+    program = compiled(batch_size)
+    if program is not None and _bytes_needed(program) <= most:
+        return program
+    fits = _largest_fitting(lambda n: _bytes_needed(compiled(n)), batch_size, most)
     needs = "more memory than a device has"
-    if here < float("inf"):
-        needs = f"{here / 2**30:.2f} GiB of memory on each device, which has {limit / 2**30:.2f}"
+    if program is not None and limit is not None:
+        gibibytes = _bytes_needed(program) / 2**30
+        needs = f"{gibibytes:.2f} GiB of memory on each device, which has {limit / 2**30:.2f}"
     advice = f"a new run with --batch-size {fits} would fit" if fits else "not even one image fits"
     raise BadInput(f"--batch-size {batch_size} needs {needs}; {advice}")
 
@@ -58,26 +60,35 @@ def is_exhausted(error: BaseException) -> bool:
     return isinstance(error, jax.errors.JaxRuntimeError) and _EXHAUSTED in str(error)
 
 
-def _bytes_needed(compile_for: Callable[[int], Any], batch_size: int) -> float:
-    """Of arguments, results and all between; infinite if the compiler itself gives up."""
+def _compiled(compile_for: Callable[[int], Any], batch_size: int) -> Any:
+    """The program; None if the compiler itself says that it cannot fit."""
     try:
-        memory = memory_of(compile_for(batch_size))
+        return compile_for(batch_size)
     except jax.errors.JaxRuntimeError as error:
         if is_exhausted(error):
-            return float("inf")
+            return None
         raise
+
+
+def _bytes_needed(program: Any) -> float:
+    """Of arguments, results and all between, on one device."""
+    if program is None:
+        return float("inf")
+    memory = memory_of(program)
     if memory is None:
         return 0.0  # the platform cannot tell
     return float(memory.total)
 
 
-def _largest_fitting(needed: Callable[[int], float], too_large: int, limit: int) -> int:
+def _largest_fitting(needed: Callable[[int], float], too_large: int, limit: float) -> int:
     """The largest batch size found to fit, 0 if none: memory grows almost in proportion to it."""
     small = too_large // 2
     while small and needed(small) > limit:
         too_large, small = small, small // 2
     if not small:
         return 0
+    if needed(too_large) == float("inf"):
+        return small
     growth = (needed(too_large) - needed(small)) / (too_large - small)
     guess = small + int((limit - needed(small)) / growth)
     return guess if small < guess < too_large and needed(guess) <= limit else small

@@ -129,7 +129,7 @@ def compiled_for(
 ) -> jax.stages.Compiled:
     """Return the program of the step for batches of so many images of `size`, without running it.
 
-    JAX keeps it: the first such step need not compile.
+    It takes what the step does, and need not be compiled again, as the step would be.
     """
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
     image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)

@@ -34,7 +34,7 @@ def find_pictures(root: Path, *, held_out: float = 0.1, seed: int = 0) -> Pictur
 
     Of the latter the fraction `held_out` of each class becomes the test pictures; the seed decides
     which. Classes and pictures are in the order of their names. Raises BadInput if there is no such
-    data there.
+    data there, or if a class has no test pictures.
     """
     names = set(subfolders(root))
     beside = next((n for n in TEST_NAMES if n in names and subfolders(root / n)), None)
@@ -60,8 +60,11 @@ def find_pictures(root: Path, *, held_out: float = 0.1, seed: int = 0) -> Pictur
         drawn = _hold_out(files, held_out, seed)
         train = [file for file in files if file not in drawn]
         test = [file for file in files if file in drawn]
-    if not train or not test:
-        raise BadInput(f"{root} holds {len(train)} training and {len(test)} test pictures")
+    if lacking := set(range(len(classes))) - {label for _, label in test}:
+        name = classes[min(lacking)]
+        if beside:
+            raise BadInput(f"{root / beside} holds no pictures of the class {name!r} to test on")
+        raise BadInput(f"{root / name} holds one picture, and needs another to test on")
     return Pictures(root, train, test, classes, drawn="train" not in names)
 
 
@@ -124,7 +127,7 @@ def _pictures(root: Path, folder: str, *, deep: bool = True) -> list[str]:
 
 
 def _refuse(error: OSError) -> None:
-    if isinstance(error, FileNotFoundError):  # test pictures need not be of all classes
+    if isinstance(error, FileNotFoundError):  # a class without a folder, which is said elsewhere
         return
     raise BadInput(f"{error.filename} cannot be read: {error.strerror}")
 

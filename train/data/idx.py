@@ -11,6 +11,8 @@ import numpy as np
 from train.config import BadInput
 
 _SPLITS = {"train": "train", "test": "t10k"}
+MOST_BYTES = 2**31
+"""That are read of a file, when it is unpacked; the largest known to be published have 2**29."""
 _RANKS = {"images": 3, "labels": 1}
 
 
@@ -30,12 +32,18 @@ def find(directory: Path, split: str, content: str) -> Path | None:
 
 
 def unpacked(path: Path) -> bytes:
-    """Return what is in a file, decompressed if it is a .gz. Raises BadInput if that fails."""
+    """Return what is in a file, decompressed if it is a .gz.
+
+    Raises BadInput if that fails, or would fill the memory, as a few bytes of gzip can.
+    """
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
+    if len(data) > MOST_BYTES:
+        raise BadInput(f"{path} holds more than {MOST_BYTES:,} bytes, which are not read at once")
+    return data
 
 
 def read(path: Path) -> np.ndarray:

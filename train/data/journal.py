@@ -1,5 +1,6 @@
 """What has been done in a folder of records that is not complete, so that a stop loses little."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -31,7 +32,10 @@ class Journal:
         lines = _whole_lines(self._path)
         if lines:
             _compare(directory, lines[0], settings)
-            self.made = {line["file"]: Shard(**line) for line in lines[1:]}
+            for line in lines[1:]:
+                with contextlib.suppress(TypeError, ValueError):  # a damaged one: made again
+                    shard = manifest.shard_of(line)
+                    self.made[shard.file] = shard
         else:
             self._path.write_text(json.dumps(settings) + "\n")
 
@@ -53,11 +57,10 @@ class Journal:
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of the journal; one that was being written when the process ended is left out."""
     lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(line)
+            lines += [values] if isinstance(values, dict) else []
     return lines
 
 

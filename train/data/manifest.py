@@ -91,7 +91,7 @@ def is_there(directory: Path) -> bool:
         values = json.loads((directory / NAME).read_bytes())
     except FileNotFoundError:
         return False
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return True  # a damaged one, which `read` refuses
     return isinstance(values, dict) and "kind" in values and "shards" in values
 
@@ -105,7 +105,7 @@ def read(directory: Path) -> Manifest:
         raise BadInput(
             f"{directory} holds no {NAME}, which train.prepare writes when all shards are complete"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     try:
         if values["kind"] != _KIND:
@@ -114,13 +114,15 @@ def read(directory: Path) -> Manifest:
             dict(values["settings"]),
             tuple(values["classes"]),
             {split: tuple(values["by_class"][split]) for split in SPLITS},
-            {split: tuple(Shard(**s) for s in values["shards"][split]) for split in SPLITS},
+            {split: tuple(map(shard_of, values["shards"][split])) for split in SPLITS},
             _measured(values.get("statistics")),
             {**values.get("words", {})},
         )
         if _is_sound(whole):
             return whole
-    except (KeyError, TypeError):
+    except BadInput:
+        raise
+    except (KeyError, TypeError, ValueError):
         pass
     raise BadInput(f"{path} is damaged: it lacks what a manifest of records says")
 
@@ -133,17 +135,29 @@ def _measured(values: dict[str, Any] | None) -> Measured | None:
 
 
 def _is_sound(whole: Manifest) -> bool:
-    """What readers rely on. Raises KeyError or TypeError if something is missing altogether."""
+    """What readers rely on. Raises KeyError or TypeError if something is not there or no number."""
     pictures = {split: [shard.pictures for shard in whole.shards[split]] for split in SPLITS}
     return (
         whole.size > 0
         and all(isinstance(name, str) for name in whole.classes)
         and all(len(whole.by_class[split]) == len(whole.classes) for split in SPLITS)
         and all(sum(whole.by_class[split]) == sum(pictures[split]) > 0 for split in SPLITS)
-        and all(Path(s.file).name == s.file for split in SPLITS for s in whole.shards[split])
         and all(isinstance(words, str) for words in whole.words.values())
         and (whole.statistics is None or set(whole.statistics.files) == {MEAN, COLOURS})
     )
+
+
+def shard_of(values: Any) -> Shard:
+    """Return the shard that a manifest or journal tells of.
+
+    Raises TypeError or ValueError if it is none, or its file would lie in another folder.
+    """
+    shard = Shard(**values)
+    match shard:
+        case Shard(str(), int(), int(), str(), {}, {}) if min(shard.pictures, shard.bytes) >= 0:
+            if shard.file not in ("", ".", "..") and not {"/", "\\", "\0"} & {*shard.file}:
+                return shard
+    raise ValueError(f"{values} is no shard")
 
 
 def count_odd(shards: Iterable[Shard]) -> dict[str, int]:
