@@ -18,9 +18,12 @@ from alexnet_jax.model import init as init
 from alexnet_jax.model import running_moments as running_moments
 from alexnet_jax.preprocessing import Preprocessing as Preprocessing
 from alexnet_jax.summary import summary as summary
+from alexnet_jax.towers import batch_parts as batch_parts
 from alexnet_jax.towers import batch_sharding as batch_sharding
 from alexnet_jax.towers import make_mesh as make_mesh
 from alexnet_jax.towers import param_shardings as param_shardings
+from alexnet_jax.towers import rows_here as rows_here
+from alexnet_jax.towers import whole_batch as whole_batch
 from alexnet_jax.weights import load as load
 from alexnet_jax.weights import save as save
 

@@ -1,15 +1,18 @@
 """Towers and devices: the only file that knows meshes, axes, collectives and shardings.
 
 Axis names: "tower" divides the kernels of every layer, one tower (or several) to a device;
-"data" divides the batch over groups of devices that each hold all towers.
+"data" divides the batch over groups of devices that each hold all towers. The devices may be those
+of several processes (`jax.distributed`): each has its own rows of a batch.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -21,24 +24,44 @@ DATA, TOWER = "data", "tower"
 Cut = TypeVar("Cut", Layer, Moments)
 
 
-def make_mesh(devices: int = 2) -> Mesh:
-    """Return a mesh over the first `devices` devices: one tower on each of every two (§3.2).
+def make_mesh(devices: int = 2, towers: int = 2) -> Mesh:
+    """Return a mesh of `devices` devices: one of the net's towers on each of every two (§3.2).
 
-    One device holds both towers; 4, 8, ... devices repeat the pair and divide the batch.
-    Raises ValueError if there are too few devices, or an odd number above one is asked for.
+    One device holds all towers; with two of them 4, 6, 8, ... devices repeat the pair and divide
+    the batch, with one any number does. Of several processes each gives as many devices.
+
+    Raises ValueError if there are too few devices, or towers or processes cannot share so many.
     """
-    if devices < 1 or (devices > 1 and devices % 2):
-        raise ValueError(f"two towers need 1 device or an even number of them, not {devices}")
+    if devices < 1 or (devices > 1 and devices % towers):
+        raise ValueError(f"{towers} towers need 1 device or a multiple of {towers}, not {devices}")
     found = jax.devices()
     if len(found) < devices:
         platform = found[0].platform.upper()
         raise ValueError(f"{devices} devices were asked for, and JAX finds {len(found)} {platform}")
     # Only axes that divide something: XLA runs a collective over an axis of one device, too.
-    axes = {DATA: devices // 2, TOWER: 2} if devices > 2 else {TOWER: devices}
+    across = towers if devices > 1 else 1
+    sizes = {DATA: devices // across, TOWER: across}
+    axes = {axis: size for axis, size in sizes.items() if size > 1} or {TOWER: 1}
     types = (AxisType.Auto,) * len(axes)
     return jax.make_mesh(
-        tuple(axes.values()), tuple(axes), axis_types=types, devices=found[:devices]
+        tuple(axes.values()), tuple(axes), axis_types=types, devices=_of_each(found, devices)
     )
+
+
+def _of_each(found: Sequence[Any], devices: int) -> list[Any]:
+    """The first devices of each process, as many of one as of another."""
+    of_process: dict[int, list[Any]] = defaultdict(list)
+    for device in found:
+        of_process[device.process_index].append(device)
+    share, rest = divmod(devices, len(of_process))
+    if rest:
+        raise ValueError(f"{devices} devices cannot be divided among {len(of_process)} processes")
+    fewest = min(map(len, of_process.values()))
+    if fewest < share:
+        raise ValueError(
+            f"{devices} devices are {share} of each process, and one of them has {fewest}"
+        )
+    return [device for own in of_process.values() for device in own[:share]]
 
 
 @dataclass(frozen=True)
@@ -117,28 +140,19 @@ def run(
     """
     if mesh is None or mesh.size == 1:
         return forward(params, images, dropout_key, Towers(architecture.towers))
-    if TOWER not in mesh.axis_names:
-        raise ValueError(f"the mesh has no axis {TOWER!r}, as those of make_mesh have")
-    if architecture.towers % mesh.shape[TOWER]:
-        raise ValueError(
-            f"{architecture.name} has {architecture.towers} tower, "
-            f"which cannot be divided among the {mesh.shape[TOWER]} devices of the mesh"
-        )
-    if images.shape[0] % mesh.shape.get(DATA, 1):
-        raise ValueError(
-            f"a batch of {images.shape[0]} images cannot be divided "
-            f"among {mesh.shape[DATA]} pairs of devices"
-        )
-    here = Towers(architecture.towers // mesh.shape[TOWER], mesh.axis_names)
+    across = _tower_axis(mesh, architecture)
+    _check_batch(mesh, images.shape[0])
+    here = Towers(architecture.towers // across, mesh.axis_names)
     batch = batch_sharding(mesh).spec
     layers = {step.name: step for step in architecture.steps()}
 
     def activity_spec(name: str) -> P:
         if isinstance(layers[name].layer, Output):
             return batch
-        return P(*batch or [None], *[None] * (len(layers[name].outputs) - 1), TOWER)
+        tower = TOWER if TOWER in mesh.axis_names else None
+        return P(*batch or [None], *[None] * (len(layers[name].outputs) - 1), tower)
 
-    specs = _param_specs(architecture)
+    specs = _param_specs(mesh, architecture)
     batch_norms = [] if dropout_key is None else [step.running for step in layers.values()]
     moments = {name: specs[name] for name in batch_norms if name}
 
@@ -165,25 +179,39 @@ def _varying(x: jax.Array, axis: str, mesh: Mesh) -> jax.Array:
     return lax.pvary(x, axis)  # pyright: ignore[reportAttributeAccessIssue] - its name before 0.8
 
 
-def _param_specs(architecture: Architecture) -> dict[str, Layer]:
+def _tower_axis(mesh: Mesh, architecture: Architecture) -> int:
+    """Return among how many devices the towers are divided. Raises ValueError if they cannot be."""
+    if unknown := [axis for axis in mesh.axis_names if axis not in (DATA, TOWER)]:
+        raise ValueError(f"the mesh has an axis {unknown[0]!r}, unlike those of make_mesh")
+    across = mesh.shape.get(TOWER, 1)
+    if architecture.towers % across:
+        raise ValueError(
+            f"{architecture.name} has {architecture.towers} tower, "
+            f"which cannot be divided among the {across} devices of the mesh"
+        )
+    return across
+
+
+def _param_specs(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
     """How the mesh divides the parameters: outputs over towers; of the last layer, the inputs."""
     of: Any = Layer  # holding specs in place of arrays
     moments: Any = Moments
+    tower = TOWER if TOWER in mesh.axis_names else None
     specs = {}
     for step in architecture.steps():
         if isinstance(step.layer, Output):
-            specs[step.name] = of(P(TOWER, None), P())
+            specs[step.name] = of(P(tower, None), P())
         elif step.running:
-            share = P() if step.whole_in else P(TOWER)
+            share = P() if step.whole_in else P(tower)
             specs[step.name], specs[step.running] = of(share, share), moments(share, share)
         elif step.weights:
-            specs[step.name] = of(P(*[None] * (len(step.weights) - 1), TOWER), P(TOWER))
+            specs[step.name] = of(P(*[None] * (len(step.weights) - 1), tower), P(tower))
     return specs
 
 
 def param_shardings(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
     """Return a pytree like the parameters that says where each of them lies on the mesh."""
-    specs = _param_specs(architecture)
+    specs = _param_specs(mesh, architecture)
     is_spec = lambda leaf: isinstance(leaf, P)  # noqa: E731
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=is_spec)
 
@@ -191,3 +219,49 @@ def param_shardings(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Return where a batch lies on the mesh: divided over "data", if there is that axis."""
     return NamedSharding(mesh, P(DATA) if DATA in mesh.axis_names else P())
+
+
+def batch_parts(mesh: Mesh) -> int:
+    """Return into how many equal parts the mesh divides a batch."""
+    return mesh.shape.get(DATA, 1)
+
+
+def _check_batch(mesh: Mesh, count: int) -> None:
+    """Raise ValueError if the mesh cannot divide a batch of `count` images."""
+    parts = batch_parts(mesh)
+    if count % parts:
+        kind = "pairs of devices" if TOWER in mesh.axis_names else "devices"
+        raise ValueError(f"a batch of {count} images cannot be divided among {parts} {kind}")
+
+
+def rows_here(mesh: Mesh, count: int) -> slice:
+    """Return which rows of a batch of `count` the devices of this process hold, all without "data".
+
+    Raises ValueError if the batch cannot be divided, or if this process has no device in the mesh.
+    """
+    _check_batch(mesh, count)
+    held = batch_sharding(mesh).addressable_devices_indices_map((count,)).values()
+    ends = [rows[0].indices(count) for rows in held if rows is not None]
+    return slice(min(start for start, _, _ in ends), max(stop for _, stop, _ in ends))
+
+
+def whole_batch(rows: np.ndarray, mesh: Mesh, count: int) -> jax.Array:
+    """Return a batch of `count` on the mesh, of which this process has its own rows.
+
+    Args:
+      rows: those that `rows_here` says, [n, ...].
+      mesh: from `make_mesh`.
+      count: the rows of the whole batch, over all processes.
+
+    Returns:
+      [count, ...]; divided as `batch_sharding` says.
+    """
+    first = rows_here(mesh, count).start
+
+    def of_device(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index is not None
+        start, stop, _ = index[0].indices(count)
+        return rows[start - first : stop - first]
+
+    shape = (count, *rows.shape[1:])
+    return jax.make_array_from_callback(shape, batch_sharding(mesh), of_device)

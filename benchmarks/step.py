@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     try:
         net = alexnet_jax.architectures.by_name(arguments.net)
-        mesh = alexnet_jax.make_mesh(arguments.devices)
+        mesh = alexnet_jax.make_mesh(arguments.devices, net.towers)
+        alexnet_jax.rows_here(mesh, arguments.batch_size)
     except ValueError as error:
         raise BadInput(str(error)) from None
     start = time.perf_counter()

@@ -13,15 +13,17 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import programs
+from benchmarks.programs import Instruction
 from train.command import command, parser, positive
 from train.config import BadInput
-from train.program import SENT, transfer
+from train.program import SENT
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from alexnet_jax import Architecture
@@ -81,33 +83,17 @@ def find_devices() -> list:
 
 def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
     """Lower the very step of `train.main`; only the forward pass that it calls may differ."""
-    import jax
-    import jax.numpy as jnp
     import numpy as np
     from jax.sharding import AxisType, Mesh
 
     import alexnet_jax
     from alexnet_jax.towers import TOWER
-    from train.config import Config
-    from train.optimizer import sgd
-    from train.run_folder import stored_size
-    from train.schedules import constant
-    from train.step import init_state, make_train_step
 
     layout, precision = variant.split("-")
     mesh = Mesh(np.array(devices[: LAYOUTS[layout]]), (TOWER,), axis_types=(AxisType.Auto,))
-    stored, optimizer = stored_size(Config(), net), sgd()
-    state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
-    images = jax.ShapeDtypeStruct((batch, stored, stored, 3), jnp.uint8)
-    number = jax.ShapeDtypeStruct((batch,), jnp.int32)
-    numbers = dict.fromkeys(("label", "index", "epoch", "place"), number)
-    # Of a mean whose pixels are equal, the compiler would see that it need not be cut.
-    mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, images.shape[1:]), jnp.float32)
-    recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
-    step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
     forward = grouped if layout == "grouped" else alexnet_jax.apply_in_training
     with mock.patch.object(alexnet_jax, "apply_in_training", forward):
-        return step.lower(state, {"image": images} | numbers)
+        return programs.lowered_step(net, batch, mesh, precision)
 
 
 def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
@@ -144,56 +130,6 @@ def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=N
     return x, {}
 
 
-class Instruction(NamedTuple):
-    """One instruction of a compiled program, and how often a step runs it."""
-
-    name: str
-    type: str
-    op: str
-    operands: list[str]
-    rest: str
-    rounds: int = 1
-
-    @property
-    def cycles(self) -> int:
-        """The compiler's estimate for all rounds; 0 if it has none."""
-        found = re.search(r'"estimated_cycles":"(\d+)"', self.rest)
-        return self.rounds * int(found[1]) if found else 0
-
-    @property
-    def sent(self) -> float:
-        """The bytes that a collective between two devices sends from each, in all rounds."""
-        return self.rounds * transfer(self.op, self.type).sent
-
-
-def instructions(hlo: str) -> list[Instruction]:
-    """Return all that a step runs, those of the entry computation last."""
-    bodies: dict[str, list[Instruction]] = {}
-    name = entry = ""
-    pattern = re.compile(r" +(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\(([^)]*)\)(.*)")
-    for line in hlo.splitlines():
-        if found := re.match(r"(ENTRY )?%(\S+) \(.*\{$", line):
-            name = found[2]
-            entry = name if found[1] else entry
-        elif found := pattern.match(line):
-            operands = re.findall(r"%([^\s,]+)", found[4]) or [found[4]]
-            made = Instruction(found[1], found[2], found[3], operands, found[5])
-            bodies.setdefault(name, []).append(made)
-
-    def run(name: str, rounds: int) -> list[Instruction]:
-        within = []
-        for made in bodies[name]:
-            trips = 1
-            if made.op == "while":
-                [condition] = re.findall(r"condition=%([\w.\-]+)", made.rest)
-                [trips] = (int(i.operands[0]) for i in bodies[condition] if i.op == "constant")
-            for called in re.findall(r"(?:body|calls)=%([\w.\-]+)", made.rest):
-                within += run(called, rounds * trips)
-        return within + [made._replace(rounds=rounds) for made in bodies[name]]
-
-    return run(entry, 1)
-
-
 def updates(run: list[Instruction], arrays: int) -> str:
     """Of how many of the parameters' arrays one fusion makes the new value and the velocity.
 
@@ -214,11 +150,11 @@ def updates(run: list[Instruction], arrays: int) -> str:
 
 def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
     """Return what the compiler says of a program, and what the program shows."""
-    run = instructions(program.as_text())
+    run = programs.instructions(program.as_text())
     memory, cost = program.memory_analysis(), program.cost_analysis()
     result: dict[str, Any] = {}
     for kind in SENT:
-        if found := [made for made in run if made.op in (kind, f"{kind}-start")]:
+        if found := [made for made in run if made.collective == kind]:
             result[kind] = sum(made.rounds for made in found)
             result[f"MB sent by {kind}"] = sum(made.sent for made in found) / 1e6
     cycles = sum(made.cycles for made in run)

@@ -1,4 +1,4 @@
-"""Four virtual devices, strict dtypes; pyproject makes warnings errors."""
+"""Eight virtual devices, strict dtypes; pyproject makes warnings errors."""
 
 import os
 
@@ -6,7 +6,7 @@ os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # each run compi
 
 from train import platform
 
-platform.prepare(4)
+platform.prepare(8)
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

@@ -106,7 +106,7 @@ def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(tra
     [
         ([], "the following arguments are required: RUN"),
         (["run", "--crops", "5"], "--crops: invalid choice: "),
-        (["run", "--devices", "3"], "--devices: must be 1 or an even number, not 3"),
+        (["run", "--devices", "0"], "--devices: '0' is no whole number from 1 on"),
         (["run", "--batch-size", "0"], "--batch-size: '0' is no whole number from 1 on"),
         (["run", "--confusion", "-1"], "--confusion: '-1' is no whole number from 1 on"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
@@ -272,7 +272,14 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--devices", "3"], "--devices must be 1 or 2, not 3"),
+        (["--devices", "0"], "--devices must be above 0, not 0"),
+        (["--coordinator", "here"], "--coordinator must be HOST:PORT, not here"),
+        (["--coordinator", "here:99999"], "--coordinator must be HOST:PORT, not here:99999"),
+        (["--processes", "2"], "--coordinator, --processes and --process-id belong together"),
+        (
+            ["--coordinator", "h:1", "--processes", "2", "--process-id", "2"],
+            "--process-id must be from 0 to 1, not 2",
+        ),
         (["--devices", "two"], "--devices: invalid literal"),
         (["--batch-size", "0"], "--batch-size must be above 0, not 0"),
         (["--learning-rate", "nan"], "--learning-rate must be a number above 0, not nan"),
@@ -308,7 +315,11 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
         (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
         (["--data", "nowhere"], "--data nowhere is not a folder"),
         (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
-        (["--net", "SINGLE_TOWER", "--devices", 2], "--devices 2: SINGLE_TOWER has one tower"),
+        (["--devices", 3], "--devices 3: DIGITS: 2 towers need 1 device or a multiple of 2, not 3"),
+        (
+            ["--devices", 8, "--batch-size", 30],
+            "--batch-size 30: a batch of 30 images cannot be divided among 4 pairs of devices",
+        ),
         (["--run-dir", "/proc/run"], "--run-dir /proc/run cannot be written"),
     ],
 )

@@ -10,7 +10,7 @@ from PIL import Image
 from train.config import BadInput
 from train.data import idx
 from train.data.pictures import read_picture
-from train.data.pipeline import evaluation_batches, train_batches
+from train.data.pipeline import FILLER, evaluation_batches, train_batches
 from train.data.sources import DIGITS, open_data
 from train.data.statistics import image_statistics
 from train.run_folder import statistics_of
@@ -251,10 +251,9 @@ class Counting:
         return {"image": np.zeros((1, 1, 3), np.uint8), "label": index}
 
 
-def labels(source, batches, *, seed=0, position=0, batch_size=4):
-    iterator = train_batches(
-        source, batch_size=batch_size, seed=seed, position=position, threads=1, prefetch=2
-    )
+def labels(source, batches, *, seed=0, position=0, batch_size=4, rows=slice(None)):
+    where = {"seed": seed, "position": position, "rows": rows}
+    iterator = train_batches(source, batch_size=batch_size, threads=1, prefetch=2, **where)
     drawn = [next(iterator)["label"].tolist() for _ in range(batches)]
     iterator.close()
     return drawn
@@ -270,7 +269,24 @@ def test_the_order_follows_from_the_seed_and_goes_on_at_any_position():
     whole = labels(Counting(10), 8)
     assert labels(Counting(10), 8) == whole
     assert labels(Counting(10), 8, seed=1) != whole
-    assert labels(Counting(10), 3, position=5) == whole[5:]
+    assert labels(Counting(10), 3, position=5 * 4) == whole[5:]
+
+
+def test_a_position_counts_examples_whatever_the_batch_size():
+    whole = np.concatenate(labels(Counting(10), 8))
+    for position in (3, 10, 17):
+        later = np.concatenate(labels(Counting(10), 2, position=position, batch_size=6))
+        np.testing.assert_array_equal(later, whole[position : position + 12])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_the_parts_of_processes_are_the_batch_of_one_and_each_reads_its_own_alone(parts):
+    whole, size = labels(Counting(10), 6), 4 // parts
+    for part in range(parts):
+        rows, source = slice(part * size, (part + 1) * size), Counting(10)
+        drawn = labels(source, 6, rows=rows)
+        assert drawn == [batch[rows] for batch in whole]
+        assert len(source.read) <= (6 + 4) * size  # some batches are read ahead
 
 
 def test_only_a_few_batches_are_read_ahead():
@@ -279,10 +295,16 @@ def test_only_a_few_batches_are_read_ahead():
     assert len(source.read) <= 4 * 5
 
 
-def test_evaluation_reads_every_example_once_and_in_order():
-    source = Counting(10)
-    batches = evaluation_batches(source, batch_size=4, threads=2, prefetch=2)
-    assert [batch["label"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+def test_evaluation_reads_every_example_once_and_in_order_over_all_processes():
+    for rows, expected in [
+        (slice(None), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, FILLER, FILLER]]),
+        (slice(0, 2), [[0, 1], [4, 5], [8, 9]]),
+        (slice(2, 4), [[2, 3], [6, 7], [FILLER, FILLER]]),
+    ]:
+        how = {"batch_size": 4, "threads": 2, "prefetch": 2, "rows": rows}
+        batches = list(evaluation_batches(Counting(10), **how))
+        assert [batch["label"].tolist() for batch in batches] == expected
+        assert {batch["image"].shape[1:] for batch in batches} == {(1, 1, 3)}
 
 
 def test_the_mean_image_is_the_mean_over_the_training_set(rng):

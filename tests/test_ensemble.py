@@ -90,7 +90,20 @@ def test_runs_with_other_classes_are_not_averaged(run, tmp_path):
             open_test_images([open_trained(run)], data)
 
 
-def test_a_net_of_one_tower_is_not_put_on_two_devices(data, tmp_path):
-    run = begin(tmp_path / "run", data=data, net="SCALED_4_67_ONE_TOWER")
-    with pytest.raises(BadInput, match="--devices 2: SCALED_4_67_ONE_TOWER has one tower"):
-        open_trained(run, devices=2)
+@pytest.mark.parametrize("devices", [2, 6])
+def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tmp_path, devices):
+    """Six devices divide a batch of the one by six, of the other by three."""
+    other = begin(tmp_path / "run", data=data, net="SCALED_4_67_ONE_TOWER")
+    rates = []
+    for count in (1, devices):
+        nets = [open_trained(folder, devices=count) for folder in (run, other)]
+        outcomes = evaluate_together(nets, open_test_images(nets, None), patches=1, batch_size=4)
+        assert len(outcomes[-1][0].labels) == 9
+        rates.append([of_net[0].rates() for of_net in outcomes])
+    for alone, together in zip(*rates):
+        assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_two_towers_are_not_put_on_three_devices(run):
+    with pytest.raises(BadInput, match="--devices 3: DIGITS: 2 towers need 1 device or a multiple"):
+        open_trained(run, devices=3)

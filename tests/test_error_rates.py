@@ -11,6 +11,7 @@ import pytest
 import alexnet_jax
 from tests import reference
 from tests.tiny import TINY, drawn
+from train.data.pipeline import evaluation_batches
 from train.error_rates import examine, make_scorer
 
 SMALL, LARGE = TINY, dataclasses.replace(TINY, image_sizes=(15,))
@@ -48,6 +49,12 @@ def expected(two_nets):
     return found
 
 
+def batches(images, labels, batch_size):
+    """All of them, the last batch filled up."""
+    source = [{"image": image, "label": label} for image, label in zip(images, labels)]
+    return evaluation_batches(source, batch_size=batch_size, threads=1, prefetch=1)
+
+
 @pytest.mark.parametrize(
     ("devices", "batch_size", "patches"),
     [(1, 1, 1), (1, 64, 1), (2, 7, 1), (2, 4, 10), (4, 10, 10)],
@@ -61,11 +68,7 @@ def test_every_image_counts_once_whatever_the_batch_size(
         functools.partial(make_scorer(net, jnp.asarray(mean), mesh, patches=patches), params)
         for net, params, mean, _ in nets
     ]
-    batches = [
-        [{"image": images[rows], "label": labels[rows]} for *_, images in nets]
-        for rows in (slice(i, i + batch_size) for i in range(0, COUNT, batch_size))
-    ]
-    ours = examine(scorers, batches, batch_size)
+    ours = examine(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
 
     centre = [p[:, 2] for p in expected]
     views = [centre] if patches == 1 else [centre, [p.mean(axis=1) for p in expected]]
@@ -92,6 +95,6 @@ def assert_outcomes(outcomes, probabilities, labels):
 def test_one_net_alone_has_no_mean(two_nets):
     (net, params, mean, images), labels = two_nets[0][0], two_nets[1]
     score = make_scorer(net, jnp.asarray(mean), alexnet_jax.make_mesh(1))
-    batch = {"image": images, "label": labels}
-    [[outcomes]] = examine([functools.partial(score, params)], [[batch]], COUNT)
+    whole = ([batch] for batch in batches(images, labels, COUNT))
+    [[outcomes]] = examine([functools.partial(score, params)], whole)
     assert outcomes.losses.shape == (COUNT,)

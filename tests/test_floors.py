@@ -36,6 +36,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.config train.augment train.optimizer train.schedules train.signals train.progress",
     "train.experiments train.command train.platform train.metrics train.program"
     " train.lock train.stuck train.figures train.figures.page",
+    "train.processes train.agreement",
     "train.data train.data.idx train.data.cifar train.data.pictures train.data.download"
     " train.data.examples train.data.folders train.data.processes",
     "train.data.statistics",

@@ -7,7 +7,7 @@ import pytest
 
 from alexnet_jax import Layer
 from tests import reference
-from train.optimizer import adam, sgd
+from train.optimizer import adam, lars, sgd
 
 
 def path(optimizer, w, gradients, rates):
@@ -54,7 +54,7 @@ def test_biases_are_spared_the_decay_where_that_is_asked_for(rng):
     np.testing.assert_allclose(ours[:, 1], spared, rtol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", [sgd(), adam(weight_decay=0.1)])
+@pytest.mark.parametrize("optimizer", [sgd(), adam(weight_decay=0.1), lars()])
 def test_a_rate_of_zero_stops_an_array_at_once_and_its_neighbour_goes_on(rng, optimizer):
     """Neither decay nor the velocity gathered until then moves it."""
     w, gradients = rng.normal(size=5), rng.normal(size=(9, 5))
@@ -78,3 +78,30 @@ def test_adam_equals_the_algorithm_of_its_paper(rng, weight_decay):
     optimizer = adam(momentum=0.8, weight_decay=weight_decay)
     ours = path(optimizer, w, gradients, [(0.01, 0.01)] * 8)
     np.testing.assert_allclose(ours[-1], [expected, expected], rtol=1e-4)
+
+
+def test_lars_moves_the_weights_of_a_layer_by_a_thousandth_of_their_norm(rng):
+    """Optax's reading of You, Gitman and Ginsburg (2017), in float64; biases go by section 5."""
+    w, b = rng.normal(size=(4, 5)), rng.normal(size=5)
+    gradients, rates = rng.normal(size=(6, 4, 5)), [8.0] * 3 + [0.8] * 3
+    expected, velocity = w.copy(), np.zeros_like(w)
+    for gradient, rate in zip(gradients, rates, strict=True):
+        decayed = gradient + 0.1 * expected
+        local = 0.001 * np.sqrt((expected**2).sum()) / np.sqrt((decayed**2).sum())
+        velocity = 0.8 * velocity - rate * local * decayed
+        expected = expected + velocity
+
+    optimizer = lars(momentum=0.8, weight_decay=0.1, decay_biases=False)
+    arrays = lambda *xs: {"fc6": Layer(*(jnp.asarray(x, jnp.float32) for x in xs))}  # noqa: E731
+    params = arrays(w, b)
+    state, updates = optimizer.init(params), []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        given, rate_of_each = arrays(gradient, gradient[0]), arrays(rate, rate / 100)
+        update, state = optimizer.update(given, state, params, rates=rate_of_each)
+        params = jax.tree.map(jnp.add, params, update)
+        updates.append(np.linalg.norm(update["fc6"].weights))
+    np.testing.assert_allclose(params["fc6"].weights, expected, rtol=1e-5, atol=1e-6)
+    assert updates[0] == pytest.approx(8 * 0.001 * np.linalg.norm(w), rel=1e-5)
+    biases = [rate / 100 for rate in rates]
+    expected = reference.section_5(b, gradients[:, 0], biases, momentum=0.8, weight_decay=0)
+    np.testing.assert_allclose(params["fc6"].biases, expected[-1], rtol=1e-5, atol=1e-6)

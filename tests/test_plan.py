@@ -91,7 +91,7 @@ def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
 )
 def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
     kind = operation.removesuffix("-start")
-    assert transfer(operation, type) == (kind, numbers, sent)
+    assert transfer(operation, type, "replica_groups={{0,1}}") == (kind, numbers, sent)
 
 
 IMAGENET = Config(plan=True, plan_images=(1_281_167, 50_000))

@@ -63,7 +63,7 @@ def test_records_pass_through_grains_threads_in_an_order_that_can_be_resumed(pre
 
     def draw(position, count):
         iterator = train_batches(
-            source, batch_size=5, seed=3, position=position, threads=3, prefetch=2
+            source, batch_size=5, seed=3, position=5 * position, threads=3, prefetch=2
         )
         batches = [next(iterator) for _ in range(count)]
         iterator.close()

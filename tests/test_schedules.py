@@ -8,6 +8,9 @@ import pytest
 import alexnet_jax
 from alexnet_jax.architectures import ORIGINAL
 from train import schedules
+from train.config import BadInput, Config
+from train.data.sources import DataSet
+from train.run import Run
 from train.schedules import Row, Schedule, after_evaluation, no_plateau
 
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), ORIGINAL))
@@ -120,3 +123,37 @@ def test_the_rate_follows_the_cuts_and_not_the_steps():
     schedule = schedules.by_plateau(0.01, bias_rate=2)
     for cuts, rate in enumerate([1e-2, 1e-3, 1e-4, 1e-5]):
         assert rates(schedule, 10**6, cuts)["conv3"] == pytest.approx((rate, 2 * rate))
+
+
+def schedule_of(images, **settings):
+    """That of a run on so many images."""
+    data = DataSet([None] * images, [None], ("a", "b"))
+    return Run(Config(**settings), None, None, data, None).schedule
+
+
+@pytest.mark.parametrize("kind", ["cuts", "plateau"])
+def test_rates_grow_with_the_batch_after_a_warm_up(kind):
+    """Goyal et al. (2017): from 0.1 evenly, over the steps of 5 epochs, to 8 times that."""
+    schedule = schedule_of(
+        81920,
+        batch_size=2048,  # 40 steps an epoch
+        base_batch=256,
+        warmup_epochs=5,
+        learning_rate=0.1,
+        bias_rate=2,
+        cut_epochs=(30,),
+        schedule=kind,
+    )
+    for step in (0, 1, 50, 199, 200, 1199):
+        rate = 0.1 + 0.7 * min(step / 200, 1)
+        assert rates(schedule, step)["fc6"] == pytest.approx((rate, 2 * rate), rel=1e-6)
+        assert schedule.learning_rate(step, no_plateau()) == pytest.approx(rate, rel=1e-6)
+    later = rates(schedule, 1200, cuts=1)["fc6"]
+    assert later == pytest.approx((0.08, 0.16), rel=1e-6)
+
+
+def test_without_a_base_batch_the_rate_is_as_it_is_given():
+    schedule = schedule_of(1000, batch_size=500, learning_rate=0.1, cut_epochs=())
+    assert rates(schedule, 0)["fc6"] == rates(schedule, 99)["fc6"] == pytest.approx((0.1, 0.1))
+    with pytest.raises(BadInput, match="--warmup-epochs needs --base-batch, at whose rate"):
+        Config(warmup_epochs=5)

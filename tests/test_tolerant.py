@@ -46,7 +46,7 @@ def test_the_next_picture_takes_the_place_and_all_others_stay_where_they_are():
 def test_neither_threads_nor_a_stop_change_what_is_drawn():
     whole = drawn(Tolerant(Numbered(3, 17, 18), 3), 20)
     assert drawn(Tolerant(Numbered(3, 17, 18), 3), 20, threads=4) == whole
-    assert drawn(Tolerant(Numbered(3, 17, 18), 3), 9, position=11) == whole[11:]
+    assert drawn(Tolerant(Numbered(3, 17, 18), 3), 9, position=8 * 11) == whole[11:]
 
 
 def test_a_bad_picture_is_named_and_tried_once(capsys):

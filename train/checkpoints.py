@@ -16,6 +16,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from train import digests
 from train.config import BadInput
 from train.difference import first_difference
+from train.processes import leads, meet
 from train.step import TrainState
 
 
@@ -43,7 +44,9 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise BadInput(f"{run_dir} holds no checkpoint yet")
         if not read_only:
-            self._set_damaged_aside()
+            if leads():
+                self._set_damaged_aside()
+            meet("the checkpoints")
         latest = preservation_policy.LatestN(2)
         # Orbax's own max_to_keep would keep the best only and delete the latest.
         best = preservation_policy.BestN(
@@ -122,7 +125,7 @@ class Checkpoints:
 
         Args:
           state: of the run.
-          position: the number of batches drawn from the data so far.
+          position: the number of examples drawn from the data so far, over all processes.
           metrics: of an evaluation at this step, with `top1_error`; None without one.
         """
         step = int(state.step)
@@ -135,7 +138,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),  # pyright: ignore[reportCallIssue]
-                    data=ocp.args.JsonSave({"position": position}),  # pyright: ignore
+                    data=ocp.args.JsonSave({"examples": position}),  # pyright: ignore
                 ),
                 metrics=metrics,
             )
@@ -171,7 +174,7 @@ class Checkpoints:
                 if found := first_difference(getattr(saved, "tree", saved), abstract):
                     raise BadInput(f"checkpoint {self.path(step)} {found}")
                 restored = self._manager.restore(step, args=arguments)
-                return restored["state"], restored["data"]["position"]
+                return restored["state"], restored["data"]["examples"]
             except BadInput:
                 raise
             except Exception as error:  # Orbax raises many kinds, bare Exception among them
@@ -184,6 +187,8 @@ class Checkpoints:
 
         So a folder named as a step holds its digests from the first moment on.
         """
+        if not leads():
+            return
         unnamed = sorted(self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"))
         digests.write(unnamed[-1] if unnamed else self.path(self._saving))
 

@@ -37,7 +37,15 @@ class Config:
     """For --data DIR/CLASS/* without a split of its own, and no other: the fraction of each class
     that is held out to test on. The seed decides which pictures."""
     devices: int = 1
-    """1, or 2 for one tower on each."""
+    """1, or 2 for one tower on each; 4, 6, 8, ... divide the batch, too, and so does any number of
+    them for a net of one tower. Over all processes, if there are several."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, for several processes by hand; under SLURM, Open MPI, Kubernetes and
+    on Cloud TPUs they find each other."""
+    processes: int | None = None
+    """How many there are, by hand."""
+    process_id: int | None = None
+    """Which of them this is, from 0 on, by hand."""
     run_dir: Path | None = None
     """Where the run is kept; a new folder in runs/ if None."""
     resume: bool = False
@@ -57,10 +65,15 @@ class Config:
     """Stop after so many steps instead."""
     batch_size: int = 64
     """Images per step."""
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    """The rule of section 5, or Adam."""
+    optimizer: Literal["sgd", "adam", "lars"] = "sgd"
+    """The rule of section 5, or Adam, or LARS for large batches, whose rates are of another kind:
+    at 1, a layer's weights move by 0.001 of their norm."""
     learning_rate: float = 0.01
     """Of most weights, at the start."""
+    base_batch: int | None = None
+    """The batch size that the rates are meant for: they are multiplied by --batch-size / this."""
+    warmup_epochs: float = 0.0
+    """With --base-batch: so long the rates rise evenly from those to the multiplied ones."""
     schedule: Literal["cuts", "plateau", "original", "dexp"] = "cuts"
     """What becomes of it: cuts divides it by ten after each of --cut-epochs; plateau, as the paper
     has it, up to three times, when the error on the held-out images has stopped improving; original
@@ -122,10 +135,26 @@ class Config:
             raise BadInput("--plan-images is for --plan, which trains nothing")
         if self.plan_images and self.data is not None:
             raise BadInput("--plan-images stands for data, and --data names some; leave one out")
+        if self.warmup_epochs and self.base_batch is None:
+            raise BadInput("--warmup-epochs needs --base-batch, at whose rate it begins")
+        by_hand = (self.coordinator, self.processes, self.process_id)
+        if None in by_hand and any(value is not None for value in by_hand):
+            raise BadInput("--coordinator, --processes and --process-id belong together")
+        if self.processes and not 0 <= (self.process_id or 0) < self.processes:
+            raise BadInput(
+                f"--process-id must be from 0 to {self.processes - 1}, not {self.process_id}"
+            )
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
 
 
 _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "devices": (lambda n: n in (1, 2), "1 or 2"),
+    "devices": (lambda n: n > 0, "above 0"),
+    "coordinator": (_is_address, "HOST:PORT"),
+    "processes": (lambda n: n > 0, "above 0"),
     "plan_images": (
         lambda ns: len(ns) <= 2 and all(n > 0 for n in ns[:1]) and all(n >= 0 for n in ns),
         "one number above 0, or two",
@@ -137,6 +166,8 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "steps": (lambda n: n > 0, "above 0"),
     "batch_size": (lambda n: n > 0, "above 0"),
     "learning_rate": (lambda x: 0 < x < float("inf"), "a number above 0"),
+    "base_batch": (lambda n: n > 0, "above 0"),
+    "warmup_epochs": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "cut_epochs": (
         lambda xs: all(a < b for a, b in itertools.pairwise((0, *xs, float("inf")))),
         "numbers above 0, each above the one before",
@@ -159,6 +190,7 @@ MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
 """What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
 
 _OF_THE_COMMAND = {"run_dir", "resume", "plan", "plan_images", "plan_classes"}
+_OF_THE_COMMAND |= {"coordinator", "processes", "process_id"}
 """What a run folder does not remember."""
 
 

@@ -1,5 +1,6 @@
 """Several trained nets on one test set, as the paper's five and seven CNNs (§6, Table 2)."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from alexnet_jax import batch_parts
 from train.config import BadInput
 from train.data.pipeline import Batch, evaluation_batches
 from train.data.sources import DataSet, Source, open_data
@@ -63,8 +65,8 @@ def evaluate_together(
     A batch is one of `batch_size` patches, so ten patches an image take no more memory than one.
     """
     count = len(next(iter(sources.values())))
-    pairs = max(1, nets[0].mesh.size // 2)  # which divide a batch among them
-    images = -(-min(max(1, batch_size // patches), count) // pairs) * pairs
+    parts = math.lcm(*(batch_parts(net.mesh) for net in nets))
+    images = -(-min(max(1, batch_size // patches), count) // parts) * parts
     batches = track(
         _shared_batches(nets, sources, images),
         total=-(-count // images),
@@ -73,7 +75,7 @@ def evaluate_together(
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    return examine([net.scorer(patches) for net in nets], batches, images)
+    return examine([net.scorer(patches) for net in nets], batches)
 
 
 def _shared_batches(

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 import alexnet_jax
 from alexnet_jax import Architecture, Params
 from alexnet_jax.evaluation import CENTRE, centre_crops, mean_prediction, missed, ten_crops
-from train.data.pipeline import Batch
+from train.data.pipeline import FILLER, Batch
 
 Scorer = Callable[[Params, ArrayLike], jax.Array]
 Array = jax.Array | np.ndarray
@@ -66,14 +66,13 @@ class Outcomes(NamedTuple):
 def examine(
     scorers: Sequence[Callable[[ArrayLike], jax.Array]],
     batches: Iterable[Sequence[Batch]],
-    batch_size: int,
 ) -> list[list[Outcomes]]:
     """Predict the class of every image, by each net alone and by the mean of several.
 
     Args:
       scorers: of each net; images to scores [n, patches, classes].
-      batches: for each net the same examples, its images of the size that it needs.
-      batch_size: to which a smaller batch is filled up, so that nothing is compiled for it.
+      batches: for each net the same examples, its images of the size that it needs,
+        filled up as by `evaluation_batches`.
 
     Returns:
       For each net, and then, if there are several, for their mean: what came of the central
@@ -82,20 +81,15 @@ def examine(
     parts = []
     for of_each_net in batches:
         labels = np.asarray(of_each_net[0]["label"])
-        images = [_filled(batch["image"], batch_size) for batch in of_each_net]
-        scores = [scorer(x) for scorer, x in zip(scorers, images, strict=True)]
-        outcomes = _outcomes(scores, _filled(labels, batch_size))
-        parts.append(_counted(outcomes, len(labels)))
+        pairs = zip(scorers, of_each_net, strict=True)
+        scores = [scorer(batch["image"]) for scorer, batch in pairs]
+        parts.append(_counted(_outcomes(scores, labels), labels != FILLER))
     return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
 
 
-def _filled(x: np.ndarray, batch_size: int) -> np.ndarray:
-    return np.concatenate([x, np.repeat(x[:1], batch_size - len(x), axis=0)])
-
-
-def _counted(outcomes: list[list[Outcomes]], size: int) -> list[list[Outcomes]]:
-    """Without the examples that only fill the batch up."""
-    return jax.tree.map(lambda x: np.asarray(x)[:size], outcomes)
+def _counted(outcomes: list[list[Outcomes]], real: np.ndarray) -> list[list[Outcomes]]:
+    """Without what came of fillers."""
+    return jax.tree.map(lambda x: np.asarray(x)[real], outcomes)
 
 
 @jax.jit

@@ -58,9 +58,10 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument(
         "--devices",
         metavar="N",
-        type=_devices,
+        type=positive,
         default=1,
-        help="1, or 2 for one tower on each; 4, 8, ... divide the batch",
+        help="1, or 2 for one tower on each; 4, 6, 8, ... divide the batch, and so does any number "
+        "of them for a net of one tower",
     )
     flags.add_argument(
         "--batch-size",
@@ -79,13 +80,6 @@ def _flags() -> argparse.ArgumentParser:
     )
     flags.add_argument("--json", metavar="FILE", type=Path, help="write all that into a file, too")
     return flags
-
-
-def _devices(text: str) -> int:
-    count = positive(text)
-    if count > 1 and count % 2:
-        raise argparse.ArgumentTypeError(f"must be 1 or an even number, not {text}")
-    return count
 
 
 def _checkpoint(text: str) -> str | int:

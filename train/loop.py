@@ -3,16 +3,19 @@
 import functools
 import math
 import signal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.multihost_utils import process_allgather
 
-from alexnet_jax import Params
+from alexnet_jax import Params, batch_parts, rows_here, whole_batch
 from train import memory, signals
+from train.agreement import Agreement
 from train.checkpoints import Checkpoints
 from train.command import Ended
 from train.config import BadInput
-from train.data.pipeline import evaluation_batches
+from train.data.pipeline import Batch, evaluation_batches
 from train.diverged import note_batch
 from train.error_rates import examine, make_scorer
 from train.metrics import MetricsLog
@@ -26,44 +29,49 @@ from train.stuck import StuckLoss
 class Loop:
     """The steps of a run: trains, and now and then evaluates and saves."""
 
-    def __init__(self, run: Run, checkpoints: Checkpoints, log: MetricsLog) -> None:
-        """Compile nothing yet; the first step does."""
+    def __init__(self, run: Run, checkpoints: Checkpoints, log: MetricsLog | None) -> None:
+        """Compile nothing yet; the first step does. Without a log nothing is written or shown."""
         self.run, self.checkpoints, self.log = run, checkpoints, log
         self.train_step = run.train_step()
         self.scorer = make_scorer(run.architecture, run.mean, run.mesh)
+        self._agreement = Agreement(run.mesh)
         self._finite = jax.jit(_all_finite)
         self._stuck = StuckLoss(len(run.data.class_names), run.steps_per_epoch)
         self._judge = jax.jit(functools.partial(after_evaluation, patience=run.config.patience))
 
     def to_last_step(self, state: TrainState, position: int) -> dict[str, float]:
-        """Run to the last step. Returns the final test metrics."""
+        """Run to the last step, from example number `position` on. Returns the final metrics."""
         run, first = self.run, int(state.step)
+        size = run.config.batch_size
         if first == run.last_step:
             return self._test(state)
         train_step = self._fitting_step(state)
         batches = run.batches(position)
-        self._batch_before = position - first - 1  # plus the step: the number of its batch
-        progress = RunProgress(first, run.last_step, run.config.batch_size)
+        self._batch_before = position // size - first - 1  # plus the step: the number of its batch
+        progress = RunProgress(first, run.last_step, size, shown=self.log is not None)
         results: dict[str, float] = {}
         self._unread: tuple[int, dict[str, jax.Array]] | None = None
         self._plateau: Plateau = jax.device_get(state.plateau)  # that of the steps being run
         try:
             with progress, signals.deferred() as interruption:
                 for step in range(first + 1, run.last_step + 1):
-                    state, metrics = train_step(state, next(batches))
+                    state, metrics = train_step(state, self._whole(next(batches), size))
                     self._read(progress)  # of the step before, so that the device never waits
                     self._unread = (step, metrics)
-                    if interruption.signal or self._is_due(step):
+                    asked = self._agreement.on(interruption.signal)
+                    if asked or self._is_due(step):
                         self._read(progress)
                         results = self._evaluate(step, state, progress)
                         state = self._cut_on_plateau(step, state, results, progress)
-                        self._save(state, position + step - first, results)
+                        self._save(state, position + (step - first) * size, results)
                         # The signal may have come during the evaluation, too.
-                        if interruption.signal and step < run.last_step:
-                            self._stop(step, interruption.signal)
+                        asked = asked or self._agreement.on(interruption.signal)
+                        if asked and step < run.last_step:
+                            self._stop(step, asked)
         except BadInput:  # a picture that cannot be decoded, say; what was learnt is kept
-            self._read(progress)
-            self._save(state, position + int(state.step) - first, {})
+            if jax.process_count() == 1:  # the others would have to save, too
+                self._read(progress)
+                self._save(state, position + (int(state.step) - first) * size, {})
             raise
         except jax.errors.JaxRuntimeError as error:
             if memory.is_exhausted(error):
@@ -72,6 +80,21 @@ class Loop:
         finally:
             batches.close()
         return results
+
+    def _whole(self, batch: Any, size: int) -> Any:
+        """A batch on the devices of all processes, each of which has read its own rows."""
+        mesh = self.run.mesh
+        return {name: whole_batch(rows, mesh, size) for name, rows in batch.items()}
+
+    def _known(self, batch: Batch, size: int) -> Batch:
+        """The same with labels that every process knows."""
+        whole = self._whole(batch, size)
+        whole["label"] = process_allgather(whole["label"], tiled=True)
+        return whole
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        if self.log is not None:
+            self.log.write(step, values)
 
     def _ends_epoch(self, step: int) -> bool:
         size, count = self.run.config.batch_size, len(self.run.data.train)
@@ -99,7 +122,7 @@ class Loop:
         values |= {} if rate is None else {"images_per_second": rate}
         values["learning_rate"] = float(self.run.schedule.learning_rate(step - 1, self._plateau))
         values["epoch"] = step / self.run.steps_per_epoch
-        self.log.write(step, values)
+        self._write(step, values)
 
     def _evaluate(self, step: int, state: TrainState, progress: RunProgress) -> dict[str, float]:
         """The test metrics after an epoch, shown and written down; none in between."""
@@ -108,7 +131,7 @@ class Loop:
         results = self._test(state)
         if not math.isfinite(results["test_loss"]):
             raise self._diverged(f"the test loss is {results['test_loss']} after step {step}", step)
-        self.log.write(step, results)
+        self._write(step, results)
         epoch = int(step / self.run.steps_per_epoch)
         error, loss = 100 * results["test_top1_error"], results["test_loss"]
         progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
@@ -138,12 +161,17 @@ class Loop:
 
     def _test(self, state: TrainState) -> dict[str, float]:
         config, test = self.run.config, self.run.data.test
-        size = min(config.batch_size, len(test))
+        parts = batch_parts(self.run.mesh)
+        size = -(-min(config.batch_size, len(test)) // parts) * parts
         batches = evaluation_batches(
-            test, batch_size=size, threads=config.threads, prefetch=config.prefetch
+            test,
+            batch_size=size,
+            threads=config.threads,
+            prefetch=config.prefetch,
+            rows=rows_here(self.run.mesh, size),
         )
         scorer = functools.partial(self.scorer, state.params)
-        [[outcomes]] = examine([scorer], ([batch] for batch in batches), size)
+        [[outcomes]] = examine([scorer], ([self._known(batch, size)] for batch in batches))
         return {f"test_{name}": rate for name, rate in outcomes.rates().items()}
 
     def _save(self, state: TrainState, position: int, results: dict[str, float]) -> None:

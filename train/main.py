@@ -4,20 +4,21 @@ JAX is imported only after the flags are read, so that `--help` answers at once 
 can still be set up for the devices that were asked for.
 """
 
-from train import config, platform
+from train import config, platform, processes
 from train.command import command
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train; or plan."""
     settings = config.parse(argv)
-    platform.prepare(settings.devices)
-    platform.keep_compilations()
-    if settings.plan:
-        from train.plan import plan
+    with processes.not_waiting_for_others():
+        platform.prepare(settings.devices, lambda: processes.join(settings))
+        platform.keep_compilations()
+        if settings.plan:
+            from train.plan import plan
 
-        plan(settings)
-    else:
+            plan(settings)
+            return
         from train.training import train
 
         train(settings)

@@ -49,7 +49,7 @@ def limit_of(mesh: Mesh) -> int | None:
 
     Virtual devices of a CPU share what the machine, or its container, has.
     """
-    device = mesh.devices.flat[0]
+    device = mesh.local_devices[0]
     if device.platform == "cpu":
         return _host_memory() // mesh.devices.size
     return (device.memory_stats() or {}).get("bytes_limit")

@@ -1,4 +1,4 @@
-"""The paper's rule for learning (§5), and Adam; rates come from `train.schedules` at every step."""
+"""The paper's rule for learning (§5), Adam and LARS; rates come from `train.schedules`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from alexnet_jax import Params
+
+TRUST = 0.001
+"""How far LARS moves a layer's weights, of their norm, at a rate of 1."""
 
 
 def sgd(
@@ -73,8 +76,39 @@ def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtra
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def lars(
+    *, momentum: float = 0.9, weight_decay: float = 5e-4, decay_biases: bool = True
+) -> optax.GradientTransformationExtraArgs:
+    """Return LARS, for large batches (You, Gitman and Ginsburg 2017, arXiv:1708.03888).
+
+        u <- gradient + weight_decay * w
+        v <- momentum * v - rate * 0.001 * |w| / |u| * u
+        w <- w + v
+
+    with the norms over all weights of a layer, as Optax has it; the paper has |gradient| +
+    weight_decay * |w| for |u|. Biases, and the scales and offsets of batch normalisation, which
+    may be 0, go by `sgd`. `update` takes `rates` as that of `sgd`.
+    """
+    trusted = optax.masked(
+        optax.scale_by_trust_ratio(trust_coefficient=TRUST), lambda ps: jax.tree.map(_is_matrix, ps)
+    )
+    rule = sgd(momentum=momentum, weight_decay=0)
+
+    def update(gradients: Params, state: optax.TraceState, params: Params, *, rates: Params):
+        decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
+        scaled, _ = trusted.update(decayed, trusted.init(params), params)  # it keeps no state
+        return rule.update(scaled, state, params, rates=rates)
+
+    return _transformation(rule.init, update)
+
+
+def _is_matrix(x: jax.Array) -> bool:
+    return x.ndim > 1
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "sgd": sgd,
     "adam": adam,
+    "lars": lars,
 }
 """By the name that the configuration has for them; all take the same arguments."""

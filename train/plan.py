@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from alexnet_jax import Architecture
+from alexnet_jax import Architecture, batch_parts
 from alexnet_jax.architecture import Gather
 from train.config import Config
 from train.data.imagined import imagined_data, imagined_statistics
@@ -35,7 +35,7 @@ def plan(config: Config) -> None:
         print("\non each device, by XLA's analysis of the compiled step", flush=True)
         _show(memory(trial))
         if config.devices > 1:
-            print("\nwhat each device sends to the other in a step")
+            print("\nwhat each device sends in a step")
             _show(traffic(run, transfers_of(trial.program)))
         print(f"\nby {PROBE} steps on {_source(config)}", flush=True)
         _show(duration(run, trial.seconds(PROBE), trial.seconds_of_evaluation()))
@@ -124,9 +124,9 @@ def memory(trial: Trial) -> list[Line]:
 
 
 def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Line]:
-    """Return what each of two devices sends to the other in a step, and for which layer."""
+    """Return what each device sends to others in a step, and for which layer."""
     places = {}
-    steps, batch = run.architecture.steps(), run.config.batch_size
+    steps, batch = run.architecture.steps(), run.config.batch_size // batch_parts(run.mesh)
     for number, step in enumerate(steps):
         if isinstance(step.layer, Gather) and not step.whole_in:
             reader = next(later.name for later in steps[number:] if later.weights)

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from train.config import BadInput
@@ -39,11 +40,12 @@ def keep_compilations() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def prepare(devices: int) -> None:
+def prepare(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
     """Make `devices` devices available, and set what makes XLA safe and fast on a CPU.
 
     Must run before the first JAX computation. Values that the user has set in the environment
-    stay. Raises BadInput if GPUs or TPUs are there, but too few.
+    stay. `join` makes this process one of several that share the devices, and returns how many if
+    that is known. Raises BadInput if GPUs or TPUs are there, but too few.
     """
     jaxlib = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
     if jaxlib < (0, 12):
@@ -67,8 +69,9 @@ def prepare(devices: int) -> None:
     forced = "xla_force_host_platform_device_count" in flags or os.environ.get(
         "JAX_NUM_CPU_DEVICES"
     )
-    if devices > 1 and not forced:
-        jax.config.update("jax_num_cpu_devices", devices)
+    processes = join()
+    if devices > 1 and processes and not forced:
+        jax.config.update("jax_num_cpu_devices", devices // processes)
     try:
         found = jax.devices()
     except RuntimeError as error:

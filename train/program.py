@@ -2,7 +2,10 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:  # programs for machines that are not here are looked at before JAX starts
     from jax.stages import Compiled
@@ -10,8 +13,14 @@ if TYPE_CHECKING:  # programs for machines that are not here are looked at befor
 BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "f16": 2, "bf16": 2}
 BYTES |= {"s16": 2, "u16": 2, "s8": 1, "u8": 1, "pred": 1}
 
-# The part of its result that each of two devices sends to the other.
-SENT = {"all-gather": 0.5, "reduce-scatter": 1, "all-reduce": 1, "collective-permute": 1}
+SENT: dict[str, Callable[[int], float]] = {
+    "all-gather": lambda n: (n - 1) / n,
+    "reduce-scatter": lambda n: n - 1,
+    "all-reduce": lambda n: 2 * (n - 1) / n,
+    "all-to-all": lambda n: (n - 1) / n,
+    "collective-permute": lambda _: 1,
+}
+"""The part of its result that each of n devices sends, round a ring: the least there is."""
 
 
 class Memory(NamedTuple):
@@ -28,11 +37,11 @@ class Memory(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """An exchange between two devices."""
+    """An exchange between devices."""
 
     operation: str
     numbers: int  # in the result on each device
-    sent: float  # bytes, from each device to the other
+    sent: float  # bytes, from each device
 
 
 def memory_of(program: "Compiled") -> Memory | None:
@@ -45,17 +54,17 @@ def memory_of(program: "Compiled") -> Memory | None:
 
 
 def transfers_of(program: "Compiled") -> list[Transfer]:
-    """Return the exchanges between two devices in one run of a program, in its order.
+    """Return the exchanges between devices in one run of a program, in its order.
 
     One within a loop would count once; the step of training has none there.
     """
     operations = "|".join(f"{kind}(?:-start)?" for kind in SENT)
-    found = re.findall(rf" = (\(.*?\)|\S+) ({operations})\(", program.as_text() or "")
-    return [transfer(operation, type) for type, operation in found]
+    lines = re.findall(rf" = (\(.*?\)|\S+) ({operations})\((.*)", program.as_text() or "")
+    return [transfer(operation, type, rest) for type, operation, rest in lines]
 
 
-def transfer(operation: str, type: str) -> Transfer:
-    """Return the exchange that an instruction is, of its name and the type of its result.
+def transfer(operation: str, type: str, rest: str) -> Transfer:
+    """Return the exchange that an instruction is, of its name, its result's type, and the rest.
 
     As in "all-gather" and "f32[2,3]{1,0}"; a tuple holds several arrays that are exchanged at once.
     """
@@ -66,5 +75,28 @@ def transfer(operation: str, type: str) -> Transfer:
     ]
     if operation.endswith("-start") and kind != "all-reduce":  # the type has the operand, too
         arrays = [max(arrays)]
-    sent = SENT[kind] * sum(numbers * size for numbers, size in arrays)
+    devices = 2 if kind == "collective-permute" else groups_of(rest).shape[1]
+    sent = SENT[kind](devices) * sum(numbers * size for numbers, size in arrays)
     return Transfer(kind, sum(numbers for numbers, _ in arrays), sent)
+
+
+def groups_of(rest: str) -> np.ndarray:
+    """Return which devices a collective joins, by their places in the mesh, [groups, devices].
+
+    `rest` is of its instruction in a compiled program. Raises ValueError if it does not say.
+    """
+    if listed := re.search(r"replica_groups=\{(\{.*?\})\}", rest):
+        found = re.findall(r"\{([\d,]*)\}", listed[1])
+        return np.array([[int(i) for i in group.split(",")] for group in found])
+    if named := re.search(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}", rest):
+        sizes = {axis: int(size) for axis, size in re.findall(r"'(\w+)'=(\d+)", named[1])}
+        joined = [list(sizes).index(axis) for axis in re.findall(r"'(\w+)'", named[2])]
+        places = np.arange(math.prod(sizes.values())).reshape(*sizes.values())
+        last = np.moveaxis(places, joined, range(-len(joined), 0))
+        return last.reshape(-1, math.prod(last.shape[-len(joined) :]))
+    counted = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest)
+    if counted is None:
+        raise ValueError(f"it does not say which devices it joins: {rest[:80]}")
+    shape, sizes, order = ([int(i) for i in (x or "").split(",") if i] for x in counted.groups())
+    places = np.arange(math.prod(sizes)).reshape(sizes)
+    return places.transpose(order or range(len(sizes))).reshape(shape)

@@ -12,15 +12,16 @@ SECONDS_BETWEEN_LINES = 10
 class RunProgress:
     """Shows loss, images per second and the time left."""
 
-    def __init__(self, first: int, last: int, batch_size: int) -> None:
-        """Begin at step `first` of `last`."""
+    def __init__(self, first: int, last: int, batch_size: int, *, shown: bool = True) -> None:
+        """Begin at step `first` of `last`; if it is not `shown`, count only."""
+        self._shown = shown
         self.last, self.batch_size = last, batch_size
         self._rate: float | None = None  # steps per second, a running mean
         self._timed: float | None = None
         self._said = time.monotonic()
         console = Console()
         self._bar = None
-        if console.is_terminal:
+        if shown and console.is_terminal:
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=console)
             self._task = self._bar.add_task("compiling", total=last, completed=first)
@@ -52,7 +53,7 @@ class RunProgress:
             text += f"  {self._rate * self.batch_size:.1f} images/s  {left} left"
         if self._bar:
             self._bar.update(self._task, completed=step, description=text)
-        elif now - self._said >= SECONDS_BETWEEN_LINES or step == self.last:
+        elif self._shown and (now - self._said >= SECONDS_BETWEEN_LINES or step == self.last):
             print(f"step {step}/{self.last}  {text}", flush=True)
             self._said = now
         return None if self._rate is None else self._rate * self.batch_size
@@ -61,7 +62,7 @@ class RunProgress:
         """Print a line, above the bar if there is one."""
         if self._bar:
             self._bar.console.print(text, highlight=False)
-        else:
+        elif self._shown:
             print(text, flush=True)
 
     def resume_clock(self) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from alexnet_jax import Architecture
+from alexnet_jax import Architecture, rows_here
 from train import schedules
 from train.augment import NOISES, ColourNoise
 from train.checkpoints import Checkpoints
@@ -88,21 +88,29 @@ class Run:
     @functools.cached_property
     def schedule(self) -> Schedule:
         """The learning rates by step."""
-        config, rate = self.config, self.config.learning_rate
+        config = self.config
+        larger = config.batch_size / (config.base_batch or config.batch_size)
+        rate = config.learning_rate * larger
+        warm_up = {
+            "warm_up": round(config.warmup_epochs * self.steps_per_epoch),
+            "warm_up_from": 1 / larger,
+        }
         match config.schedule:
             case "plateau":
-                return schedules.by_plateau(rate, config.bias_rate)
+                plateau = schedules.by_plateau(rate, config.bias_rate)
+                return dataclasses.replace(plateau, **warm_up)
             case "cuts":
                 rows = schedules.cuts(rate, config.cut_epochs, config.bias_rate)
             case "original":
                 rows = schedules.original(rate)
             case "dexp":
                 rows = schedules.dexp(rate, config.epochs)
-        return schedules.by_epochs(rows, self.steps_per_epoch)
+        by_epochs = schedules.by_epochs(rows, self.steps_per_epoch)
+        return dataclasses.replace(by_epochs, **warm_up)
 
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformationExtraArgs:
-        """The rule of section 5, or Adam, with the run's numbers."""
+        """The rule that the configuration names, with the run's numbers."""
         config = self.config
         return OPTIMIZERS[config.optimizer](
             momentum=config.momentum,
@@ -127,7 +135,10 @@ class Run:
         )
 
     def batches(self, position: int, *, prefetch: int | None = None) -> grain.DatasetIterator:
-        """Return the endless stream of training batches from batch number `position` on."""
+        """Return the endless stream of training batches from example number `position` on.
+
+        Of each, this process reads the rows that its devices hold.
+        """
         config = self.config
         return train_batches(
             self.data.train,
@@ -136,6 +147,7 @@ class Run:
             position=position,
             threads=config.threads,
             prefetch=prefetch or config.prefetch,
+            rows=rows_here(self.mesh, config.batch_size),
         )
 
     @functools.cached_property
@@ -153,7 +165,10 @@ class Run:
         return jax.jit(self._init, out_shardings=self.shardings)()
 
     def start(self, checkpoints: Checkpoints) -> tuple[TrainState, int]:
-        """Return the state of the latest checkpoint, or else the initial one, and the position."""
+        """Return the state of the latest checkpoint, or else the initial one, and the position.
+
+        That is how many examples have been drawn, on whatever devices and processes.
+        """
         step = checkpoints.latest_step()
         if step is None:
             return self.initial_state(), 0
@@ -168,10 +183,13 @@ class Run:
         net, config = self.architecture, self.config
         towers = f"{net.towers} tower{'s' * (net.towers > 1)}"
         devices = f"{config.devices} {self.mesh.devices.flat[0].platform} device"
+        devices += "s" * (config.devices > 1)
+        if jax.process_count() > 1:
+            devices += f" of {jax.process_count()} processes"
         count = sum(layer.parameters for layer in net.steps())
         begin = f"from step {step} of {self.last_step}" if step else f"{self.last_step} steps"
         return (
-            f"{net.name} ({count:,} parameters, {towers}) on {devices}"
-            f"{'s' * (config.devices > 1)}, {len(self.data.train):,} images in batches of "
+            f"{net.name} ({count:,} parameters, {towers}) on {devices}, "
+            f"{len(self.data.train):,} images in batches of "
             f"{config.batch_size}, {begin}, in {self.folder}"
         )

@@ -27,6 +27,7 @@ from train.data.statistics import (
     with_mean_by_channel,
     write_statistics,
 )
+from train.processes import leads, meet
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -55,6 +56,13 @@ def open_run(config: Config, data: DataSet) -> Config:
     run_dir = config.run_dir
     stored = stored_size(config, net_of(config))  # what it follows from may not be there later
     config = dataclasses.replace(config, stored_size=stored)
+    if leads():
+        _write(config, run_dir, data)
+    meet("the folder of the run")
+    return config
+
+
+def _write(config: Config, run_dir: Path, data: DataSet) -> None:
     record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
     _refuse_another(config, run_dir)  # which may have begun since the folder was made
     if config.resume:
@@ -64,7 +72,6 @@ def open_run(config: Config, data: DataSet) -> Config:
         configuration.save(config, record | {"data": data.record()})
     except OSError as error:
         raise BadInput(f"--run-dir {run_dir} cannot be written: {error}") from None
-    return config
 
 
 def _refuse_another(config: Config, run_dir: Path) -> None:
@@ -99,9 +106,10 @@ def net_of(config: Config) -> Architecture:
 
 def mesh_of(architecture: Architecture, devices: int) -> Mesh:
     """Return the mesh for `devices`. Raises BadInput if the net's towers cannot lie on so many."""
-    if devices > 1 and architecture.towers == 1:
-        raise BadInput(f"--devices {devices}: {architecture.name} has one tower, for one device")
-    return alexnet_jax.make_mesh(devices)
+    try:
+        return alexnet_jax.make_mesh(devices, architecture.towers)
+    except ValueError as error:
+        raise BadInput(f"--devices {devices}: {architecture.name}: {error}") from None
 
 
 def stored_size(config: Config, architecture: Architecture) -> int:
@@ -136,9 +144,10 @@ def statistics_of(run_dir: Path, data: DataSet, *, mean: str = "image") -> Image
     They are those that came with the data or else measured here; with the `mean` "channel" each
     pixel has that of its colour over all pixels.
     """
-    if not all((run_dir / name).exists() for name in (MEAN, COLOURS)):
+    if leads() and not all((run_dir / name).exists() for name in (MEAN, COLOURS)):
         found = data.statistics or image_statistics(data.train)
         write_statistics(run_dir, with_mean_by_channel(found) if mean == "channel" else found)
+    meet("the statistics")
     return read_statistics(run_dir, len(data.train[0]["image"]))
 
 

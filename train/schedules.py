@@ -98,10 +98,15 @@ def after_evaluation(plateau: Plateau, error: jax.Array | float, patience: int) 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Rows that start at steps of the run or, `on_plateau`, at numbers of cuts."""
+    """Rows that start at steps of the run or, `on_plateau`, at numbers of cuts.
+
+    The first `warm_up` steps raise all rates evenly, from `warm_up_from` of what the rows say.
+    """
 
     rows: Rows
     on_plateau: bool = False
+    warm_up: int = 0
+    warm_up_from: float = 1.0
 
     def rates(self, step: jax.Array, plateau: Plateau, params: Params) -> Params:
         """Return the rate of each array of parameters, a scalar in its place.
@@ -110,6 +115,7 @@ class Schedule:
         weights nor biases, as running statistics, has the rate 0.
         """
         now = plateau.cuts if self.on_plateau else step
+        share = self._share(step)
 
         def rate(path: tuple, _: jax.Array) -> jax.Array:
             layer, field = path[0].key, path[-1].name
@@ -117,14 +123,20 @@ class Schedule:
                 return jnp.float32(0)
             common = [row for row in self.rows if not row.layers]
             own = [row for row in self.rows if layer in row.layers]
-            return _last(now, [(row.start, getattr(row, field)) for row in common + own])
+            return share * _last(now, [(row.start, getattr(row, field)) for row in common + own])
 
         return jax.tree_util.tree_map_with_path(rate, params)
 
     def learning_rate(self, step: jax.Array | int, plateau: Plateau) -> jax.Array:
         """Return the rate of the weights of most layers."""
         now = plateau.cuts if self.on_plateau else step
-        return _last(now, [(row.start, row.weights) for row in self.rows if not row.layers])
+        rate = _last(now, [(row.start, row.weights) for row in self.rows if not row.layers])
+        return self._share(step) * rate
+
+    def _share(self, step: jax.Array | int) -> jax.Array:
+        """How much of the rates there is: the same is added in each step of the warm-up."""
+        done = jnp.minimum(jnp.float32(step) / max(self.warm_up, 1), 1)
+        return self.warm_up_from + (1 - self.warm_up_from) * done if self.warm_up else jnp.ones(())
 
 
 def _last(now: jax.Array | int, rates: Sequence[tuple[float, float]]) -> jax.Array:

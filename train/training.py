@@ -1,14 +1,17 @@
 """A run from its first step to its last: `train(config)`."""
 
 import dataclasses
+from contextlib import nullcontext
 
+from alexnet_jax import rows_here
 from train import disk, lock
 from train.checkpoints import Checkpoints
-from train.config import Config
+from train.config import BadInput, Config
 from train.data.tolerant import Tolerant
 from train.figures.curves import draw_curves
 from train.loop import Loop
 from train.metrics import MetricsLog
+from train.processes import leads, not_waiting_for_others
 from train.run import Run, open_net_and_data
 from train.run_folder import make_folder, mesh_of, open_run
 
@@ -21,22 +24,31 @@ def train(config: Config) -> dict[str, float]:
     """
     architecture, data = open_net_and_data(config)
     mesh = mesh_of(architecture, config.devices)
-    folder = make_folder(config)
-    with lock.held(folder), disk.faults_end_the_run(folder):
+    try:
+        rows_here(mesh, config.batch_size)
+    except ValueError as error:
+        raise BadInput(f"--batch-size {config.batch_size}: {error}") from None
+    folder = config.run_dir if not leads() else make_folder(config)
+    assert folder is not None  # several processes have been told
+    with lock.held(folder) if leads() else nullcontext(), disk.faults_end_the_run(folder):
         config = open_run(dataclasses.replace(config, run_dir=folder), data)
         return _train(Run(config, folder, architecture, data, mesh))
 
 
 def _train(run: Run) -> dict[str, float]:
     data = run.data
-    with Checkpoints(run.folder) as checkpoints:
+    others, faults = not_waiting_for_others(), disk.faults_end_the_run(run.folder)
+    with Checkpoints(run.folder) as checkpoints, others, faults:
         state, position = run.start(checkpoints)
-        print(run.heading(int(state.step)), flush=True)
-        with MetricsLog(run.folder, int(state.step)) as log:
+        if leads():
+            print(run.heading(int(state.step)), flush=True)
+        with MetricsLog(run.folder, int(state.step)) if leads() else nullcontext() as log:
             results = Loop(run, checkpoints, log).to_last_step(state, position)
         best = checkpoints.best_step()
         if isinstance(data.train, Tolerant) and data.train.bad:
             print(f"skipped {len(data.train.bad)} training pictures that cannot be decoded")
+        if not leads():
+            return results
         print(_report(results, len(data.test)))
         print(f"curves      {draw_curves(run.folder)}")
         last = checkpoints.path(run.last_step)

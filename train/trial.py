@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from alexnet_jax import batch_parts
 from train.data.pipeline import Batch
 from train.error_rates import make_scorer
 from train.run import Run
@@ -51,7 +52,8 @@ class Trial:
         count = len(self.run.data.test)
         if not count:
             return 0.0
-        size, image = min(self.run.config.batch_size, count), self.batch["image"]
+        parts, image = batch_parts(self.run.mesh), self.batch["image"]
+        size = -(-min(self.run.config.batch_size, count) // parts) * parts
         images = np.resize(image, (size, *image.shape[1:]))
         scorer = make_scorer(self.run.architecture, self.run.mean, self.run.mesh)
         taken = 0.0

@@ -1,7 +1,10 @@
-"""From a source to batches, through Grain."""
+"""From a source to batches, through Grain.
+
+Each process of a run reads the rows of a batch that its own devices hold, and no others.
+"""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 import grain
@@ -9,9 +12,12 @@ import numpy as np
 
 from train.data.examples import Source
 
+FILLER = -1
+"""The label of what fills the last batch of an evaluation up."""
+
 
 class Batch(TypedDict):
-    """Examples: `image` uint8 [n, size, size, 3], `label` [n] integers."""
+    """Examples: `image` uint8 [n, size, size, 3], `label` int32 [n]."""
 
     image: np.ndarray
     label: np.ndarray
@@ -26,40 +32,52 @@ class TrainingBatch(Batch):
 
 
 def train_batches(
-    source: Source, *, batch_size: int, seed: int, position: int, threads: int, prefetch: int
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    position: int,
+    threads: int,
+    prefetch: int,
+    rows: slice = slice(None),
 ) -> grain.DatasetIterator[TrainingBatch]:
-    """Return the endless stream of training batches from batch number `position` on.
+    """Return the endless stream of training batches from example number `position` on.
 
     Each cycle through the source is a new permutation of it; batches run across the end of a
-    cycle. The order depends on the seed alone, so a position is all that a checkpoint must keep.
+    cycle. The order depends on the seed alone, so a position is all that a checkpoint must keep,
+    whatever the number of devices and processes.
+
+    Args:
+      source: of the examples.
+      batch_size: of the whole batch, over all processes.
+      seed: of the order.
+      position: how many examples of the stream have been drawn already.
+      threads: that decode.
+      prefetch: batches read ahead.
+      rows: of each batch, those that are read.
     """
-    examples = grain.MapDataset.source(_Numbered(source)).seed(seed).shuffle().repeat()
-    placed = examples.map_with_index(functools.partial(_placed, len(source)))
-    batches = placed.batch(batch_size)
+    # Only the numbers of the examples are shuffled and put in batches, which costs nothing.
+    numbers = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    placed = numbers.map_with_index(functools.partial(_placed, len(source)))
+    batches = (
+        placed[position:]
+        .batch(batch_size)
+        .map(
+            lambda chosen: _read_placed(
+                source, {name: array[rows] for name, array in chosen.items()}
+            )
+        )
+    )
     # The buffer counts batches; Grain's own default would decode 500 of them ahead.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-    iterator = iter(batches.to_iter_dataset(options))
-    iterator.set_state({"next_index": position})
-    return iterator
+    return iter(batches.to_iter_dataset(options))
 
 
-class _Numbered:
-    """A source whose examples know their index in it."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> dict[str, object]:
-        return {**self.source[index], "index": index}
-
-
-def _placed(count: int, position: int, example: dict[str, object]) -> dict[str, object]:
-    """The example at a position of the stream, with its place in one of the cycles of `count`."""
+def _placed(count: int, position: int, index: int) -> dict[str, np.ndarray]:
+    """The index at a position of the stream, with its place in one of the cycles of `count`."""
     epoch, place = divmod(position, count)
-    return {**example, "epoch": epoch, "place": place}
+    numbers = {"index": index, "epoch": epoch, "place": place}
+    return {name: np.asarray(number, np.int32) for name, number in numbers.items()}
 
 
 def examples_of(count: int, *, seed: int, numbers: range) -> list[int]:
@@ -69,13 +87,40 @@ def examples_of(count: int, *, seed: int, numbers: range) -> list[int]:
 
 
 def evaluation_batches(
-    source: Source, *, batch_size: int, threads: int, prefetch: int
+    source: Source, *, batch_size: int, threads: int, prefetch: int, rows: slice = slice(None)
 ) -> Iterator[Batch]:
-    """Return every example once, in order, the last batch as large as what is left."""
-    batches = grain.MapDataset.source(source).batch(batch_size)
+    """Return every example once, in order; the last batch is filled up with `FILLER`s.
+
+    Of each batch, `rows` are read.
+    """
+    batches = grain.MapDataset.range(-(-len(source) // batch_size)).map(
+        lambda number: _read(source, range(number * batch_size, (number + 1) * batch_size)[rows])
+    )
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     iterator = iter(batches.to_iter_dataset(options))
     try:
         yield from iterator
     finally:
         iterator.close()
+
+
+def _read_placed(source: Source, placed: dict[str, np.ndarray]) -> TrainingBatch:
+    batch = _read(source, placed["index"])
+    return {
+        "image": batch["image"],
+        "label": batch["label"],
+        "index": placed["index"],
+        "epoch": placed["epoch"],
+        "place": placed["place"],
+    }
+
+
+def _read(source: Source, numbers: Sequence[int] | np.ndarray) -> Batch:
+    """The examples of these numbers; for those beyond the end of the source, fillers."""
+    examples = [source[int(number)] for number in numbers if number < len(source)]
+    [shape, *_] = [example["image"].shape for example in examples or [source[0]]]
+    images = np.zeros((len(numbers), *shape), np.uint8)
+    labels = np.full(len(numbers), FILLER, np.int32)
+    for place, example in enumerate(examples):
+        images[place], labels[place] = example["image"], example["label"]
+    return {"image": images, "label": labels}

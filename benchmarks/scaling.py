@@ -1,0 +1,172 @@
+"""What a step moves between devices, on up to 64 of them: `python -m benchmarks.scaling`.
+
+The step of `train.main` is compiled for virtual CPU devices and not run. What its collectives send
+is read off the program, by the axis of the mesh, beside the least that the layout needs; from that
+and two figures of a machine that are asked for follows how well it would scale there.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import programs
+from train.command import command, parser, positive
+from train.config import BadInput
+
+if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
+    from jax.sharding import Mesh
+
+    from alexnet_jax import Architecture
+
+FLOAT = 4  # bytes
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Compile the step for each number of devices; print what moves and what that costs."""
+    flags = parser("benchmarks.scaling", __doc__)
+    flags.add_argument("--net", default="PAPER", help="(%(default)s)")
+    flags.add_argument("--devices", type=positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
+    flags.add_argument(
+        "--batch-size", type=positive, default=128, help="of each pair (%(default)s)"
+    )
+    flags.add_argument(
+        "--tflops", type=float, default=50, help="that a device computes at (%(default)s)"
+    )
+    flags.add_argument(
+        "--link", type=float, default=25, help="gigabytes that it sends in a second (%(default)s)"
+    )
+    flags.add_argument("--json", type=Path, help="write the figures here")
+    arguments = flags.parse_args(argv)
+    if not min(arguments.tflops, arguments.link) > 0:
+        raise BadInput("--tflops and --link must be above 0")
+
+    from train import platform
+
+    platform.prepare(max(arguments.devices))
+    from alexnet_jax import batch_parts
+    from train.config import Config
+    from train.run_folder import mesh_of, net_of
+
+    net = net_of(Config(net=arguments.net))
+    rows = []
+    for devices in arguments.devices:
+        mesh = mesh_of(net, devices)
+        batch = arguments.batch_size * batch_parts(mesh)
+        moved = bytes_sent(programs.lowered_step(net, batch, mesh).compile().as_text(), mesh)
+        rows.append({"devices": devices, "batch": batch, "sent": moved})
+        rows[-1]["least"] = least_bytes(net, mesh, batch)
+        rows[-1] |= predict(net, mesh, batch, moved, arguments.tflops * 1e12, arguments.link * 1e9)
+    report(arguments, rows)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def bytes_sent(hlo: str, mesh: "Mesh") -> dict[str, float]:
+    """Return what a device sends in a step, by the axis along which it goes.
+
+    The bytes are those of collectives round a ring, the least for any algorithm. `other` are
+    collectives over neither axis alone.
+    """
+    import numpy as np
+
+    places = np.arange(mesh.size).reshape(mesh.devices.shape)
+    lines = {
+        axis: {frozenset(line) for line in np.moveaxis(places, i, -1).reshape(-1, size).tolist()}
+        for i, (axis, size) in enumerate(mesh.shape.items())
+    }
+    sent = {"tower": 0.0, "data": 0.0, "other": 0.0}
+    for made in programs.instructions(hlo):
+        if made.collective:
+            groups = {frozenset(group) for group in made.groups.tolist()}
+            [axis, *_] = [axis for axis in lines if groups <= lines[axis]] + ["other"]
+            sent[axis] += made.sent
+    return sent
+
+
+def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, float]:
+    """Return the least that a device must send, with towers and batch laid out as they are.
+
+    Towers: where they meet, its own part of the maps goes to the others, and as much of their
+    gradient comes back; of the scores, its own contribution. Data: the gradient of the parameters
+    that it holds is summed over those that hold the same.
+    """
+    import jax
+    import numpy as np
+
+    import alexnet_jax
+    from alexnet_jax.architecture import Gather
+
+    across, parts = mesh.shape.get("tower", 1), alexnet_jax.batch_parts(mesh)
+    images, others = batch // parts, (across - 1) / across
+    steps = net.steps()
+    met = sum(
+        math.prod(step.outputs)
+        for step in steps
+        if isinstance(step.layer, Gather) and not step.whole_in
+    )
+    tower = images * others * (2 * met + 2 * math.prod(steps[-1].outputs))
+    params = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), net))
+    shardings = alexnet_jax.param_shardings(mesh, net)
+    held = sum(
+        np.prod(sharding.shard_shape(leaf.shape))
+        for leaf, sharding in zip(jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True)
+    )
+    return {"tower": FLOAT * tower, "data": float(FLOAT * held * 2 * (parts - 1) / parts)}
+
+
+def predict(
+    net: "Architecture", mesh: "Mesh", batch: int, sent: dict[str, float], speed: float, link: float
+) -> dict[str, float]:
+    """Return the seconds of a step, and how much of the devices' speed is left.
+
+    Args:
+      net: that is trained.
+      mesh: that it is trained on.
+      batch: of all devices.
+      sent: by each device, in bytes.
+      speed: of a device, in operations a second; a backward pass costs twice a forward one.
+      link: of a device, in bytes a second.
+
+    Returns:
+      `seconds` if no sending happens while something is computed, and the `efficiency` then;
+      `efficiency_overlapped`, if the sums over data all happen meanwhile.
+    """
+    operations = 3 * 2 * sum(step.multiply_accumulates for step in net.steps()) * batch
+    computing = operations / mesh.size / speed
+    towers, data = (sent["tower"] + sent["other"]) / link, sent["data"] / link
+    return {
+        "seconds": computing + towers + data,
+        "efficiency": computing / (computing + towers + data),
+        "efficiency_overlapped": computing / max(computing + towers, data),
+    }
+
+
+def report(arguments: Any, rows: list[dict[str, Any]]) -> None:
+    """Print a line for each number of devices."""
+    title = (
+        f"{arguments.net}, {arguments.batch_size} images a pair of devices; MB that each sends in "
+        f"a step; at {arguments.tflops:g} Tflop/s and {arguments.link:g} GB/s"
+    )
+    table = Table(title=title)
+    for head in ("devices", "batch", "towers", "least", "data", "least", "other"):
+        table.add_column(head, justify="right")
+    for head in ("ms", "efficiency", "overlapped"):
+        table.add_column(head, justify="right")
+    for row in rows:
+        sent, least = row["sent"], row["least"]
+        moved = (sent["tower"], least["tower"], sent["data"], least["data"], sent["other"])
+        table.add_row(
+            *(f"{row[name]:,}" for name in ("devices", "batch")),
+            *(f"{size / 1e6:,.2f}" for size in moved),
+            f"{1e3 * row['seconds']:.2f}",
+            *(f"{100 * row[name]:.1f} %" for name in ("efficiency", "efficiency_overlapped")),
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    command(main)
