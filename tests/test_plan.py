@@ -17,7 +17,7 @@ from train import config
 from train.config import BadInput, Config
 from train.data.imagined import imagined_data, imagined_statistics
 from train.plan import evaluations, flops, memory, planned_run, recipe, schedule, span, traffic
-from train.program import transfer, transfers_of
+from train.program import Transfer, transfer, transfers_of
 from train.run import Run
 from train.trial import Trial
 
@@ -77,6 +77,13 @@ def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
     assert together > 2 * held / 1e3 + activations
     state = jax.tree.map(lambda x: x.addressable_shards[0].data.nbytes, trial.state.params)
     assert sum(jax.tree.leaves(state)) == held
+
+
+def test_layers_that_see_as_much_as_each_other_are_both_named():
+    """In the net for digits both fc6 and fc7 see 256 features."""
+    run = planned(plan_images=(100,), plan_classes=10, devices=2, batch_size=4)
+    moved = Transfer("all-gather", 4 * 256, 2048)
+    assert traffic(run, [moved])[0][1].endswith("what fc6 or fc7 sees")
 
 
 @pytest.mark.parametrize(

@@ -125,17 +125,19 @@ def memory(trial: Trial) -> list[Line]:
 
 def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Line]:
     """Return what each device sends to others in a step, and for which layer."""
-    places = {}
+    readers: dict[int, list[str]] = {}  # by what they see: layers that see as much share a line
     steps, batch = run.architecture.steps(), run.config.batch_size // batch_parts(run.mesh)
     for number, step in enumerate(steps):
         if isinstance(step.layer, Gather) and not step.whole_in:
             reader = next(later.name for later in steps[number:] if later.weights)
-            joined = batch * math.prod(step.outputs)
-            places["all-gather", joined] = f"what {reader} sees"
-            places["reduce-scatter", joined // 2] = (
-                f"and its gradient on the way back from {reader}"
-            )
-    places["all-reduce", batch * run.architecture.classes] = f"the sum of {steps[-1].name}'s scores"
+            readers.setdefault(batch * math.prod(step.outputs), []).append(reader)
+    places = {
+        ("all-reduce", batch * run.architecture.classes): f"the sum of {steps[-1].name}'s scores"
+    }
+    for joined, names in readers.items():
+        places["all-gather", joined] = f"what {' or '.join(names)} sees"
+        back = f"and its gradient on the way back from {' or '.join(names)}"
+        places["reduce-scatter", joined // 2] = back
     lines, total = [], 0.0
     for moved in transfers:
         place = places.get((moved.operation, moved.numbers), f"{moved.numbers:,} numbers")
