@@ -24,6 +24,7 @@ from train.command import Ended, command, parser
 if TYPE_CHECKING:
     import numpy as np
 
+_LATE = 0.75  # of the lives: so many come to a checkpoint first
 _LONGEST_SAVE = 20.0  # seconds to wait for one to begin
 _MAY_GROW = 0.05  # of the memory, from the second quarter of a run to its last
 
@@ -51,6 +52,12 @@ class Watched:
             time.sleep(min(1.0, max(0.0, until - time.monotonic())))
         return self.process.poll() is None
 
+    def wait_for_progress(self) -> None:
+        """Watch it until it has saved once more than when it began, or ended."""
+        before = set(_steps(self.run_dir))
+        while self.process.poll() is None and set(_steps(self.run_dir)) <= before:
+            self.wait(0.2)
+
     def wait_for_a_save(self) -> bool:
         """Watch it until it is saving. Returns whether it is."""
         until = time.monotonic() + _LONGEST_SAVE
@@ -72,7 +79,7 @@ class Watched:
 
     def _sample(self) -> None:
         process = Path("/proc", str(self.process.pid))
-        with contextlib.suppress(OSError):  # it may have ended
+        with contextlib.suppress(OSError, IndexError):  # it may have ended
             status = (process / "status").read_text()
             kilobytes = int(status.split("VmRSS:")[1].split()[0])
             self.samples.append((kilobytes / 1024, len(list((process / "fd").iterdir()))))
@@ -130,6 +137,8 @@ def _killed(
     for life in range(1, arguments.kills + 2):
         watched = Watched(run_dir, flags)
         if life <= arguments.kills:
+            if chance.random() < _LATE:
+                watched.wait_for_progress()
             running = watched.wait(chance.uniform(0, 1.6 * seconds / (arguments.kills + 1)))
             saving = running and life % 2 == 0 and watched.wait_for_a_save()
             if watched.process.poll() is None:

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from train import memory
+from train.command import Ended
 from train.config import BadInput, Config
 from train.training import train
 
@@ -70,6 +71,17 @@ def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_pat
     assert 16 <= fits < 64
     train(Config(run_dir=tmp_path / "other", batch_size=fits, steps=1))
     assert not (tmp_path / "run" / "checkpoints" / "1").exists()
+
+
+def test_a_device_whose_memory_runs_out_later_ends_the_run_in_a_sentence(tmp_path, monkeypatch):
+    def step(state, batch):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(memory, "fitting_program", lambda *_: step)
+    words = "no memory left at --batch-size 16; .*--batch-size 8 would help; no checkpoint was kept"
+    with pytest.raises(Ended, match=words) as stopped:
+        train(Config(run_dir=tmp_path / "run", batch_size=16, steps=2))
+    assert stopped.value.status == 1
 
 
 def test_virtual_devices_share_what_the_machine_or_its_container_has(tmp_path, monkeypatch):
