@@ -19,7 +19,7 @@ BLOCKS = {
     str(path.relative_to(ROOT)): list(BLOCK.finditer(path.read_text()))
     for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
 }
-PAGES = [page for page, blocks in BLOCKS.items() if blocks]
+PAGES = [page for page, blocks in BLOCKS.items() if not all(block["why"] for block in blocks)]
 WEIGHTS = """
 import alexnet_jax, jax, numpy
 from PIL import Image
