@@ -13,7 +13,6 @@ from alexnet_jax.architectures import DIGITS
 from tests.tiny import TINY, drawn
 from train.config import BadInput, Config, load, parse
 from train.optimizer import OPTIMIZERS
-from train.run_folder import read_mean
 from train.schedules import NET_145, Schedule, constant, no_plateau
 from train.step import TrainState, make_train_step
 from train.trained import open_trained
@@ -61,7 +60,7 @@ def test_a_run_begins_with_the_layers_learnt_and_a_head_drawn_for_its_classes(
         np.testing.assert_array_equal(
             after[name].weights, drawn_head.weights if name == "fc8" else before[name].weights
         )
-    np.testing.assert_array_equal(read_mean(run_dir, 28), read_mean(learnt, 28))
+    np.testing.assert_array_equal(open_trained(run_dir).mean, open_trained(learnt).mean)
 
 
 def test_with_as_many_classes_the_head_is_taken_over_too(learnt, tmp_path):

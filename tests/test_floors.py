@@ -55,7 +55,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.run",
     "train.diverged",
     "train.loop train.ensemble train.report train.trial train.figures.kernels"
-    " train.figures.neighbours train.explained",
+    " train.figures.neighbours train.figures.saliency train.figures.classes",
     "train.training train.plan",
     "train.main train.evaluate train.predict train.fetch train.prepare train.figures.__main__",
 ]
