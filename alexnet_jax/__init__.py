@@ -6,6 +6,7 @@ scores = alexnet_jax.apply(params, images)
 
 from alexnet_jax import architectures as architectures
 from alexnet_jax import evaluation as evaluation
+from alexnet_jax import explanations as explanations
 from alexnet_jax.architecture import Architecture as Architecture
 from alexnet_jax.exports import export as export
 from alexnet_jax.layers import Layer as Layer

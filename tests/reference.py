@@ -98,16 +98,19 @@ def own(layer):
     return zip(towers(layer.weights), towers(layer.biases), strict=True)
 
 
-def tiny_scores(params, images):
-    """The net `tests.tiny.TINY`, written out tower by tower, at test time."""
+def tiny_activations(params, images):
+    """The net `tests.tiny.TINY`, written out tower by tower, at test time: some of its layers."""
     halves = [conv(images, w, b, 2, 0, 1) for w, b in own(params["conv1"])]
     halves = [max_pool(response_norm(relu(x))) for x in halves]
+    found = {"pool1": np.concatenate(halves, axis=-1)}
     halves = [
         conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv2"]), strict=True)
     ]
+    found["conv2"] = np.concatenate(halves, axis=-1)
     halves = [response_norm(relu(x)) for x in halves]
     both = np.concatenate(halves, axis=-1)
     halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in own(params["conv3"])]
+    found["relu3"] = np.concatenate(halves, axis=-1)
     halves = [
         conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv4"]), strict=True)
     ]
@@ -115,7 +118,12 @@ def tiny_scores(params, images):
     features = np.concatenate(halves, axis=-1).reshape(len(images), -1)
     hidden = 0.5 * relu(dense(features, *params["fc6"]))
     hidden = 0.5 * relu(dense(hidden, *params["fc7"]))
-    return dense(hidden, *params["fc8"])
+    return found | {"dropout7": hidden, "fc8": dense(hidden, *params["fc8"])}
+
+
+def tiny_scores(params, images):
+    """The scores of `tests.tiny.TINY`."""
+    return tiny_activations(params, images)["fc8"]
 
 
 def original_scores(params, images):

@@ -61,6 +61,17 @@ def test_kernels_are_drawn_for_each_tower(run, tmp_path, capsys):
     assert width > height
 
 
+def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_path, capsys):
+    [picture, *_] = find_album([data / "bee"])
+    for name, inputs in {"saliency": [str(picture)], "classes": []}.items():
+        path = tmp_path / f"{name}.png"
+        figures.main([name, str(run), *inputs, str(path)])
+        assert capsys.readouterr().out == f"{path}\n"
+        assert colours_of(path)[0] > 500
+    with pytest.raises(BadInput, match=r"none\.png does not exist"):
+        figures.main(["saliency", str(run), "none.png", str(tmp_path / "x.png")])
+
+
 def test_neighbours_are_the_nearest_by_euclidean_distance_and_never_the_query_itself(data):
     def corner(images):
         return images[:, :3, :3, 0].reshape(len(images), -1)

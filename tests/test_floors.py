@@ -18,6 +18,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.towers alexnet_jax.normalization",
     "alexnet_jax.forward",
     "alexnet_jax.model alexnet_jax.evaluation alexnet_jax.preprocessing",
+    "alexnet_jax.explanations",
     "alexnet_jax.weights.contents alexnet_jax.weights.described alexnet_jax.weights.safe_tensors"
     " alexnet_jax.weights.pickles alexnet_jax.weights.wire alexnet_jax.weights.published"
     " alexnet_jax.weights.files alexnet_jax.weights.matlab alexnet_jax.weights.numpy_pickles",
@@ -29,6 +30,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.exports.stablehlo alexnet_jax.exports.onnx alexnet_jax.exports.torchvision",
     "alexnet_jax.exports",
     "alexnet_jax",
+    "alexnet_jax.flax_modules",
     "alexnet_jax.canvas",
     "alexnet_jax.diagram",
     "alexnet_jax.__main__",
@@ -49,10 +51,11 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.step train.error_rates train.run_folder train.digests train.difference"
     " train.figures.curves train.figures.predictions",
     "train.checkpoints train.disk",
-    "train.run train.trained",
+    "train.trained train.fine_tuning",
+    "train.run",
     "train.diverged",
     "train.loop train.ensemble train.report train.trial train.figures.kernels"
-    " train.figures.neighbours",
+    " train.figures.neighbours train.figures.saliency train.figures.classes",
     "train.training train.plan",
     "train.main train.evaluate train.predict train.fetch train.prepare train.figures.__main__",
 ]
@@ -64,6 +67,7 @@ NEEDS = {  # of single modules, beside jax and numpy; imported when they are use
     "alexnet_jax.weights.matlab": {"h5py", "numpy"},
     "alexnet_jax.weights.runs": {"jax", "numpy", "orbax"},
     "alexnet_jax.weights.safe_tensors": {"numpy", "safetensors"},
+    "alexnet_jax.flax_modules": {"flax", "jax"},
 }
 FLOOR = {module: i for i, row in enumerate(FLOORS) for module in row.split()}
 FILES = sorted(path for name in ("alexnet_jax", "train") for path in (ROOT / name).rglob("*.py"))
@@ -101,7 +105,7 @@ def test_imports_point_down(path):
 def test_importing_the_library_starts_no_backend_and_needs_jax_and_numpy_alone():
     code = (
         "import alexnet_jax.__main__, jax, sys; "
-        "late = {'matplotlib', 'onnx', 'orbax', 'safetensors', 'scipy.io'}; "
+        "late = {'flax', 'matplotlib', 'onnx', 'orbax', 'safetensors', 'scipy.io'}; "
         "assert not late & sys.modules.keys(), late & sys.modules.keys(); "
         "assert not jax._src.xla_bridge.backends_are_initialized()"
     )

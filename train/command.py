@@ -40,7 +40,8 @@ class _Parser(argparse.ArgumentParser):
 
 def parser(module: str, text: str | None) -> argparse.ArgumentParser:
     """Return an empty parser of the flags of `python -m MODULE`; it raises BadInput."""
-    return _Parser(prog=f"python -m {module}", description=text)
+    name = module.removeprefix("train")
+    return _Parser(prog=f"python -m {__package__}{name}", description=text)
 
 
 def positive(text: str) -> int:

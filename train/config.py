@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+COMMAND = f"python -m {__package__}.main"
+"""What a user types; the package has another name where it is installed from a wheel."""
+
 
 class BadInput(ValueError):
     """Something that the user can mend, said in one sentence: exit status 2, no traceback."""
@@ -96,6 +99,13 @@ class Config:
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the net computes in while it learns; bfloat16 for GPUs and TPUs. Parameters, velocity,
     sums and the evaluation stay in float32."""
+    init: Path | None = None
+    """Begin with the parameters of this run's folder or file of weights; the output layer is drawn
+    anew if the data have another number of classes."""
+    freeze: str | None = None
+    """Layers that keep their parameters, by name: conv1,conv2."""
+    classes: int | None = None
+    """How many classes the data must have; any number if None."""
     flip: bool = False
     """Mirror half of the training images."""
     mean: Literal["image", "channel"] = "image"
@@ -178,6 +188,7 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
     "stored_size": (lambda n: n > 0, "above 0"),
     "patches_together": (lambda n: n > 0, "above 0"),
+    "classes": (lambda n: n > 0, "above 0"),
     "colour_noise_until": (lambda x: 0 < x < float("inf"), "above 0"),
     "save_steps": (lambda n: n > 0, "above 0"),
     "bad_images": (lambda n: n >= 0, "at least 0"),
@@ -238,15 +249,14 @@ def _command_line(argv: list[str], default: Config) -> Config:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
-                Config, prog="python -m train.main", description=text, args=argv, default=default
-            )
+            config = tyro.cli(Config, prog=COMMAND, description=text, args=argv, default=default)
+            return dataclasses.replace(config, init=config.init and config.init.resolve())
     except SystemExit as end:
         if not end.code:
             raise
         rows = [row.strip(" │") for row in said.getvalue().splitlines()[1:]]
         message = " ".join(itertools.takewhile(lambda row: "──" not in row, rows))
-        hint = "python -m train.main --help lists the flags"
+        hint = f"{COMMAND} --help lists the flags"
         message = message.removeprefix("Error parsing Config: ").strip(" .")
         raise BadInput(f"{message or 'the flags cannot be read'}; {hint}") from None
 
@@ -256,6 +266,7 @@ def save(config: Config, record: dict[str, Any]) -> None:
     assert config.run_dir is not None
     values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _OF_THE_COMMAND}
     values["data"] = config.data and config.data.resolve()
+    values["init"] = config.init and config.init.resolve()
     text = json.dumps(record | {"config": values}, indent=2, default=str)
     half_written = config.run_dir / "config.tmp.json"
     half_written.write_text(text + "\n")
@@ -267,7 +278,8 @@ def load(run_dir: Path) -> Config:
     values = read_record(run_dir)["config"]
     try:
         values["cut_epochs"] = tuple(values["cut_epochs"])
-        values["data"] = Path(values["data"]) if values["data"] else None
+        for name in ("data", "init"):
+            values[name] = Path(values[name]) if values.get(name) else None
         for field in dataclasses.fields(Config):
             value = values.get(field.name, field.default)
             if not _is_of(value, field.type):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from train import digests
 from train.command import Ended
-from train.config import BadInput
+from train.config import COMMAND, BadInput
 
 _FAULTS = {
     number: os.strerror(number)
@@ -61,5 +61,5 @@ def _way_on(run_dir: Path) -> str:
     last = run_dir.resolve() / "checkpoints" / str(max(steps))
     return (
         f"the last checkpoint is {last}; when that is mended, go on with: "
-        f"python -m train.main --run-dir {run_dir} --resume"
+        f"{COMMAND} --run-dir {run_dir} --resume"
     )

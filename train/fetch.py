@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from train.command import command, parser
-from train.config import BadInput
+from train.config import COMMAND, BadInput
 from train.data import idx
 from train.data.download import Origin, Refused
 from train.data.published import FILES, SOURCES, DataFile
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("directory", type=Path, metavar="DIR", help="the folder for its four files")
     arguments = flags.parse_args(argv)
     fetch(arguments.data_set, arguments.directory)
-    print(f"python -m train.main --data {arguments.directory} trains on them")
+    print(f"{COMMAND} --data {arguments.directory} trains on them")
 
 
 if __name__ == "__main__":

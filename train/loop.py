@@ -14,7 +14,7 @@ from train import memory, signals
 from train.agreement import Agreement
 from train.checkpoints import Checkpoints
 from train.command import Ended
-from train.config import BadInput
+from train.config import COMMAND, BadInput
 from train.data.pipeline import Batch, evaluation_batches
 from train.diverged import note_batch
 from train.error_rates import examine, make_scorer
@@ -220,7 +220,7 @@ class Loop:
         name = signal.Signals(number).name
         raise Ended(
             f"stopped by {name} after step {step}, saved; go on with: "
-            f"python -m train.main --run-dir {self.run.folder} --resume",
+            f"{COMMAND} --run-dir {self.run.folder} --resume",
             128 + number,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from train.command import command, parser
+from train.config import COMMAND
 from train.data import manifest
 from train.data.manifest import Manifest
 from train.data.preparation import Options, prepare, reasons
@@ -35,7 +36,7 @@ def _report(whole: Manifest, out: Path) -> None:
         print(f"left out: {len(left_out):,}")
     for name, why in sorted(left_out.items()):
         print(f"  {name} {why}".encode(errors="backslashreplace").decode())
-    print(f"python -m train.main --data {out} trains on them")
+    print(f"{COMMAND} --data {out} trains on them")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -21,6 +21,7 @@ from train.data.pipeline import train_batches
 from train.data.sources import DataSet, open_data
 from train.data.statistics import ImageStatistics
 from train.data.tolerant import Tolerant
+from train.fine_tuning import frozen_layers
 from train.optimizer import OPTIMIZERS
 from train.run_folder import net_of, statistics_of, stored_size
 from train.schedules import Schedule
@@ -109,6 +110,12 @@ class Run:
         return dataclasses.replace(by_epochs, **warm_up)
 
     @functools.cached_property
+    def learning(self) -> Schedule:
+        """The schedule, under which the layers of --freeze learn nothing."""
+        frozen = frozen_layers(self.config, self.architecture)
+        return dataclasses.replace(self.schedule, frozen=frozen)
+
+    @functools.cached_property
     def optimizer(self) -> optax.GradientTransformationExtraArgs:
         """The rule that the configuration names, with the run's numbers."""
         config = self.config
@@ -125,7 +132,7 @@ class Run:
             self.architecture,
             self.optimizer,
             self.mean,
-            schedule=self.schedule,
+            schedule=self.learning,
             key=step_key,
             flip=self.config.flip,
             noise=self.noise,

@@ -107,6 +107,8 @@ class Schedule:
     on_plateau: bool = False
     warm_up: int = 0
     warm_up_from: float = 1.0
+    frozen: tuple[str, ...] = ()
+    """Layers that never learn, whatever the rows say; no gradient is computed for them."""
 
     def rates(self, step: jax.Array, plateau: Plateau, params: Params) -> Params:
         """Return the rate of each array of parameters, a scalar in its place.
@@ -119,7 +121,7 @@ class Schedule:
 
         def rate(path: tuple, _: jax.Array) -> jax.Array:
             layer, field = path[0].key, path[-1].name
-            if field not in Row._fields:
+            if field not in Row._fields or layer in self.frozen:
                 return jnp.float32(0)
             common = [row for row in self.rows if not row.layers]
             own = [row for row in self.rows if layer in row.layers]

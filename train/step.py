@@ -92,6 +92,10 @@ def make_train_step(
     )
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
+        params = {
+            name: jax.lax.stop_gradient(layer) if name in schedule.frozen else layer
+            for name, layer in params.items()
+        }
         params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
         scores, moments = alexnet_jax.apply_in_training(
             params, images, key, architecture=architecture, mesh=mesh
@@ -110,7 +114,9 @@ def make_train_step(
         rates = schedule.rates(state.step, state.plateau, state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, rates=rates)
         params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
-        params |= alexnet_jax.running_moments(state.params, moments, architecture)
+        moved = alexnet_jax.running_moments(state.params, moments, architecture)
+        frozen = {f"{name}_running" for name in schedule.frozen}
+        params |= {name: running for name, running in moved.items() if name not in frozen}
         state = TrainState(state.step + 1, params, opt_state, state.plateau)
         return state, {"loss": loss, "top1_error": error}
 

@@ -4,7 +4,7 @@ import dataclasses
 from contextlib import nullcontext
 
 from alexnet_jax import rows_here
-from train import disk, lock
+from train import disk, fine_tuning, lock
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.tolerant import Tolerant
@@ -28,20 +28,27 @@ def train(config: Config) -> dict[str, float]:
         rows_here(mesh, config.batch_size)
     except ValueError as error:
         raise BadInput(f"--batch-size {config.batch_size}: {error}") from None
+    beginning = fine_tuning.read_beginning(config, architecture)
     folder = config.run_dir if not leads() else make_folder(config)
     assert folder is not None  # several processes have been told
     with lock.held(folder) if leads() else nullcontext(), disk.faults_end_the_run(folder):
         config = open_run(dataclasses.replace(config, run_dir=folder), data)
-        return _train(Run(config, folder, architecture, data, mesh))
+        if beginning is not None:
+            beginning.keep_mean(folder, data)
+        return _train(Run(config, folder, architecture, data, mesh), beginning)
 
 
-def _train(run: Run) -> dict[str, float]:
+def _train(run: Run, beginning: fine_tuning.Beginning | None) -> dict[str, float]:
     data = run.data
     others, faults = not_waiting_for_others(), disk.faults_end_the_run(run.folder)
     with Checkpoints(run.folder) as checkpoints, others, faults:
         state, position = run.start(checkpoints)
+        if beginning is not None:
+            state = beginning.given_to(state, run.architecture)
         if leads():
             print(run.heading(int(state.step)), flush=True)
+            if said := fine_tuning.heading(run.config, run.architecture, beginning):
+                print(said, flush=True)
         with MetricsLog(run.folder, int(state.step)) if leads() else nullcontext() as log:
             results = Loop(run, checkpoints, log).to_last_step(state, position)
         best = checkpoints.best_step()

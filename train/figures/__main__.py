@@ -4,9 +4,15 @@
 """
 
 from train.command import command, parser
-from train.figures import curves, kernels, neighbours
+from train.figures import classes, curves, kernels, neighbours, saliency
 
-FIGURES = {"curves": curves, "kernels": kernels, "neighbours": neighbours}
+FIGURES = {
+    "curves": curves,
+    "kernels": kernels,
+    "neighbours": neighbours,
+    "saliency": saliency,
+    "classes": classes,
+}
 """By name: modules with `add_flags` for a parser, and `main` from what it read to the file."""
 
 

@@ -1,0 +1,71 @@
+"""What a class depends on in a picture: `python -m train.figures saliency RUN PICTURE FILE`.
+
+From the left: what the net sees; how much each pixel moves the score of the likeliest class; the
+probability of that class with a square of the mean colour before each place.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from train.figures import page
+
+if TYPE_CHECKING:
+    from train.trained import Trained
+
+
+def add_flags(flags: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    flags.add_argument("picture", metavar="PICTURE", type=Path, help="any that Pillow opens")
+    flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
+
+
+def main(given: argparse.Namespace) -> Path:
+    """Draw it for the run's best checkpoint."""
+    page.check_file(given.file)
+    from train import platform
+
+    platform.prepare(1)
+    from train.trained import open_trained
+
+    return draw_saliency(open_trained(given.run), given.picture, given.file)
+
+
+def draw_saliency(trained: "Trained", picture: Path, path: Path) -> Path:
+    """Draw the three panels. Returns `path`. Raises BadInput if `picture` cannot be read."""
+    import jax
+    import jax.numpy as jnp
+
+    from alexnet_jax import explanations
+    from alexnet_jax.evaluation import centre_crops
+    from train.data.pictures import read_picture
+
+    net, size = trained.architecture, trained.architecture.image_sizes[0]
+    stored = read_picture(picture, trained.stored_size)
+    image = centre_crops(jnp.asarray(stored[None] - trained.mean), size)
+    probabilities = jax.nn.softmax(trained.scorer()(stored[None])[0, 0])
+    label = int(probabilities.argmax())
+    maps = explanations.saliency(trained.params, image, jnp.array([label]), architecture=net)
+    square, stride = max(1, round(0.2 * size)), max(1, size // 28)
+    covered = explanations.occlusion(
+        trained.params, image[0], label, size=square, stride=stride, architecture=net
+    )
+    figure = page.blank(10, 3.6)
+    seen, salient, behind = figure.subplots(1, 3)
+    shown = centre_crops(jnp.asarray(stored[None]), size)[0]
+    seen.imshow(shown)
+    seen.set_title(f"{trained.class_names[label]}: {100 * probabilities[label]:.1f} %")
+    salient.imshow(maps[0], cmap="magma")
+    salient.set_title("saliency")
+    # A square belongs to the place of its centre.
+    first = (square - stride) / 2 - 0.5
+    edges = first, first + stride * len(covered)
+    behind.imshow(shown)
+    drawn = behind.imshow(covered, alpha=0.7, vmin=0, extent=(*edges, *edges[::-1]))
+    behind.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+    behind.set_title(f"probability behind {square} x {square} pixels")
+    figure.colorbar(drawn, ax=behind, shrink=0.8)
+    for axes in (seen, salient, behind):
+        axes.set_axis_off()
+    return page.write(figure, path)
