@@ -2,8 +2,7 @@
 
 An `Architecture` is a frozen value that a reader can lay beside Figure 2 of Krizhevsky, Sutskever
 and Hinton (2012). Initial values, forward pass, shapes, counts, sharding and the names under which
-activities can be captured all follow from its one tuple of layers. The words themselves stand in
-`words`, and can be imported from here, too.
+activities can be captured all follow from its one tuple of layers. The words stand in `words`.
 """
 
 import dataclasses
@@ -13,19 +12,21 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alexnet_jax.words import BatchNorm as BatchNorm
-from alexnet_jax.words import Conv as Conv
-from alexnet_jax.words import Dense as Dense
-from alexnet_jax.words import Dropout as Dropout
-from alexnet_jax.words import Flatten as Flatten
-from alexnet_jax.words import Gather as Gather
-from alexnet_jax.words import MaxPool as MaxPool
-from alexnet_jax.words import Output as Output
-from alexnet_jax.words import Part as Part
-from alexnet_jax.words import Relu as Relu
-from alexnet_jax.words import ResponseNorm as ResponseNorm
-from alexnet_jax.words import SpatialNorm as SpatialNorm
-from alexnet_jax.words import Word as Word
+from alexnet_jax.words import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Gather,
+    MaxPool,
+    Output,
+    Part,
+    Relu,
+    ResponseNorm,
+    SpatialNorm,
+    Word,
+)
 
 Shape = tuple[int, ...]
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture, Shape, Step
+from alexnet_jax.canvas import ACCENT, INK, PALE, Box, Canvas
+from alexnet_jax.words import (
     Conv,
     Dense,
     Dropout,
@@ -25,11 +26,8 @@ from alexnet_jax.architecture import (
     Part,
     Relu,
     ResponseNorm,
-    Shape,
     SpatialNorm,
-    Step,
 )
-from alexnet_jax.canvas import ACCENT, INK, PALE, Box, Canvas
 
 ENDINGS = (".png", ".svg", ".pdf")
 """The kinds of file that `draw` writes."""

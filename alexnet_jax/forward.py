@@ -10,21 +10,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from alexnet_jax.architecture import (
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Gather,
-    MaxPool,
-    Output,
-    Part,
-    Relu,
-    ResponseNorm,
-    SpatialNorm,
-    Step,
-)
+from alexnet_jax.architecture import Step
 from alexnet_jax.layers import (
     Moments,
     Params,
@@ -43,6 +29,20 @@ from alexnet_jax.normalization import (
     spatial_norm,
 )
 from alexnet_jax.towers import Towers
+from alexnet_jax.words import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Gather,
+    MaxPool,
+    Output,
+    Part,
+    Relu,
+    ResponseNorm,
+    SpatialNorm,
+)
 
 
 def run_layer(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from alexnet_jax import winograd
-from alexnet_jax.architecture import Conv, MaxPool
+from alexnet_jax.words import Conv, MaxPool
 
 
 class Layer(NamedTuple):

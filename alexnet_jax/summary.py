@@ -1,6 +1,7 @@
 """A table of a net: what each layer puts out, holds and costs, and where the towers meet."""
 
-from alexnet_jax.architecture import Architecture, Conv, Gather, Output, Part, Shape
+from alexnet_jax.architecture import Architecture, Shape
+from alexnet_jax.words import Conv, Gather, Output, Part
 
 
 def summary(architecture: Architecture, image_size: int | None = None) -> str:

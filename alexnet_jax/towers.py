@@ -17,8 +17,9 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.architecture import Architecture, Output
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.layers import Layer, Moments, Params
+from alexnet_jax.words import Output
 
 DATA, TOWER = "data", "tower"
 Cut = TypeVar("Cut", Layer, Moments)

@@ -98,7 +98,7 @@ def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, floa
     import numpy as np
 
     import alexnet_jax
-    from alexnet_jax.architecture import Gather
+    from alexnet_jax.words import Gather
 
     across, parts = mesh.shape.get("tower", 1), alexnet_jax.batch_parts(mesh)
     images, others = batch // parts, (across - 1) / across

@@ -71,7 +71,7 @@ def needed_bytes(net: "Architecture", batch: int) -> int:
     them: the factors of a product, what a norm divided, where the maxima of a pool stood. A ReLU's
     sign and a dropout's mask can be read off the next of these. One array of floats for each.
     """
-    from alexnet_jax.architecture import Conv, Dense, MaxPool, Output, ResponseNorm
+    from alexnet_jax.words import Conv, Dense, MaxPool, Output, ResponseNorm
 
     reads = Conv | Dense | Output | ResponseNorm | MaxPool
     kept = sum(math.prod(s.inputs) for s in net.steps() if isinstance(s.layer, reads))

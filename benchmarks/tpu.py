@@ -104,10 +104,10 @@ def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=N
     del mesh  # of one device
     from jax import lax
 
-    from alexnet_jax.architecture import Conv, ResponseNorm
     from alexnet_jax.forward import run_layer
     from alexnet_jax.layers import add_biases
     from alexnet_jax.towers import Towers
+    from alexnet_jax.words import Conv, ResponseNorm
 
     x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers
     for step in architecture.steps(images.shape[1]):

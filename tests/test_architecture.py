@@ -6,8 +6,9 @@ import jax
 import pytest
 
 import alexnet_jax
-from alexnet_jax.architecture import Architecture, Conv, Flatten, MaxPool, Output, Relu
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import DIGITS, PAPER
+from alexnet_jax.words import Conv, Flatten, MaxPool, Output, Relu
 from tests.tiny import TINY
 
 # Per layer: parameters, and millions of multiply-accumulates for an image.

@@ -3,8 +3,9 @@
 import numpy as np
 
 import alexnet_jax
-from alexnet_jax.architecture import Architecture, Conv, Dense, Flatten, Output, Relu
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.weights.contents import params_of
+from alexnet_jax.words import Conv, Dense, Flatten, Output, Relu
 from tests import other_programs
 
 APART = Architecture(  # its towers meet in the scores only

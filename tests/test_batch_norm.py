@@ -9,17 +9,8 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import Layer, Moments
-from alexnet_jax.architecture import (
-    Architecture,
-    BatchNorm,
-    Conv,
-    Dropout,
-    Flatten,
-    Gather,
-    MaxPool,
-    Output,
-    Relu,
-)
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.words import BatchNorm, Conv, Dropout, Flatten, Gather, MaxPool, Output, Relu
 from tests import reference
 from tests.tiny import drawn, training_batch
 from train.checkpoints import Checkpoints

@@ -8,7 +8,7 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures, weights
-from alexnet_jax.architecture import ResponseNorm
+from alexnet_jax.words import ResponseNorm
 from tests import other_programs
 from tests.protobufs import messages
 from tests.tiny import narrow

@@ -10,8 +10,8 @@ from PIL import Image
 
 from alexnet_jax import architectures, diagram
 from alexnet_jax.__main__ import main
-from alexnet_jax.architecture import Gather, Output, Part
 from alexnet_jax.canvas import ACCENT
+from alexnet_jax.words import Gather, Output, Part
 from tests.tiny import TINY
 
 NETS = [*architectures.NETS, architectures.scaled(8, 113), architectures.scaled(16, 75, towers=1)]

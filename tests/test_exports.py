@@ -16,7 +16,7 @@ from PIL import Image
 import alexnet_jax
 from alexnet_jax import Preprocessing, architectures, exports, weights
 from alexnet_jax.__main__ import main
-from alexnet_jax.architecture import BatchNorm, Conv, Dense, Flatten, MaxPool, Output, Relu
+from alexnet_jax.words import BatchNorm, Conv, Dense, Flatten, MaxPool, Output, Relu
 from tests import test_torch_files
 from tests.test_axes import APART
 from tests.tiny import TINY, drawn, narrow

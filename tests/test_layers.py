@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from alexnet_jax import layers, normalization
-from alexnet_jax.architecture import Conv, MaxPool, ResponseNorm, SpatialNorm
 from alexnet_jax.layers import Layer, conv, dense, dropout_mask, max_pool
 from alexnet_jax.normalization import local_response_norm, spatial_norm
+from alexnet_jax.words import Conv, MaxPool, ResponseNorm, SpatialNorm
 from tests import reference
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from alexnet_jax.architecture import Conv, Dense, Output
 from alexnet_jax.architectures import DIGITS, PAPER
+from alexnet_jax.words import Conv, Dense, Output
 from tests import reference
 from tests.tiny import TINY
 

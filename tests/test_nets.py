@@ -12,8 +12,10 @@ import pytest
 import alexnet_jax
 from alexnet_jax import architectures
 from alexnet_jax.__main__ import main
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import NETS
+from alexnet_jax.layers import dropout_mask
+from alexnet_jax.words import (
     Conv,
     Dropout,
     Flatten,
@@ -24,8 +26,6 @@ from alexnet_jax.architecture import (
     Relu,
     ResponseNorm,
 )
-from alexnet_jax.architectures import NETS
-from alexnet_jax.layers import dropout_mask
 from tests import reference
 from tests.test_towers import collectives
 from tests.tiny import drawn, narrow

@@ -3,7 +3,7 @@
 import pytest
 
 from alexnet_jax import architectures
-from alexnet_jax.architecture import Conv, Dense, Dropout, Flatten, MaxPool, Output, ResponseNorm
+from alexnet_jax.words import Conv, Dense, Dropout, Flatten, MaxPool, Output, ResponseNorm
 
 # A notebook's layer list, for images of 224 pixels: input, number and size of the kernels, output,
 # stride. It is the paper's: kernels of conv2, conv4 and conv5 see the maps of one tower.

@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from alexnet_jax.architecture import (
-    Architecture,
-    Conv,
-    Dense,
-    Flatten,
-    MaxPool,
-    Output,
-    Relu,
-)
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.words import Conv, Dense, Flatten, MaxPool, Output, Relu
 from tests import pickled
 
 NET = Architecture(

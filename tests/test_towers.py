@@ -11,18 +11,9 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import whole_batch
-from alexnet_jax.architecture import (
-    Architecture,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    MaxPool,
-    Output,
-    Relu,
-)
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
+from alexnet_jax.words import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Output, Relu
 from tests.tiny import TINY, training_batch
 from train.augment import originals_noise
 from train.optimizer import sgd

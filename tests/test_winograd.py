@@ -9,8 +9,8 @@ import pytest
 from jax import lax
 
 from alexnet_jax import winograd
-from alexnet_jax.architecture import Conv
 from alexnet_jax.layers import Layer, conv
+from alexnet_jax.words import Conv
 from tests import reference
 
 

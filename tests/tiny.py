@@ -5,8 +5,9 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.layers import Layer, Moments
+from alexnet_jax.words import (
     Conv,
     Dense,
     Dropout,
@@ -17,7 +18,6 @@ from alexnet_jax.architecture import (
     Relu,
     ResponseNorm,
 )
-from alexnet_jax.layers import Layer, Moments
 
 TINY = Architecture(
     "TINY",

@@ -10,7 +10,7 @@ import numpy as np
 
 import alexnet_jax
 from alexnet_jax import Architecture, Layer, Params, architectures
-from alexnet_jax.architecture import BatchNorm, Conv, Dense, Dropout, Output, Word
+from alexnet_jax.words import BatchNorm, Conv, Dense, Dropout, Output, Word
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.sources import DataSet

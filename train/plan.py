@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from alexnet_jax import Architecture, batch_parts
-from alexnet_jax.architecture import Gather
+from alexnet_jax.words import Gather
 from train.config import Config
 from train.data.imagined import imagined_data, imagined_statistics
 from train.program import Transfer, memory_of, transfers_of

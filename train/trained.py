@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 
 import alexnet_jax
 from alexnet_jax import Architecture, Params
-from alexnet_jax.architecture import Dropout, Gather, Output, Part
 from alexnet_jax.evaluation import centre_crops
+from alexnet_jax.words import Dropout, Gather, Output, Part
 from train.checkpoints import Checkpoints
 from train.config import Config, load, read_record
 from train.data.statistics import read_mean

@@ -4,8 +4,8 @@ Where a source draws initial values from a uniform distribution, ours are normal
 deviation.
 """
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.words import (
     Conv,
     Dense,
     Dropout,

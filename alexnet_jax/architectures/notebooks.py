@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures.paper import PAPER
+from alexnet_jax.words import (
     BatchNorm,
     Conv,
     Dense,
@@ -15,7 +16,6 @@ from alexnet_jax.architecture import (
     ResponseNorm,
     Word,
 )
-from alexnet_jax.architectures.paper import PAPER
 
 
 def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Architecture:

@@ -11,8 +11,8 @@ What they share, and where they differ from the text:
 - the kernels of conv3, conv4 and conv5 start from N(0, 0.03^2).
 """
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.words import (
     Conv,
     Dense,
     Dropout,

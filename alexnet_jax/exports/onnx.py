@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture, Step
+from alexnet_jax.layers import Params
+from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.words import (
     BatchNorm,
     Conv,
     Dense,
@@ -23,10 +25,7 @@ from alexnet_jax.architecture import (
     Relu,
     ResponseNorm,
     SpatialNorm,
-    Step,
 )
-from alexnet_jax.layers import Params
-from alexnet_jax.preprocessing import Preprocessing
 
 OPSET, FORMAT = 17, 8  # of 2022, which any runtime of today reads
 

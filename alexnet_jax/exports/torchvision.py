@@ -11,10 +11,11 @@ import zipfile
 
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Conv, Dense, Dropout, Flatten, Output, Word
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.layers import Params
 from alexnet_jax.weights.torchvision import BEFORE, CONVOLUTIONS
+from alexnet_jax.words import Conv, Dense, Dropout, Flatten, Output, Word
 
 _NAMES = CONVOLUTIONS | BEFORE
 

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Conv, Dense, MaxPool, Relu, ResponseNorm
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import wire
 from alexnet_jax.weights.contents import Contents, fitted, params_of
 from alexnet_jax.weights.graph import Found, Laid, matched
 from alexnet_jax.weights.wire import Message
+from alexnet_jax.words import Conv, Dense, MaxPool, Relu, ResponseNorm
 
 PREPROCESSING = Preprocessing(
     stored_size=256,

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Conv, Flatten, Shape, Step
+from alexnet_jax.architecture import Architecture, Shape, Step
 from alexnet_jax.layers import Layer, Params
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.words import Conv, Flatten
 
 Arrays = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Weights and biases of another program, by our names of layers."""

@@ -10,22 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.architecture import (
-    Architecture,
-    Conv,
-    Dense,
-    Dropout,
-    MaxPool,
-    Relu,
-    ResponseNorm,
-    SpatialNorm,
-)
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import ONE_WEIRD_TRICK, original
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import numpy_pickles
 from alexnet_jax.weights.contents import Contents, fitted, params_of
 from alexnet_jax.weights.graph import Found, Laid, matched
 from alexnet_jax.weights.pickles import ordered, unpickled
+from alexnet_jax.words import Conv, Dense, Dropout, MaxPool, Relu, ResponseNorm, SpatialNorm
 
 PREPROCESSING = Preprocessing(
     stored_size=256, input_size=224, mean=np.array([127.30, 119.72, 104.91])

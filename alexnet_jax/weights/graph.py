@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_jax.architecture import (
-    Architecture,
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.weights.contents import Arrays, with_classes
+from alexnet_jax.words import (
     Conv,
     Dense,
     Dropout,
@@ -22,7 +23,6 @@ from alexnet_jax.architecture import (
     SpatialNorm,
     Word,
 )
-from alexnet_jax.weights.contents import Arrays, with_classes
 
 Norm = ResponseNorm | SpatialNorm
 Laid = Conv | Relu | Norm | MaxPool | Dense | Dropout

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Conv, Dense, MaxPool, Relu, ResponseNorm
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import caffe
 from alexnet_jax.weights.contents import Contents, fitted, params_of
 from alexnet_jax.weights.graph import Found, Laid, matched, pooled
+from alexnet_jax.words import Conv, Dense, MaxPool, Relu, ResponseNorm
 
 _WITHOUT_EFFECT = ("dropout", "softmax", "softmaxloss")
 Struct = dict[str, Any]

@@ -8,12 +8,13 @@ import math
 
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Conv, Dense, MaxPool, Relu, ResponseNorm
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET, TORCHVISION
 from alexnet_jax.weights import caffe, torchvision, wire
 from alexnet_jax.weights.contents import Contents, fitted, params_of
 from alexnet_jax.weights.graph import Found, Laid, matched, pooled
 from alexnet_jax.weights.wire import Message
+from alexnet_jax.words import Conv, Dense, MaxPool, Relu, ResponseNorm
 
 GRAPH = 7  # of a model
 _TYPES = {1: ("<f4", 4), 11: ("<f8", 10), 10: ("<f2", 0)}  # and the field that may hold them

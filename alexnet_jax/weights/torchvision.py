@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Dense, Dropout, Relu, Word
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.contents import Contents, fitted, params_of, with_classes
 from alexnet_jax.weights.safe_tensors import Readers
+from alexnet_jax.words import Dense, Dropout, Relu, Word
 
 PREPROCESSING = Preprocessing(
     stored_size=256,
