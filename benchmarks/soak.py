@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LATE = 0.75  # of the lives: so many come to a checkpoint first
 _LONGEST_SAVE = 20.0  # seconds to wait for one to begin
+_SAMPLES_TO_JUDGE = 600  # ten minutes: what is compiled and first touched takes one or two
 _MAY_GROW = 0.05  # of the memory, from the second quarter of a run to its last
 
 
@@ -170,7 +171,7 @@ def _report(samples: list[tuple[float, int]]) -> float:
     memory = [statistics.median(megabytes for megabytes, _ in quarter) for quarter in quarters]
     files = [max(files for _, files in quarter) for quarter in quarters]
     print(f"memory by quarters, MB: {', '.join(f'{m:.0f}' for m in memory)}; open files: {files}")
-    return memory[3] / memory[1] - 1
+    return memory[3] / memory[1] - 1 if len(samples) >= _SAMPLES_TO_JUDGE else 0.0
 
 
 def _differences(out: Path, step: int) -> int:
