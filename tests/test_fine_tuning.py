@@ -120,7 +120,7 @@ def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule,
     batch = {
         "image": jnp.asarray(rng.integers(0, 256, (4, 14, 14, 3)), jnp.uint8),
         "label": jnp.array([0, 1, 2, 3]),
-    }
+    } | dict.fromkeys(("index", "epoch", "place"), jnp.arange(4))
     mean, mesh = jnp.full((14, 14, 3), 128.0), alexnet_jax.make_mesh(1)
     after, operations = {}, {}
     for frozen in ((), ("conv1", "conv2", "conv3", "fc7")):
