@@ -29,11 +29,11 @@ def run(run_dir, *flags, largest_file=None):
 
 def assert_stopped(done, run_dir, words, step):
     assert done.returncode == 1, done.stderr
-    assert done.stderr == (
+    assert (  # threads of Orbax may add lines of their own
         f"stopped: {run_dir} cannot be written: {words}; the last checkpoint is "
         f"{run_dir}/checkpoints/{step}; when that is mended, go on with: "
         f"python -m train.main --run-dir {run_dir} --resume\n"
-    )
+    ) in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_blurring_moves_a_picture_away_the_further_the_more_it_is_blurred(rng, t
     pixels = np.stack([np.asarray(x, np.float32) - 128 for x in blurred])
     same = np.stack([pixels[0]] * 4)
     distances = distance(params, same, pixels, net)
-    assert distances[0] == 0
+    assert distances[0] < 1e-12  # of rounding, where images of a batch are computed apart
     assert (np.diff(distances) > 0).all()
     np.testing.assert_allclose(distance(params, pixels, same, net), distances, rtol=1e-5)
     gradient = jax.grad(lambda x: distance(params, x, same, net).sum())(0 * pixels)

@@ -38,9 +38,10 @@ def published(tmp_path, rng, monkeypatch):
     folder, files = tmp_path / "published", []
     folder.mkdir()
     for file in FILES["mnist"]:
-        shape = (30, 28, 28) if file.content == "images" else (30,)
+        labels = rng.permuted(np.repeat(np.arange(10, dtype=np.uint8), 3))
+        images = rng.integers(0, 256, (30, 28, 28), np.uint8)
         path = folder / f"{file.name}.gz"
-        write_idx(path, rng.integers(0, 10, shape, np.uint8))
+        write_idx(path, images if file.content == "images" else labels)
         packed = path.read_bytes()
         md5, sha256 = hashlib.md5(packed), hashlib.sha256(gzip.decompress(packed))
         checksums = {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}
