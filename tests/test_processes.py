@@ -179,8 +179,10 @@ def test_two_processes_of_two_devices_under_slurm_train_what_one_trains(straight
     (out, err), (other_out, other_err) = said
     assert "on 4 cpu devices of 2 processes" in out
     assert "on 41 images" in out
-    said_by_other = [line for line in other_out.splitlines() if line and "[Gloo]" not in line]
-    assert said_by_other == []  # one process writes logs
+    ours = ("PAPER", "DIGITS", "step", "epoch", "accuracy", "curves", "checkpoint")
+    # One process writes logs; Gloo's own words, of ranks, come in pieces.
+    assert not [word for word in ours if word in other_out]
+    assert all(word in out for word in ours[2:])
     assert "Traceback" not in err + other_err
     assert_same_run(straight, tmp_path / "run")
 
