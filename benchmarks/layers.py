@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train.command import command, parser, positive
-from train.config import BadInput
+from train.config import Config
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax.architecture import Architecture, Step
@@ -46,12 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     from train import platform
 
     platform.prepare(1)
-    import alexnet_jax
+    from train.run_folder import net_of
 
-    try:
-        net = alexnet_jax.architectures.by_name(arguments.net)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    net = net_of(Config(net=arguments.net))
     found = list(ceilings())
     found += [piece for step in net.steps() for piece in layer(net, step, arguments.batch_size)]
     found += rest(net, arguments.batch_size)

@@ -1,5 +1,6 @@
 """Time the very step that training uses, on random images: `python -m benchmarks.step`."""
 
+import importlib
 import math
 import resource
 import statistics
@@ -7,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from train.command import command, parser, positive
-from train.config import BadInput
+from train.config import Config
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax import Architecture
@@ -27,17 +28,15 @@ def main(argv: list[str] | None = None) -> None:
     platform.prepare(arguments.devices)
     platform.keep_compilations()
     start = time.perf_counter()
-    import alexnet_jax
+    importlib.import_module("alexnet_jax")
+    print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     from benchmarks.ours import training_step
     from train.program import memory_of
+    from train.run_folder import mesh_for, net_of
 
-    print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
-    try:
-        net = alexnet_jax.architectures.by_name(arguments.net)
-        mesh = alexnet_jax.make_mesh(arguments.devices, net.towers)
-        alexnet_jax.rows_here(mesh, arguments.batch_size)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    config = Config(net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size)
+    net = net_of(config)
+    mesh = mesh_for(config, net)
     start = time.perf_counter()
     step, program = training_step(net, mesh, arguments.batch_size)
     print(f"compilation, or finding it in the cache: {time.perf_counter() - start:.2f} s")

@@ -190,3 +190,9 @@ def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
 def test_a_plan_that_makes_no_sense_is_refused(flags, words):
     with pytest.raises(BadInput, match=words):
         config.parse(flags)
+
+
+def test_a_plan_of_a_batch_that_cannot_be_divided_is_refused_as_its_run_would_be():
+    flags = ["--plan", "--plan-images", "20", "--devices", "4", "--batch-size", "5"]
+    with pytest.raises(BadInput, match="--batch-size 5: a batch of 5 images cannot be divided"):
+        planned_run(config.parse(flags))

@@ -13,7 +13,7 @@ from train.config import Config
 from train.data.imagined import imagined_data, imagined_statistics
 from train.program import Transfer, memory_of, transfers_of
 from train.run import Run, open_net_and_data
-from train.run_folder import mesh_of, net_of, stored_size
+from train.run_folder import mesh_for, net_of, stored_size
 from train.schedules import MOST_CUTS
 from train.trial import Trial
 
@@ -51,7 +51,7 @@ def planned_run(config: Config) -> Run:
     else:
         architecture, data = open_net_and_data(config)
         size = stored_size(config, architecture)
-    mesh = mesh_of(architecture, config.devices)
+    mesh = mesh_for(config, architecture)
     return Run(config, Path(), architecture, data, mesh, imagined_statistics(size))
 
 

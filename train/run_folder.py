@@ -13,7 +13,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 import alexnet_jax
-from alexnet_jax import Architecture
+from alexnet_jax import Architecture, rows_here
 from train import config as configuration
 from train.config import BadInput, Config
 from train.data import manifest
@@ -110,6 +110,16 @@ def mesh_of(architecture: Architecture, devices: int) -> Mesh:
         return alexnet_jax.make_mesh(devices, architecture.towers)
     except ValueError as error:
         raise BadInput(f"--devices {devices}: {architecture.name}: {error}") from None
+
+
+def mesh_for(config: Config, architecture: Architecture) -> Mesh:
+    """Return the mesh of a run. Raises BadInput if it cannot hold the towers or divide a batch."""
+    mesh = mesh_of(architecture, config.devices)
+    try:
+        rows_here(mesh, config.batch_size)
+    except ValueError as error:
+        raise BadInput(f"--batch-size {config.batch_size}: {error}") from None
+    return mesh
 
 
 def stored_size(config: Config, architecture: Architecture) -> int:

@@ -3,17 +3,16 @@
 import dataclasses
 from contextlib import nullcontext
 
-from alexnet_jax import rows_here
 from train import disk, fine_tuning, lock
 from train.checkpoints import Checkpoints
-from train.config import BadInput, Config
+from train.config import Config
 from train.data.tolerant import Tolerant
 from train.figures.curves import draw_curves
 from train.loop import Loop
 from train.metrics import MetricsLog
 from train.processes import leads, not_waiting_for_others
 from train.run import Run, open_net_and_data
-from train.run_folder import make_folder, mesh_of, open_run
+from train.run_folder import make_folder, mesh_for, open_run
 
 
 def train(config: Config) -> dict[str, float]:
@@ -23,11 +22,7 @@ def train(config: Config) -> dict[str, float]:
     Raises BadInput on what the user can mend, Ended if the run stops before its last step.
     """
     architecture, data = open_net_and_data(config)
-    mesh = mesh_of(architecture, config.devices)
-    try:
-        rows_here(mesh, config.batch_size)
-    except ValueError as error:
-        raise BadInput(f"--batch-size {config.batch_size}: {error}") from None
+    mesh = mesh_for(config, architecture)
     beginning = fine_tuning.read_beginning(config, architecture)
     folder = config.run_dir if not leads() else make_folder(config)
     assert folder is not None  # several processes have been told
@@ -40,6 +35,7 @@ def train(config: Config) -> dict[str, float]:
 
 def _train(run: Run, beginning: fine_tuning.Beginning | None) -> dict[str, float]:
     data = run.data
+    # Within the checkpoints, whose end would wait for others, and for a full disk to say so again.
     others, faults = not_waiting_for_others(), disk.faults_end_the_run(run.folder)
     with Checkpoints(run.folder) as checkpoints, others, faults:
         state, position = run.start(checkpoints)
