@@ -29,12 +29,8 @@ def saliency(
     Returns:
       [n, height, width], at least 0.
     """
-
-    def score(images: jax.Array) -> jax.Array:
-        scores = apply(params, images, architecture=architecture)
-        return jnp.take_along_axis(scores, classes[:, None], axis=1).sum()
-
-    return jnp.abs(jax.grad(score)(images)).max(axis=-1)
+    gradient = jax.grad(_score)(images, params, classes, architecture)
+    return jnp.abs(gradient).max(axis=-1)
 
 
 def occlusion(
@@ -111,14 +107,18 @@ def class_images(
     """
     size = architecture.image_sizes[0]
 
-    def score(images: jax.Array) -> jax.Array:
-        scores = apply(params, images, architecture=architecture)
-        return jnp.take_along_axis(scores, classes[:, None], axis=1).sum()
-
     def ascend(_: int, images: jax.Array) -> jax.Array:
-        gradient = jax.grad(score)(images)
+        gradient = jax.grad(_score)(images, params, classes, architecture)
         square = jnp.square(gradient).mean(axis=(1, 2, 3), keepdims=True)
         return (1 - decay) * images + rate * gradient * lax.rsqrt(square + 1e-20)
 
     noise = jax.random.normal(key, (len(classes), size, size, 3), jnp.float32)
     return lax.fori_loop(0, steps, ascend, noise)
+
+
+def _score(
+    images: jax.Array, params: Params, classes: jax.Array, architecture: Architecture
+) -> jax.Array:
+    """The sum over images of the score of each one's class."""
+    scores = apply(params, images, architecture=architecture)
+    return jnp.take_along_axis(scores, classes[:, None], axis=1).sum()

@@ -85,15 +85,12 @@ def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str =
     from train.optimizer import sgd
     from train.run_folder import stored_size
     from train.schedules import constant
-    from train.step import init_state, make_train_step
+    from train.step import abstract_batch, init_state, make_train_step
 
     stored, optimizer = stored_size(Config(), net), sgd()
     state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
-    images = jax.ShapeDtypeStruct((batch, stored, stored, 3), jnp.uint8)
-    number = jax.ShapeDtypeStruct((batch,), jnp.int32)
-    numbers = dict.fromkeys(("label", "index", "epoch", "place"), number)
     # Of a mean whose pixels are equal, the compiler would see that it need not be cut.
-    mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, images.shape[1:]), jnp.float32)
+    mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (stored, stored, 3)), jnp.float32)
     recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
-    return step.lower(state, {"image": images} | numbers)
+    return step.lower(state, abstract_batch(batch, stored))

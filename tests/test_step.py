@@ -14,7 +14,7 @@ from alexnet_jax.architectures import PAPER
 from tests.tiny import TINY, training_batch
 from train.optimizer import sgd
 from train.schedules import constant
-from train.step import init_state, make_train_step
+from train.step import abstract_batch, init_state, make_train_step
 
 
 def losses_and_params(precision):
@@ -72,10 +72,7 @@ def lowered_step(platform, devices):
         flip=True,
         mesh=alexnet_jax.make_mesh(devices),
     )
-    numbers = dict.fromkeys(
-        ("label", "index", "epoch", "place"), jax.ShapeDtypeStruct((32,), jnp.int32)
-    )
-    batch = {"image": jax.ShapeDtypeStruct((32, 256, 256, 3), jnp.uint8)} | numbers
+    batch = abstract_batch(32, 256)
     return export.export(step, platforms=[platform])(state, batch).mlir_module()
 
 

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from alexnet_jax import batch_parts
 from train.config import BadInput
-from train.data.pipeline import Batch, evaluation_batches
+from train.data.pipeline import Batch, evaluation_batches, evaluation_size
 from train.data.sources import DataSet, Source, open_data
 from train.error_rates import Outcomes, examine
 from train.run_folder import check_data
@@ -66,7 +66,7 @@ def evaluate_together(
     """
     count = len(next(iter(sources.values())))
     parts = math.lcm(*(batch_parts(net.mesh) for net in nets))
-    images = -(-min(max(1, batch_size // patches), count) // parts) * parts
+    images = evaluation_size(max(1, batch_size // patches), count, parts)
     batches = track(
         _shared_batches(nets, sources, images),
         total=-(-count // images),

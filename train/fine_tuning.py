@@ -14,6 +14,7 @@ from alexnet_jax.words import BatchNorm, Conv, Dense, Dropout, Output, Word
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
 from train.data.sources import DataSet
+from train.data.statistics import write_statistics
 from train.processes import leads, meet
 from train.run_folder import statistics_of
 from train.step import TrainState
@@ -38,14 +39,12 @@ class Beginning:
 
         As a mean image if it has the size of the stored images, else as one number a colour.
         """
-        own = statistics_of(run_dir, data).mean
+        own = statistics_of(run_dir, data)
         mean = np.asarray(self.mean, np.float32)
-        if mean.shape != own.shape:
-            mean = np.broadcast_to(mean.reshape(-1, 3).mean(axis=0), own.shape)
+        if mean.shape != own.mean.shape:
+            mean = np.broadcast_to(mean.reshape(-1, 3).mean(axis=0), own.mean.shape)
         if leads():
-            half_written = run_dir / "mean.tmp.npy"
-            np.save(half_written, mean)
-            half_written.rename(run_dir / "mean.npy")
+            write_statistics(run_dir, own._replace(mean=mean))
         meet("the mean of the weights")
 
     def given_to(self, state: TrainState, architecture: Architecture) -> TrainState:

@@ -15,7 +15,7 @@ from train.agreement import Agreement
 from train.checkpoints import Checkpoints
 from train.command import Ended
 from train.config import COMMAND, BadInput
-from train.data.pipeline import Batch, evaluation_batches
+from train.data.pipeline import Batch, evaluation_batches, evaluation_size
 from train.diverged import note_batch
 from train.error_rates import examine, make_scorer
 from train.metrics import MetricsLog
@@ -161,8 +161,7 @@ class Loop:
 
     def _test(self, state: TrainState) -> dict[str, float]:
         config, test = self.run.config, self.run.data.test
-        parts = batch_parts(self.run.mesh)
-        size = -(-min(config.batch_size, len(test)) // parts) * parts
+        size = evaluation_size(config.batch_size, len(test), batch_parts(self.run.mesh))
         batches = evaluation_batches(
             test,
             batch_size=size,

@@ -130,6 +130,13 @@ def make_train_step(
     )
 
 
+def abstract_batch(batch_size: int, size: int) -> Any:
+    """Return the shapes and types of a `TrainingBatch` of images of `size`."""
+    image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
+    number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    return {"image": image} | dict.fromkeys(("label", "index", "epoch", "place"), number)
+
+
 def compiled_for(
     train_step: TrainStep, state: TrainState, batch_size: int, size: int
 ) -> jax.stages.Compiled:
@@ -138,7 +145,5 @@ def compiled_for(
     It takes what the step does, and need not be compiled again, as the step would be.
     """
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
-    image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
-    number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    batch: Any = {"image": image} | dict.fromkeys(("label", "index", "epoch", "place"), number)
+    batch = abstract_batch(batch_size, size)
     return train_step.lower(like, batch).compile()  # pyright: ignore[reportFunctionMemberAccess]

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from alexnet_jax import batch_parts
-from train.data.pipeline import Batch
+from train.data.pipeline import Batch, evaluation_size
 from train.error_rates import make_scorer
 from train.run import Run
 from train.step import compiled_for
@@ -53,7 +53,7 @@ class Trial:
         if not count:
             return 0.0
         parts, image = batch_parts(self.run.mesh), self.batch["image"]
-        size = -(-min(self.run.config.batch_size, count) // parts) * parts
+        size = evaluation_size(self.run.config.batch_size, count, parts)
         images = np.resize(image, (size, *image.shape[1:]))
         scorer = make_scorer(self.run.architecture, self.run.mean, self.run.mesh)
         taken = 0.0

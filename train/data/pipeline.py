@@ -57,8 +57,7 @@ def train_batches(
       rows: of each batch, those that are read.
     """
     # Only the numbers of the examples are shuffled and put in batches, which costs nothing.
-    numbers = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
-    placed = numbers.map_with_index(functools.partial(_placed, len(source)))
+    placed = _order(len(source), seed).map_with_index(functools.partial(_placed, len(source)))
     batches = (
         placed[position:]
         .batch(batch_size)
@@ -73,6 +72,11 @@ def train_batches(
     return iter(batches.to_iter_dataset(options))
 
 
+def _order(count: int, seed: int) -> grain.MapDataset:
+    """The endless stream of indices below `count` that a seed makes."""
+    return grain.MapDataset.range(count).seed(seed).shuffle().repeat()
+
+
 def _placed(count: int, position: int, index: int) -> dict[str, np.ndarray]:
     """The index at a position of the stream, with its place in one of the cycles of `count`."""
     epoch, place = divmod(position, count)
@@ -82,8 +86,16 @@ def _placed(count: int, position: int, index: int) -> dict[str, np.ndarray]:
 
 def examples_of(count: int, *, seed: int, numbers: range) -> list[int]:
     """Return the indices, below `count`, of these examples in the stream of training batches."""
-    order = grain.MapDataset.source(range(count)).seed(seed).shuffle().repeat()
+    order = _order(count, seed)
     return [int(np.asarray(order[number])) for number in numbers]
+
+
+def evaluation_size(batch_size: int, count: int, parts: int) -> int:
+    """Return how large the batches of an evaluation of `count` examples are.
+
+    At most `batch_size`, but for what lets them be divided into so many equal parts.
+    """
+    return -(-min(batch_size, count) // parts) * parts
 
 
 def evaluation_batches(
