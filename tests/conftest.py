@@ -2,8 +2,6 @@
 
 import os
 
-os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # each run compiles for itself
-
 from train import platform
 
 platform.prepare(8)
@@ -13,6 +11,21 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_program_is_compiled_once(tmp_path_factory):
+    """Half of the suite's time was XLA's, over and over for runs of the same small net.
+
+    The folder is this worker's own: JAX does not write its entries atomically.
+    """
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)  # for the processes that tests start
 
 
 @pytest.fixture
