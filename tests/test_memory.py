@@ -12,7 +12,7 @@ from train.config import BadInput, Config
 from train.training import train
 
 
-def refuse(needs, batch_size, limit):
+def refuse(needs, batch_size, limit, parts=1):
     """Refuse with programs of which only the bytes are known."""
     compiled = []
 
@@ -23,7 +23,7 @@ def refuse(needs, batch_size, limit):
         sizes["temp_size_in_bytes"] = taken
         return SimpleNamespace(memory_analysis=lambda: SimpleNamespace(**sizes))
 
-    memory.fitting_program(program, batch_size, limit)
+    memory.fitting_program(program, batch_size, limit, parts)
     return compiled
 
 
@@ -47,8 +47,23 @@ def test_a_batch_that_fits_or_whose_device_does_not_say_is_compiled_once():
 
 
 def test_if_the_net_alone_is_too_large_that_is_said():
-    with pytest.raises(BadInput, match="not even one image fits"):
+    with pytest.raises(BadInput, match="not even a batch of 1 fits"):
         refuse(lambda size: 1000 + size, 64, 500)
+
+
+@pytest.mark.parametrize("limit", range(8, 96, 7))
+def test_the_batch_size_that_is_named_can_be_divided_among_the_devices(limit):
+    compiled = []
+
+    def needs(size):
+        compiled.append(size)
+        return size
+
+    with pytest.raises(BadInput) as refused:
+        refuse(needs, 96, limit, parts=8)
+    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    assert fits == limit // 8 * 8
+    assert not [size for size in compiled if size % 8]
 
 
 def test_a_program_that_the_compiler_gives_up_is_too_large():

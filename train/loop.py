@@ -203,13 +203,16 @@ class Loop:
             lambda batch_size: compiled_for(self.train_step, state, batch_size, size),
             self.run.config.batch_size,
             memory.limit_of(self.run.mesh),
+            batch_parts(self.run.mesh),
         )
 
     def _out_of_memory(self) -> Ended:
         size = self.run.config.batch_size
+        parts = batch_parts(self.run.mesh)
+        less = parts * max(1, size // parts // 2)
         return Ended(
             f"stopped: a device has no memory left at --batch-size {size}; something else may take "
-            f"it up, or a new run with --batch-size {max(1, size // 2)} would help; "
+            f"it up, or a new run with --batch-size {less} would help; "
             f"{self._last_good()}",
             1,
         )

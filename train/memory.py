@@ -21,7 +21,7 @@ _EXHAUSTED = "RESOURCE_EXHAUSTED"
 
 
 def fitting_program(
-    compile_for: Callable[[int], Any], batch_size: int, limit: int | None
+    compile_for: Callable[[int], Any], batch_size: int, limit: int | None, parts: int = 1
 ) -> jax.stages.Compiled:
     """Return the program of a step. Raises BadInput, with a batch size that fits, if it does not.
 
@@ -29,18 +29,22 @@ def fitting_program(
       compile_for: returns the program for a batch size.
       batch_size: that was asked for.
       limit: bytes of one device, None if unknown.
+      parts: into so many equal ones the mesh divides a batch.
     """
-    compiled = functools.cache(functools.partial(_compiled, compile_for))
+    compiled = functools.cache(lambda part: _compiled(compile_for, parts * part))
     most = float("inf") if limit is None else limit
-    program = compiled(batch_size)
+    program = compiled(batch_size // parts)
     if program is not None and _bytes_needed(program) <= most:
         return program
-    fits = _largest_fitting(lambda n: _bytes_needed(compiled(n)), batch_size, most)
+    of_part = functools.partial(_largest_fitting, lambda n: _bytes_needed(compiled(n)))
+    fits = parts * of_part(batch_size // parts, most)
     needs = "more memory than a device has"
     if program is not None and limit is not None:
         gibibytes = _bytes_needed(program) / 2**30
         needs = f"{gibibytes:.2f} GiB of memory on each device, which has {limit / 2**30:.2f}"
-    advice = f"a new run with --batch-size {fits} would fit" if fits else "not even one image fits"
+    advice = f"not even a batch of {parts} fits"
+    if fits:
+        advice = f"a new run with --batch-size {fits} would fit"
     raise BadInput(f"--batch-size {batch_size} needs {needs}; {advice}")
 
 
@@ -81,7 +85,7 @@ def _bytes_needed(program: Any) -> float:
 
 
 def _largest_fitting(needed: Callable[[int], float], too_large: int, limit: float) -> int:
-    """The largest batch size found to fit, 0 if none: memory grows almost in proportion to it."""
+    """The largest part found to fit, 0 if none: memory grows almost in proportion to it."""
     small = too_large // 2
     while small and needed(small) > limit:
         too_large, small = small, small // 2

@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ PEER_GONE = 75
 
 HEARTBEAT_SECONDS = 30
 """A process that has given no sign of life for so long counts as gone."""
+
+_OTHERS_REFUSE_SECONDS = 5
+"""What one refuses all do, as a rule. One that is slower must not find this one gone before."""
 
 _GONE = (
     "stopped: another process of the run has ended or cannot be reached; its own last words tell "
@@ -145,7 +149,7 @@ def not_waiting_for_others() -> Iterator[None]:
         if not _joined:
             raise
         if isinstance(error, BadInput):
-            _leave(f"error: {error}", 2)
+            _leave(f"error: {error}", 2, after=_OTHERS_REFUSE_SECONDS)
         if _OF_A_PEER.search(str(error)):
             _leave(_GONE, PEER_GONE)
         traceback.print_exc()
@@ -156,12 +160,13 @@ def not_waiting_for_others() -> Iterator[None]:
         _leave("stopped before anything was to be saved", 130)
 
 
-def _leave(sentence: str, status: int) -> NoReturn:
-    """Say it and end, without what Python and JAX do at an exit."""
+def _leave(sentence: str, status: int, after: float = 0) -> NoReturn:
+    """Say it, and end after so many seconds, without what Python and JAX do at an exit."""
     if not _leaving.acquire(blocking=False):
         threading.Event().wait()  # another thread is just leaving
     sys.stdout.flush()
     os.write(2, f"{sentence}\n".encode())
+    time.sleep(after)
     os._exit(status)
 
 
