@@ -54,8 +54,10 @@ def test_scores_and_gradients_do_not_depend_on_the_number_of_devices(params, ima
 @pytest.mark.parametrize("devices", [2, 4])
 def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(params, images, devices):
     names = [step.name for step in TINY.steps()]
-    run = partial(alexnet_jax.activations, params, images, names, architecture=TINY)
-    here, there = run(), run(mesh=alexnet_jax.make_mesh(devices))
+    run = jax.jit(
+        partial(alexnet_jax.activations, names=names, architecture=TINY), static_argnames="mesh"
+    )
+    here, there = run(params, images), run(params, images, mesh=alexnet_jax.make_mesh(devices))
     for name in names:
         np.testing.assert_allclose(here[name], there[name], rtol=1e-5, atol=1e-4)
 
@@ -207,6 +209,7 @@ def test_one_tower_cannot_run_on_two_devices():
     single = alexnet_jax.Architecture("SINGLE", (14,), 1, words)
     params = alexnet_jax.init(jax.random.key(0), single)
     images = jnp.zeros((2, 14, 14, 3))
-    assert alexnet_jax.apply(params, images, architecture=single).shape == (2, 7)
+    scores = jax.eval_shape(partial(alexnet_jax.apply, architecture=single), params, images)
+    assert scores.shape == (2, 7)
     with pytest.raises(ValueError, match="SINGLE has 1 tower, which cannot be divided"):
         alexnet_jax.apply(params, images, architecture=single, mesh=alexnet_jax.make_mesh(2))
