@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import alexnet_jax
+from alexnet_jax.weights import digests
 from tests.tiny import TINY
-from train import digests
 from train.checkpoints import Checkpoints
 from train.config import BadInput
 from train.difference import first_difference

@@ -21,7 +21,8 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "alexnet_jax.explanations",
     "alexnet_jax.weights.contents alexnet_jax.weights.described alexnet_jax.weights.safe_tensors"
     " alexnet_jax.weights.pickles alexnet_jax.weights.wire alexnet_jax.weights.published"
-    " alexnet_jax.weights.files alexnet_jax.weights.matlab alexnet_jax.weights.numpy_pickles",
+    " alexnet_jax.weights.files alexnet_jax.weights.matlab alexnet_jax.weights.numpy_pickles"
+    " alexnet_jax.weights.digests",
     "alexnet_jax.weights.own alexnet_jax.weights.pytorch alexnet_jax.weights.torchvision"
     " alexnet_jax.weights.graph alexnet_jax.weights.runs",
     "alexnet_jax.weights.caffe alexnet_jax.weights.cuda_convnet",
@@ -48,7 +49,7 @@ FLOORS = [  # a module imports those above it in this list, within its package
     "train.data.pipeline train.data.preparation",
     "train.data.imagined",
     "train.memory",
-    "train.step train.error_rates train.run_folder train.digests train.difference"
+    "train.step train.error_rates train.run_folder train.difference"
     " train.figures.curves train.figures.predictions",
     "train.checkpoints train.disk",
     "train.trained train.fine_tuning",

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alexnet_jax.weights import digests
 from tests.test_cifar import write_cifar
 from tests.test_data import write_idx
 from train import config as configuration
-from train import digests
 from train.config import BadInput, Config
 from train.data import cifar, idx, manifest, records
 from train.data.journal import Journal

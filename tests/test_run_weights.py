@@ -91,9 +91,11 @@ def test_a_folder_that_holds_no_run_or_half_of_one_is_told(digits, tmp_path):
     numbers = bytearray(largest.read_bytes())
     numbers[-9] ^= 1  # one bit, of which Orbax says nothing
     largest.write_bytes(numbers)
-    refused(f"in checkpoint 8 .*{largest.name} is not what was written")
+    refused(f"checkpoint 8 is damaged: its .*{largest.name} is not what was written")
     largest.unlink()
-    refused(largest.name)
+    refused(f"checkpoint 8 is damaged: its .*{largest.name} is missing")
+    (tmp_path / "run" / "checkpoints" / "8" / "digests.json").unlink()
+    refused("checkpoint 8 is damaged: it has no digests.json")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     refused("it holds no checkpoint yet")
     text = (digits / "config.json").read_text()

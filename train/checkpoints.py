@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from train import digests
+from alexnet_jax.weights import digests
 from train.config import BadInput
 from train.difference import first_difference
 from train.processes import leads, meet

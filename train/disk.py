@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from train import digests
+from alexnet_jax.weights import digests
 from train.command import Ended
 from train.config import COMMAND, BadInput
 

@@ -4,7 +4,6 @@ The mean image and the names of classes stand beside the checkpoints, in mean.np
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from alexnet_jax.architectures import by_name
 from alexnet_jax.layers import Layer, Moments, Params
 from alexnet_jax.model import check_params, init
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.weights import digests
 from alexnet_jax.weights.contents import Contents
 
 
@@ -86,19 +86,10 @@ def _restored(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
         step = manager.latest_step() if step is None else step
         if step is None:
             raise ValueError("it holds no checkpoint yet")
-        _check_digests(checkpoints / str(step))
+        if fault := digests.fault(checkpoints / str(step)):
+            raise ValueError(f"checkpoint {step} is damaged: {fault}")
         arguments: Any = ocp.args.Composite(state=state)
         return manager.restore(step, args=arguments)["state"]["params"]
-
-
-def _check_digests(folder: Path) -> None:
-    """Compare files with the digests that `train.main` keeps beside them; Orbax has none."""
-    path = folder / "digests.json"
-    digests = json.loads(path.read_bytes())["sha256"] if path.exists() else {}
-    for name, digest in digests.items():
-        with (folder / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                raise ValueError(f"in checkpoint {folder.name} {name} is not what was written")
 
 
 def _manager(ocp: Any, checkpoints: Path) -> Any:

@@ -3,11 +3,10 @@
 Orbax keeps none of its own: a byte that flips on the disk would be read back as another number.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
-
-from train.data import manifest
 
 NAME = "digests.json"
 _WRITTEN_LAST = "_CHECKPOINT_METADATA"  # by Orbax, behind these; of times, and nothing restored
@@ -16,7 +15,7 @@ _WRITTEN_LAST = "_CHECKPOINT_METADATA"  # by Orbax, behind these; of times, and 
 def write(folder: Path) -> None:
     """Write digests.json, of all files below the folder, whole or not at all."""
     names = [name for name in _files(folder) if name not in (NAME, _WRITTEN_LAST)]
-    digests = {name: manifest.sha256(folder / name) for name in names}
+    digests = {name: _sha256(folder / name) for name in names}
     half_written = folder / f"{NAME}.tmp"
     with half_written.open("w") as file:
         json.dump({"sha256": digests}, file, indent=1)
@@ -41,11 +40,16 @@ def fault(folder: Path) -> str | None:
         if name not in present:
             return f"its {name} is missing"
         try:
-            if manifest.sha256(folder / name) != digest:
+            if _sha256(folder / name) != digest:
                 return f"its {name} is not what was written"
         except OSError as error:
             return f"its {name} cannot be read: {error.strerror}"
     return None if digests else f"its {NAME} names no files"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> list[str]:
