@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import alexnet_jax
 from tests.runs import begin, pictures
+from tests.tiny import TINY, drawn
 from train import predict
 from train.config import BadInput
 from train.data.album import find_album, read_album
@@ -59,6 +61,14 @@ def test_kernels_are_drawn_for_each_tower(run, tmp_path, capsys):
     colours, (width, height) = colours_of(tmp_path / "kernels.png")
     assert colours > 500
     assert width > height
+
+
+def test_kernels_of_a_file_of_weights_are_drawn(tmp_path):
+    path, drawing = tmp_path / "net.safetensors", tmp_path / "kernels.png"
+    seen = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
+    alexnet_jax.save(path, drawn(TINY), TINY, seen)
+    figures.main(["kernels", str(path), str(drawing)])
+    assert colours_of(drawing)[0] > 100
 
 
 def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_path, capsys):
@@ -158,6 +168,8 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         (["kernels", "RUN", "x.bmp"], r"x.bmp should end in .png, .pdf or .svg"),
         (["kernels", "RUN", "nowhere/x.png"], "nowhere/x.png cannot be written: nowhere is not"),
         (["kernels", "nowhere", "x.png"], "nowhere holds no run"),
+        (["kernels", "MEAN", "x.png"], r"mean\.npy: it is a plain array"),
+        (["classes", "MEAN", "x.png"], r"mean\.npy holds no run"),
         (["neighbours", "RUN", "EMPTY", "DATA", "x.png"], "holds no pictures"),
         (["neighbours", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
         (
@@ -170,6 +182,7 @@ def test_what_cannot_be_drawn_is_refused(run, data, tmp_path, monkeypatch, argum
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     named = {"RUN": str(run), "DATA": str(data), "EMPTY": str(tmp_path / "empty")}
+    named["MEAN"] = str(run / "mean.npy")
     with pytest.raises(BadInput, match=words):
         figures.main([named.get(argument, argument) for argument in arguments])
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

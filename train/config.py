@@ -313,7 +313,7 @@ def read_record(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "config.json"
     try:
         record = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None

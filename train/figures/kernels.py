@@ -1,6 +1,7 @@
 """The first layer's kernels, towers apart (Figure 3): `python -m train.figures kernels RUN FILE`.
 
-Each kernel is as bright as it can be: gray is 0, black or white its largest weight.
+Each kernel is as bright as it can be: gray is 0, black or white its largest weight. In place of a
+run, a file of weights: any that `alexnet_jax.load` reads, so Caffe's and torchvision's.
 """
 
 import argparse
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from train.config import BadInput
 from train.figures import page
 
 if TYPE_CHECKING:
-    from train.trained import Trained
+    from alexnet_jax import Architecture, Params
 
 _COLUMNS = 16
 _GAP = 1  # pixels of a kernel
@@ -20,30 +22,49 @@ _GAP = 1  # pixels of a kernel
 
 def add_flags(flags: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    flags.add_argument(
+        "run", metavar="RUN", type=Path, help="the folder of the run, or a file of weights"
+    )
     flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
 
 
 def main(given: argparse.Namespace) -> Path:
-    """Draw the kernels of the run's best checkpoint."""
+    """Draw the kernels of the run's best checkpoint, or of a file."""
     page.check_file(given.file)
     from train import platform
 
     platform.prepare(1)
+    if given.run.is_file():
+        return draw_kernels(*_read(given.run), "", given.file)
     from train.trained import open_trained
 
-    return draw_kernels(open_trained(given.run), given.file)
+    trained = open_trained(given.run)
+    when = f", after step {trained.step:,}"
+    return draw_kernels(trained.params, trained.architecture, when, given.file)
 
 
-def draw_kernels(trained: "Trained", path: Path) -> Path:
-    """Draw the kernels of the first layer, a block for each tower. Returns `path`."""
-    first = next(step for step in trained.architecture.steps() if step.weights)
-    kernels = np.asarray(trained.params[first.name].weights)
-    towers = np.split(kernels, trained.architecture.towers, axis=-1)
+def _read(path: Path) -> "tuple[Params, Architecture]":
+    import alexnet_jax
+
+    try:
+        params, architecture, _ = alexnet_jax.load(path)
+    except (ValueError, OSError) as error:
+        raise BadInput(str(error)) from None
+    return params, architecture
+
+
+def draw_kernels(params: "Params", architecture: "Architecture", when: str, path: Path) -> Path:
+    """Draw the kernels of the first layer, a block for each tower. Returns `path`.
+
+    `when` ends the title.
+    """
+    first = next(step for step in architecture.steps() if step.weights)
+    kernels = np.asarray(params[first.name].weights, np.float32)
+    towers = np.split(kernels, architecture.towers, axis=-1)
     blocks = [mosaic(tower, _COLUMNS) for tower in towers]
     height, width = blocks[0].shape[:2]
     figure = page.blank(10, 0.5 + len(blocks) * (0.4 + 10 * height / width))
-    figure.suptitle(f"{trained.architecture.name}, {first.name}, after step {trained.step:,}")
+    figure.suptitle(f"{architecture.name}, {first.name}{when}")
     all_axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for number, (axes, block) in enumerate(zip(all_axes, blocks, strict=True), 1):
         size, _, colours, count = towers[0].shape
