@@ -73,13 +73,15 @@ def test_kernels_of_a_file_of_weights_are_drawn(tmp_path):
 
 def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_path, capsys):
     [picture, *_] = find_album([data / "bee"])
-    for name, inputs in {"saliency": [str(picture)], "classes": []}.items():
+    for name, inputs in {"saliency": [str(picture), "--square", "9"], "classes": []}.items():
         path = tmp_path / f"{name}.png"
         figures.main([name, str(run), *inputs, str(path)])
         assert capsys.readouterr().out == f"{path}\n"
         assert colours_of(path)[0] > 500
     with pytest.raises(BadInput, match=r"none\.png does not exist"):
         figures.main(["saliency", str(run), "none.png", str(tmp_path / "x.png")])
+    with pytest.raises(BadInput, match="--square 25 is larger than the 24 pixels that the net"):
+        figures.main(["saliency", str(run), str(picture), str(path), "--square", "25"])
 
 
 def test_neighbours_are_the_nearest_by_euclidean_distance_and_never_the_query_itself(data):

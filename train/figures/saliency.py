@@ -8,6 +8,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from train.command import positive
+from train.config import BadInput
 from train.figures import page
 
 if TYPE_CHECKING:
@@ -19,6 +21,13 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
     flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
     flags.add_argument("picture", metavar="PICTURE", type=Path, help="any that Pillow opens")
     flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
+    flags.add_argument(
+        "--square",
+        metavar="PIXELS",
+        type=positive,
+        help="the side of the square, a fifth of what the net sees unless said; larger ones hide "
+        "more of what a net is sure of",
+    )
 
 
 def main(given: argparse.Namespace) -> Path:
@@ -29,11 +38,14 @@ def main(given: argparse.Namespace) -> Path:
     platform.prepare(1)
     from train.trained import open_trained
 
-    return draw_saliency(open_trained(given.run), given.picture, given.file)
+    return draw_saliency(open_trained(given.run), given.picture, given.file, given.square)
 
 
-def draw_saliency(trained: "Trained", picture: Path, path: Path) -> Path:
-    """Draw the three panels. Returns `path`. Raises BadInput if `picture` cannot be read."""
+def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | None = None) -> Path:
+    """Draw the three panels. Returns `path`.
+
+    Raises BadInput if `picture` cannot be read, or the square is larger than the image.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -42,12 +54,14 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path) -> Path:
     from train.data.pictures import read_picture
 
     net, size = trained.architecture, trained.architecture.image_sizes[0]
+    square, stride = square or max(1, round(0.2 * size)), max(1, size // 28)
+    if square > size:
+        raise BadInput(f"--square {square} is larger than the {size} pixels that the net sees")
     stored = read_picture(picture, trained.stored_size)
     image = centre_crops(jnp.asarray(stored[None] - trained.mean), size)
     probabilities = jax.nn.softmax(trained.scorer()(stored[None])[0, 0])
     label = int(probabilities.argmax())
     maps = explanations.saliency(trained.params, image, jnp.array([label]), architecture=net)
-    square, stride = max(1, round(0.2 * size)), max(1, size // 28)
     covered = explanations.occlusion(
         trained.params, image[0], label, size=square, stride=stride, architecture=net
     )
@@ -62,10 +76,11 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path) -> Path:
     first = (square - stride) / 2 - 0.5
     edges = first, first + stride * len(covered)
     behind.imshow(shown)
-    drawn = behind.imshow(covered, alpha=0.7, vmin=0, extent=(*edges, *edges[::-1]))
+    drawn = behind.imshow(covered, alpha=0.7, vmin=0, vmax=1, extent=(*edges, *edges[::-1]))
     behind.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
-    behind.set_title(f"probability behind {square} x {square} pixels")
-    figure.colorbar(drawn, ax=behind, shrink=0.8)
+    low, high = 100 * covered.min(), 100 * covered.max()
+    behind.set_title(f"behind {square} x {square} pixels: {low:.1f} to {high:.1f} %")
+    figure.colorbar(drawn, ax=behind, shrink=0.8, label="probability")
     for axes in (seen, salient, behind):
         axes.set_axis_off()
     return page.write(figure, path)
