@@ -1,6 +1,7 @@
 """The Python in README and docs runs, page by page, and does what the page says of it."""
 
 import contextlib
+import json
 import re
 from pathlib import Path
 
@@ -46,6 +47,9 @@ scores, moments = alexnet_jax.apply_in_training(params, images, key, architectur
     + """
 alexnet_jax.export("digits.stablehlo", drawn(TINY), TINY, its)
 Image.new("RGB", (30, 20)).save("picture.png")
+for place in ("val/a", "val/b"):
+    __import__("os").makedirs(place)
+    Image.new("RGB", (30, 20)).save(f"{place}/0.png")
 """,
 }
 
@@ -67,6 +71,15 @@ def run(page, folder):
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
     run(page, tmp_path)
+
+
+def test_the_notebook_away_from_a_clone_says_what_to_put_in(tmp_path, monkeypatch):
+    cells = json.loads((ROOT / "notebooks" / "alexnet_colab.ipynb").read_text())["cells"]
+    [install] = [text for cell in cells if "%pip" in (text := "".join(cell["source"]))]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="SOURCE, above: put in the owner's name"):
+        exec(install.replace("%pip", "pass  #"), {})
 
 
 def shapes(rng):
