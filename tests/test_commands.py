@@ -1,18 +1,23 @@
 """The commands as a user meets them: what they print, and what they refuse."""
 
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from train import config, evaluate
+from train.command import command
 from train.config import BadInput, Config
 from train.data import idx
 from train.data.sources import DIGITS
+from train.run import open_net_and_data
 
 COMMANDS = ("main", "evaluate", "predict", "figures", "fetch", "prepare")
 
@@ -109,6 +114,8 @@ def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(tra
         (["run", "--devices", "0"], "--devices: '0' is no whole number from 1 on"),
         (["run", "--batch-size", "0"], "--batch-size: '0' is no whole number from 1 on"),
         (["run", "--confusion", "-1"], "--confusion: '-1' is no whole number from 1 on"),
+        (["run", "--json", "nowhere/x"], "nowhere/x cannot be written: nowhere is not a folder"),
+        (["run", "--json", "/"], "/ cannot be written: it is a folder"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
         (["nowhere"], "nowhere holds no run"),
     ],
@@ -283,7 +290,13 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
         (["--devices", "two"], "--devices: invalid literal"),
         (["--batch-size", "0"], "--batch-size must be above 0, not 0"),
         (["--learning-rate", "nan"], "--learning-rate must be a number above 0, not nan"),
-        (["--epochs", "-1"], "--epochs must be above 0, not -1.0"),
+        (["--epochs", "-1"], "--epochs must be above 0 and below a million, not -1.0"),
+        (["--steps", "1e3"], "--steps cannot be '1e3'; "),
+        (["--plan", "--plan-images", "1e6", "5"], "--plan-images cannot be '1e6', '5'; "),
+        (
+            ["--plan", "--plan-images", "5", "-1"],
+            "--plan-images must be one number above 0, or two, not 5 -1;",
+        ),
         (["--held-out", "0"], "--held-out must be above 0 and below 1, not 0.0"),
         (["--held-out", "1"], "--held-out must be above 0 and below 1, not 1.0"),
         (["--held-out", "nan"], "--held-out must be above 0 and below 1, not nan"),
@@ -325,6 +338,32 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
 )
 def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
     assert_one_sentence(run("train.main", *flags), words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"data": Path(__file__)}, f"--data {__file__} is not a folder"),
+        ({"stored_size": 16385}, "images of 16385 pixels square are too large: 16384 is the most"),
+    ],
+)
+def test_what_data_cannot_be_is_refused(flags, words):
+    with pytest.raises(BadInput, match=words):
+        open_net_and_data(Config(**flags))
+
+
+def test_a_name_that_is_no_unicode_is_printed_and_little_memory_is_no_traceback(
+    monkeypatch, capsys
+):
+    """As of a picture whose name is in Latin-1."""
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "utf-8", write_through=True))
+    command(lambda: print(os.fsdecode(b"caf\xe9.jpg")))
+    assert said.getvalue() == b"caf\\udce9.jpg\n"
+    with pytest.raises(SystemExit, match="1"):
+        command(lambda: np.zeros(2**58))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("stopped: the memory does not suffice: Unable to allocate ")
 
 
 def test_an_experiment_sets_the_defaults_and_flags_change_them():
