@@ -7,13 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, parser, positive
+from train.command import command, new_file, parser, positive
 from train.config import Config
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--net", default="PAPER")
     flags.add_argument("--batch-size", type=positive, default=128)
     flags.add_argument("--rounds", type=positive, default=5)
-    flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
 
     from train import platform

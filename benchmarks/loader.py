@@ -1,8 +1,8 @@
 """Images per second out of shards and folders: `python -m benchmarks.loader RECORDS FOLDER`.
 
-RECORDS is what train.prepare made, FOLDER pictures by class, as the ones that it was made from. All
-take turns in one process: a plain loop of Pillow's, our sources by index, and Grain's batches put
-on the device; with the optional decoder, too, where it is installed.
+RECORDS is what train.prepare made, FOLDER what it was made from, whose training pictures are read.
+All take turns in one process: a plain loop of Pillow's, our sources by index, and Grain's batches
+put on the device; with the optional decoder, too, where it is installed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train import platform
-from train.command import command, parser, positive
+from train.command import command, new_file, parser, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--batch-size", type=positive, default=128, help="(%(default)s)")
     flags.add_argument("--rounds", type=positive, default=5, help="(%(default)s)")
     flags.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of Grain (1 2)")
-    flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
     platform.prepare(1)
     takers = all_takers(arguments)
@@ -75,15 +75,17 @@ def main(argv: list[str] | None = None) -> None:
 def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
     """Return what is compared, by what to call it. Raises BadInput if there is no such data."""
     from train.data import pictures
-    from train.data.folders import find_pictures
+    from train.data.folders import subfolders, training_pictures
     from train.data.manifest import read
     from train.data.sources import PictureSource, open_data
 
     size, batch = read(arguments.records).size, arguments.batch_size
     shards = open_data(arguments.records, "records", size).train
-    found = find_pictures(arguments.folder)
-    folder = PictureSource(found.root, found.train, size)
-    paths = [found.root / name for name, _ in found.train[:: -(-len(folder) // arguments.images)]]
+    # ILSVRC's validation pictures lie in no class's folder; nobody reads them here.
+    below = "train" if "train" in subfolders(arguments.folder) else ""
+    files, _ = training_pictures(arguments.folder, below)
+    folder = PictureSource(arguments.folder, files, size)
+    paths = [arguments.folder / name for name, _ in files[:: -(-len(files) // arguments.images)]]
     jpegs = stored_jpegs(arguments.records, arguments.images)
 
     def through_grain(source: "Source", threads: int) -> Callable[[], Turn]:

@@ -7,14 +7,13 @@ and two figures of a machine that are asked for follows how well it would scale 
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import programs
-from train.command import command, parser, positive
+from train.command import command, new_file, parser, positive
 from train.config import BadInput
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
@@ -39,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument(
         "--link", type=float, default=25, help="gigabytes that it sends in a second (%(default)s)"
     )
-    flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
     if not min(arguments.tflops, arguments.link) > 0:
         raise BadInput("--tflops and --link must be above 0")

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from train import platform
-from train.command import Ended, command, parser
+from train.command import Ended, command, parser, positive
+from train.config import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,12 +91,14 @@ def main(argv: list[str] | None = None) -> None:
     """Run both, compare them, and print what came of it."""
     flags = parser("benchmarks.soak", __doc__)
     flags.add_argument("--minutes", type=float, default=45, help="of training, both runs together")
-    flags.add_argument("--kills", type=int, default=20)
+    flags.add_argument("--kills", type=positive, default=20)
     flags.add_argument("--seed", type=int, default=0, help="of the moments")
-    flags.add_argument("--devices", type=int, default=2)
-    flags.add_argument("--save-steps", type=int, default=200)
+    flags.add_argument("--devices", type=positive, default=2)
+    flags.add_argument("--save-steps", type=positive, default=200)
     flags.add_argument("--out", type=Path, help="a folder for both runs; a temporary one if not")
     arguments = flags.parse_args(argv)
+    if not arguments.minutes > 0:
+        raise BadInput("--minutes must be above 0")
     platform.prepare(1)
     with contextlib.ExitStack() as stack:
         out = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))

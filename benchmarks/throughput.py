@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, parser, positive
+from train.command import command, new_file, parser, positive
 from train.config import BadInput
 
 PEERS = {
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--tasks", default=",".join(TASKS), help="with commas")
     flags.add_argument("--rounds", type=positive, default=5)
     flags.add_argument("--huge-pages", action="store_true", help="for all instead of for none")
-    flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--json", type=new_file, help="write the figures here")
     flags.add_argument("--chart", type=Path, help="draw them here")
     arguments = flags.parse_args(argv)
     peers = [peer for peer in arguments.peers.split(",") if peer]

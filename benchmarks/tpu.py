@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks import programs
 from benchmarks.programs import Instruction
-from train.command import command, parser, positive
+from train.command import command, new_file, parser, positive
 from train.config import BadInput
 from train.program import SENT
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--batch-size", type=positive, default=128)
     flags.add_argument("--variants", default=",".join(VARIANTS), help="with commas")
     flags.add_argument("--slowest", type=positive, default=4, help="instructions to list of each")
-    flags.add_argument("--json", type=Path, help="write the figures here")
+    flags.add_argument("--json", type=new_file, help="write the figures here")
     flags.add_argument("--hlo", type=Path, help="write the compiled programs into this folder")
     arguments = flags.parse_args(argv)
     variants = arguments.variants.split(",")

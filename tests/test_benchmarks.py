@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from benchmarks import layers, step, throughput, tpu
+from benchmarks import layers, soak, step, throughput, tpu
 from tests.tiny import TINY, drawn
 from train.config import BadInput
 
@@ -31,7 +31,14 @@ def test_the_grouped_layout_computes_the_same(rng):
 @pytest.mark.parametrize(
     ("main", "flags", "sentence"),
     [
-        (step.main, "--steps 0", "--steps: '0' is no whole number from 1 on"),
+        (
+            step.main,
+            "--steps 0",
+            "--steps: '0' is no whole number from 1 on; python -m benchmarks.s",
+        ),
+        (soak.main, "--kills -1", "--kills: '-1' is no whole number from 1 on"),
+        (soak.main, "--minutes 0", "--minutes must be above 0"),
+        (layers.main, "--json /", "--json: / cannot be written: it is a folder"),
         (step.main, "--net NONE --devices 1", "there is no net named 'NONE'"),
         (layers.main, "--net NONE", "there is no net named 'NONE'"),
         (throughput.main, "--peers NONE", "NONE is none of torch,"),

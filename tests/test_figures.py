@@ -1,7 +1,9 @@
 """Predictions, kernels and neighbours: what they show, and the pictures that are written."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from train import predict
 from train.config import BadInput
 from train.data.album import find_album, read_album
 from train.figures import __main__ as figures
+from train.figures import page
 from train.figures.kernels import mosaic
 from train.figures.neighbours import nearest
+from train.figures.predictions import Prediction, draw_predictions
 from train.trained import open_trained
 
 
@@ -139,6 +143,15 @@ def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_p
         assert percents == sorted(percents, reverse=True)
         assert sum(percents) == pytest.approx(100, abs=0.02)
     assert colours_of(drawn)[0] > 100
+
+
+def test_names_are_drawn_letter_by_letter_whatever_is_in_them(tmp_path):
+    names = ["$\\bad$", "a_$1_$2.jpg", os.fsdecode(b"caf\xe9")]
+    seen = Prediction(Path(names[2]), np.zeros((8, 8, 3), np.uint8), names, [0.5, 0.3, 0.2], None)
+    draw_predictions([seen], "a net", tmp_path / "seen.png")
+    assert colours_of(tmp_path / "seen.png")[0] > 20
+    assert page.short("kit fox, Vulpes macrotis") == "kit fox"
+    assert len(page.short("a" * 40)) == 26
 
 
 def test_a_class_is_called_by_the_words_of_its_synset(run, data, tmp_path, capsys):

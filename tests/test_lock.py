@@ -9,6 +9,7 @@ import pytest
 
 from train import lock
 from train.config import BadInput
+from train.main import main
 
 HOLD = "import sys, time; from pathlib import Path; from train import lock\n"
 HOLD += "with lock.held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
@@ -31,13 +32,9 @@ def test_a_second_run_on_a_folder_is_refused_and_a_dead_ones_lock_taken_over(tmp
 
 
 def test_the_command_refuses_a_folder_in_which_another_trains(tmp_path):
-    command = [sys.executable, "-m", "train.main", "--run-dir", str(tmp_path), "--steps", "1"]
-    with lock.held(tmp_path):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"error: {tmp_path} is being trained by process {os.getpid()} on {platform.node()}\n"
-    )
+    words = f"{tmp_path} is being trained by process {os.getpid()} on {platform.node()}"
+    with lock.held(tmp_path), pytest.raises(BadInput, match=words):
+        main(["--run-dir", str(tmp_path), "--steps", "1"])
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from train import platform
+from train.config import BadInput
+
 
 def printed(code, **environment):
     """What a new process prints, with these environment variables and none of their kind."""
@@ -33,6 +36,12 @@ def test_a_session_at_a_prompt_is_not_begun_anew():
     """As `%run -m train.main` in a notebook would: its variables would be gone."""
     session = "import sys\nsys.ps1 = '> '\nplatform.use_huge_pages()\n"
     assert printed(session + "print(os.environ.get('GLIBC_TUNABLES'))") == "None"
+
+
+def test_where_jax_has_begun_with_fewer_devices_it_is_said():
+    """As in a notebook, for whose second run it is too late to have more."""
+    with pytest.raises(BadInput, match="--devices 64: JAX finds 8 CPU only; JAX_NUM_CPU_DEVICES"):
+        platform.prepare(64)
 
 
 def test_compiled_programs_are_kept_in_the_users_cache_unless_told_elsewhere(tmp_path):

@@ -1,5 +1,6 @@
 """`train.prepare`: pictures to shards."""
 
+import argparse
 import dataclasses
 import hashlib
 import io
@@ -16,7 +17,9 @@ import pytest
 from grain.sources import ArrayRecordDataSource
 from PIL import Image
 
+from benchmarks import loader
 from tests.photographs import DEVKIT, RED, SHOWN, SYNSETS, ilsvrc, odd, photograph, undecodable
+from train import lock
 from train.config import BadInput
 from train.data.preparation import Options, prepare
 from train.data.sources import open_data
@@ -53,7 +56,7 @@ def records(out, split="train"):
 
 
 def contents(out):
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    return {path.name: path.read_bytes() for path in out.glob("[!.]*")}
 
 
 def picture(record):
@@ -247,6 +250,40 @@ def test_strict_stops_at_a_picture_that_cannot_be_decoded(tree, tmp_path):
         prepare(dataclasses.replace(whole, strict=True))
 
 
+def test_pictures_that_were_left_out_are_taken_when_they_have_been_mended(prepared, tree, tmp_path):
+    shutil.copytree(tree, tmp_path / "in")
+    broken = list((tmp_path / "in" / "train" / SYNSETS[1]).iterdir())
+    for path in broken:
+        path.write_bytes(b"")
+    whole = options(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(BadInput, match="none of the pictures of n02119789 can be decoded"):
+        prepare(whole)
+    for path in broken:
+        shutil.copy(tree / path.relative_to(tmp_path / "in"), path)
+    prepare(whole)
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_a_second_process_is_kept_from_the_folder_and_other_flags_while_nothing_is_made(
+    prepared, tree, tmp_path
+):
+    with (
+        lock.held(prepared, ".lock", "written"),
+        pytest.raises(BadInput, match=r"is being written by process \d+ on "),
+    ):
+        prepare(options(tree, prepared))
+    (tmp_path / "unfinished.jsonl").write_text('{"size": 17}\n')
+    prepare(options(tree, tmp_path))
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_the_loaders_benchmark_reads_what_the_shards_were_made_from(prepared, tree):
+    given = argparse.Namespace(records=prepared, folder=tree, images=9, batch_size=4, threads=[1])
+    takers = loader.all_takers(given)
+    for name in ("folder, plain Pillow loop", "folder, by index", "shards, by index"):
+        assert takers[name]().images == 8  # every third of 24
+
+
 def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(tmp_path):
     (tmp_path / "in" / "a").mkdir(parents=True)
     photograph(tmp_path / "in" / "a" / "0.jpg", 0, (1600, 1200))
@@ -346,7 +383,8 @@ def test_a_class_without_a_picture_that_can_be_decoded_is_refused(tmp_path):
     ("flags", "words"),
     [
         (["SRC"], "the following arguments are required: OUT"),
-        (["SRC", "OUT", "--size", "0"], "--size: must be a whole number from 1 on, not 0"),
+        (["SRC", "OUT", "--size", "0"], "--size: must be a whole number from 1 to 16384, not 0"),
+        (["SRC", "OUT", "--size", "16385"], "--size: must be a whole number from 1 to 16384"),
         (["SRC", "OUT", "--processes", "two"], "--processes: must be a whole number from 1 on"),
         (["SRC", "OUT", "--held-out", "1"], "--held-out: must be above 0 and below 1, not 1"),
         (["SRC", "OUT", "--resize", "warp"], "invalid choice: 'warp'"),

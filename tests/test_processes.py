@@ -17,11 +17,11 @@ import pytest
 
 import alexnet_jax
 from train.checkpoints import Checkpoints
-from train.config import load
+from train.config import BadInput, Config, load
 from train.data import idx
 from train.data.sources import DIGITS
 from train.optimizer import sgd
-from train.processes import PEER_GONE, started_by
+from train.processes import PEER_GONE, join, started_by
 from train.step import init_state, state_shardings
 
 STEPS = 20
@@ -270,11 +270,11 @@ def test_what_all_processes_refuse_is_said_in_a_sentence(tmp_path):
         (2, "several processes (SLURM) need a --run-dir that all of them see"),
     ],
 )
-def test_a_launch_that_cannot_work_is_refused_before_anybody_waits(devices, words):
-    environment = os.environ | {"SLURM_STEP_NUM_TASKS": "2"}
-    command = [sys.executable, "-m", "train.main", "--devices", str(devices)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stderr) == (2, f"error: {words}\n")
+def test_a_launch_that_cannot_work_is_refused_before_anybody_waits(devices, words, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(BadInput) as caught:
+        join(Config(devices=devices))
+    assert str(caught.value) == words
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Errors by class and confused pairs, counted by hand; the tables that show them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +37,15 @@ def test_confused_pairs_come_most_frequent_first_and_then_by_class():
     assert len(report.most_confused(OUTCOMES, NAMES, 99)) == 4
     right = OUTCOMES._replace(guesses=LABELS)
     assert report.most_confused(right, NAMES, 3) == []
+
+
+def test_a_synset_is_shown_with_the_first_of_its_words():
+    words = {"ant": "ant, emmet, pismire"}
+    net = SimpleNamespace(folder="run", architecture=SimpleNamespace(name="NET"), step=1)
+    net.class_names, net.words = NAMES, words
+    found = report.figures([net], [[OUTCOMES]], per_class=True, confusions=1)
+    assert [row["class"] for row in found["classes"]] == ["ant ant", *NAMES[1:]]
+    assert found["confusions"][0]["class"] == "ant ant"
 
 
 def test_tables_show_the_figures_that_json_holds(tmp_path, capsys):

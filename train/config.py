@@ -7,6 +7,7 @@ import dataclasses
 import io
 import itertools
 import json
+import re
 import sys
 import types
 import typing
@@ -138,7 +139,8 @@ class Config:
             )
             if wrong:
                 flag = "--" + field.name.replace("_", "-")
-                raise BadInput(f"{flag} must be {_LIMITS[field.name][1]}, not {value}")
+                given = " ".join(map(str, value if isinstance(value, tuple) else (value,)))
+                raise BadInput(f"{flag} must be {_LIMITS[field.name][1]}, not {given}")
         if self.resume and self.run_dir is None:
             raise BadInput("--resume needs --run-dir, the folder of the run to go on with")
         if self.plan_images and not self.plan:
@@ -172,7 +174,7 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "plan_classes": (lambda n: n > 1, "above 1"),
     "seed": (lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
     "held_out": (lambda x: 0 < x < 1, "above 0 and below 1"),
-    "epochs": (lambda x: 0 < x < 1e6, "above 0"),
+    "epochs": (lambda x: 0 < x < 1e6, "above 0 and below a million"),
     "steps": (lambda n: n > 0, "above 0"),
     "batch_size": (lambda n: n > 0, "above 0"),
     "learning_rate": (lambda x: 0 < x < float("inf"), "a number above 0"),
@@ -239,6 +241,12 @@ def parse(argv: list[str] | None = None) -> Config:
     return config
 
 
+_OF_NO_TYPE = re.compile(
+    r"Error parsing (\S+): (?:no type matching|Could not find valid parse).*? \[(.*?)\].*"
+)
+"""Tyro's words for what fits none of several types, each of which it explains."""
+
+
 def _command_line(argv: list[str], default: Config) -> Config:
     """Let tyro read the flags, and make one sentence of what it complains about."""
     import tyro
@@ -258,6 +266,7 @@ def _command_line(argv: list[str], default: Config) -> Config:
         message = " ".join(itertools.takewhile(lambda row: "──" not in row, rows))
         hint = f"{COMMAND} --help lists the flags"
         message = message.removeprefix("Error parsing Config: ").strip(" .")
+        message = _OF_NO_TYPE.sub(r"\1 cannot be \2", message)
         raise BadInput(f"{message or 'the flags cannot be read'}; {hint}") from None
 
 

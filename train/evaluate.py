@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from train import platform
-from train.command import command, parser, positive
+from train.command import command, new_file, parser, positive
 
 TEXT = """\
 Print the top-1 and top-5 errors of runs on their test images: of each run, and of the mean of all
@@ -78,7 +78,9 @@ def _flags() -> argparse.ArgumentParser:
         default=0,
         help="the N pairs of classes most often confused, too",
     )
-    flags.add_argument("--json", metavar="FILE", type=Path, help="write all that into a file, too")
+    flags.add_argument(
+        "--json", metavar="FILE", type=new_file, help="write all that into a file, too"
+    )
     return flags
 
 

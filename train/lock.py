@@ -1,4 +1,4 @@
-"""One process at a time trains in a run's folder."""
+"""One process at a time writes in a folder."""
 
 import contextlib
 import fcntl
@@ -13,28 +13,28 @@ from train.config import BadInput
 
 
 @contextlib.contextmanager
-def held(run_dir: Path) -> Iterator[None]:
-    """Keep all other processes from training in the folder, within the block.
+def held(folder: Path, name: str = "lock", doing: str = "trained") -> Iterator[None]:
+    """Keep all other processes that ask for it out of the folder, within the block.
 
-    The lock is the system's, on the file `lock`: it ends with the process, however that ends, so
+    The lock is the system's, on the file `name`: it ends with the process, however that ends, so
     none is ever left behind. Over NFS it holds between hosts; that of a host which has died, until
     the server gives its clients up (90 s, usually). Raises BadInput, naming the process and its
-    host, if one trains there.
+    host, by which the folder is being `doing`.
     """
-    path = run_dir / "lock"
+    path = folder / name
     try:
         file = path.open("a+")
     except OSError as error:
-        raise BadInput(f"--run-dir {run_dir} cannot be written: {error}") from None
+        raise BadInput(f"{folder} cannot be written: {error.strerror}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"{run_dir} is being trained by {_holder(file)}") from None
+            raise BadInput(f"{folder} is being {doing} by {_holder(file)}") from None
         except OSError as error:  # some network file systems know no locks
             print(
                 f"note: {path} cannot be locked: {error.strerror}; "
-                "see that no other run writes there",
+                "see that no other process writes there",
                 file=sys.stderr,
             )
         else:

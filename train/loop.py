@@ -22,7 +22,7 @@ from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.run import Run
 from train.schedules import Plateau, after_evaluation
-from train.step import TrainState, TrainStep, compiled_for
+from train.step import TrainState
 from train.stuck import StuckLoss
 
 
@@ -32,7 +32,6 @@ class Loop:
     def __init__(self, run: Run, checkpoints: Checkpoints, log: MetricsLog | None) -> None:
         """Compile nothing yet; the first step does. Without a log nothing is written or shown."""
         self.run, self.checkpoints, self.log = run, checkpoints, log
-        self.train_step = run.train_step()
         self.scorer = make_scorer(run.architecture, run.mean, run.mesh)
         self._agreement = Agreement(run.mesh)
         self._finite = jax.jit(_all_finite)
@@ -45,7 +44,7 @@ class Loop:
         size = run.config.batch_size
         if first == run.last_step:
             return self._test(state)
-        train_step = self._fitting_step(state)
+        train_step = run.compiled_step(state)
         batches = run.batches(position)
         self._batch_before = position // size - first - 1  # plus the step: the number of its batch
         progress = RunProgress(first, run.last_step, size, shown=self.log is not None)
@@ -195,16 +194,6 @@ class Loop:
         if kept is None:
             return "no checkpoint was kept"
         return f"the last good checkpoint is {self.checkpoints.path(kept)}"
-
-    def _fitting_step(self, state: TrainState) -> TrainStep:
-        """The compiled step. Raises BadInput if the batch is too large for the devices."""
-        size = len(self.run.mean)
-        return memory.fitting_program(
-            lambda batch_size: compiled_for(self.train_step, state, batch_size, size),
-            self.run.config.batch_size,
-            memory.limit_of(self.run.mesh),
-            batch_parts(self.run.mesh),
-        )
 
     def _out_of_memory(self) -> Ended:
         size = self.run.config.batch_size

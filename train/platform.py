@@ -1,5 +1,6 @@
 """What must be set in the process before JAX starts its backend. Imports no JAX at the top."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -71,7 +72,10 @@ def prepare(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
     )
     processes = join()
     if devices > 1 and processes and not forced:
-        jax.config.update("jax_num_cpu_devices", devices // processes)
+        with contextlib.suppress(
+            RuntimeError
+        ):  # JAX has begun, as in a notebook, with those it has
+            jax.config.update("jax_num_cpu_devices", devices // processes)
     try:
         found = jax.devices()
     except RuntimeError as error:

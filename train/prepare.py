@@ -35,7 +35,7 @@ def _report(whole: Manifest, out: Path) -> None:
     if left_out := reasons(shards):
         print(f"left out: {len(left_out):,}")
     for name, why in sorted(left_out.items()):
-        print(f"  {name} {why}".encode(errors="backslashreplace").decode())
+        print(f"  {name} {why}")
     print(f"{COMMAND} --data {out} trains on them")
 
 
@@ -70,7 +70,9 @@ def main(argv: list[str] | None = None) -> None:
         default=0.1,
         help="fraction of CLASS/* to test on, drawn by the seed (%(default)s)",
     )
-    flags.add_argument("--size", type=_number(1), default=256, help="pixels square (%(default)s)")
+    flags.add_argument(
+        "--size", type=_number(1, 2**14), default=256, help="pixels square (%(default)s)"
+    )
     flags.add_argument(
         "--resize",
         choices=("crop", "squash"),
@@ -94,11 +96,12 @@ def main(argv: list[str] | None = None) -> None:
     _report(prepare(options), options.out)
 
 
-def _number(least: int) -> Callable[[str], int]:
+def _number(least: int, most: int | None = None) -> Callable[[str], int]:
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, not {text}")
-        return int(text)
+        if text.isdecimal() and int(text) >= least and (most is None or int(text) <= most):
+            return int(text)
+        until = "on" if most is None else f"to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} {until}, not {text}")
 
     return number
 

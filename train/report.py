@@ -36,7 +36,8 @@ def figures(
 
     Returns:
       `images`, how many there are; `errors`, a row for each net and number of patches; `classes`
-      and `confusions`, of the mean of all nets and all patches.
+      and `confusions`, of the mean of all nets and all patches. Behind a class's name stands the
+      first of the words for it, where the data have some.
     """
     heads = [
         {"run": str(net.folder), "net": net.architecture.name, "step": net.step} for net in nets
@@ -47,13 +48,19 @@ def figures(
         for head, of_net in zip(heads, outcomes, strict=False)
         for patches, outcome in zip((1, 10), of_net, strict=False)
     ]
-    last, names = outcomes[-1][-1], nets[0].class_names
+    last, names = outcomes[-1][-1], _names(nets[0])
     found: dict[str, Any] = {"images": len(last.labels), "errors": rows}
     if per_class:
         found["classes"] = by_class(last, names)
     if confusions:
         found["confusions"] = most_confused(last, names, confusions)
     return found
+
+
+def _names(net: Trained) -> list[str]:
+    """As "n02119789 kit fox": nobody knows synsets by heart."""
+    words = [net.words.get(name, "").split(",")[0] for name in net.class_names]
+    return [f"{name} {called}".strip() for name, called in zip(net.class_names, words, strict=True)]
 
 
 def by_class(outcomes: Outcomes, names: Sequence[str]) -> list[Row]:

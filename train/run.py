@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from alexnet_jax import Architecture, rows_here
-from train import schedules
+from alexnet_jax import Architecture, batch_parts, rows_here
+from train import memory, schedules
 from train.augment import NOISES, ColourNoise
 from train.checkpoints import Checkpoints
 from train.config import BadInput, Config
@@ -25,7 +25,14 @@ from train.fine_tuning import frozen_layers
 from train.optimizer import OPTIMIZERS
 from train.run_folder import net_of, statistics_of, stored_size
 from train.schedules import Schedule
-from train.step import TrainState, TrainStep, init_state, make_train_step, state_shardings
+from train.step import (
+    TrainState,
+    TrainStep,
+    compiled_for,
+    init_state,
+    make_train_step,
+    state_shardings,
+)
 
 
 def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
@@ -125,8 +132,21 @@ class Run:
             decay_biases=config.decay_biases,
         )
 
-    def train_step(self) -> TrainStep:
-        """Return the jitted step."""
+    def compiled_step(self, state: TrainState) -> jax.stages.Compiled:
+        """Return the program of the step for states like this one.
+
+        Raises BadInput, with a batch size that fits, if the batch is too large for the devices.
+        """
+        step, size = self._train_step(), len(self.mean)
+        return memory.fitting_program(
+            lambda batch_size: compiled_for(step, state, batch_size, size),
+            self.config.batch_size,
+            memory.limit_of(self.mesh),
+            batch_parts(self.mesh),
+        )
+
+    def _train_step(self) -> TrainStep:
+        """The jitted step."""
         _, step_key = jax.random.split(jax.random.key(self.config.seed))
         return make_train_step(
             self.architecture,

@@ -29,6 +29,8 @@ from train.data.statistics import (
 )
 from train.processes import leads, meet
 
+_LARGEST = 2**14
+"""Pixels square, 0.8 GB: larger pictures are refused as well."""
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
 
@@ -131,6 +133,8 @@ def stored_size(config: Config, architecture: Architecture) -> int:
     stored = config.stored_size or math.ceil(size * 8 / 7)
     if stored < size:
         raise BadInput(f"--stored-size {stored} is smaller than {config.net}'s input, {size}")
+    if stored > _LARGEST:
+        raise BadInput(f"images of {stored} pixels square are too large: {_LARGEST} is the most")
     if config.stored_size or not _holds_records(config):
         return stored
     assert config.data is not None

@@ -8,21 +8,22 @@ from alexnet_jax import batch_parts
 from train.data.pipeline import Batch, evaluation_size
 from train.error_rates import make_scorer
 from train.run import Run
-from train.step import compiled_for
 
 
 class Trial:
     """The very step that the run would take, from its initial state on."""
 
     def __init__(self, run: Run) -> None:
-        """Draw a first batch, and compile the step for it. Raises BadInput for a bad picture."""
+        """Compile the step, and draw a first batch for it.
+
+        Raises BadInput if the batch is too large for the devices, or a picture is bad.
+        """
         self.run = run
+        self.state = run.initial_state()
+        self.program = run.compiled_step(self.state)
         # One batch ahead: of a store of them a few steps would not show how long reading takes.
         self._batches = run.batches(0, prefetch=1)
         self.batch: Batch = next(self._batches)
-        self.state = run.initial_state()
-        size, batch_size = len(run.mean), run.config.batch_size
-        self.program = compiled_for(run.train_step(), self.state, batch_size, size)
 
     def __enter__(self) -> "Trial":
         """Return the trial, to be closed at the end of the block."""

@@ -19,7 +19,7 @@ class Journal:
     """
 
     def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
-        """Open or begin it. Raises BadInput if the folder was begun with other settings."""
+        """Open or begin it. Raises BadInput if there are shards of other settings."""
         self.made: dict[str, Shard] = {}
         self.before: Manifest | None = None
         """What the folder's manifest says, if it is complete."""
@@ -29,14 +29,14 @@ class Journal:
             _compare(directory, whole.settings, settings)
             self.made = {shard.file: shard for split in whole.shards.values() for shard in split}
             return
-        lines = _whole_lines(self._path)
-        if lines:
-            _compare(directory, lines[0], settings)
-            for line in lines[1:]:
-                with contextlib.suppress(TypeError, ValueError):  # a damaged one: made again
-                    shard = manifest.shard_of(line)
-                    self.made[shard.file] = shard
-        else:
+        begun, *lines = _whole_lines(self._path) or [{}]
+        for line in lines:
+            with contextlib.suppress(TypeError, ValueError):  # a damaged one: made again
+                shard = manifest.shard_of(line)
+                self.made[shard.file] = shard
+        if self.made:
+            _compare(directory, begun, settings)
+        else:  # of what was begun otherwise, nothing is there
             self._path.write_text(json.dumps(settings) + "\n")
 
     def add(self, shard: Shard) -> None:

@@ -89,7 +89,7 @@ def is_there(directory: Path) -> bool:
         return True
     try:
         values = json.loads((directory / NAME).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError, RecursionError):
         return True  # a damaged one, which `read` refuses

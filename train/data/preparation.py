@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from train import lock
 from train.command import Ended
 from train.config import BadInput
 from train.data import ilsvrc, manifest
@@ -47,7 +48,8 @@ def prepare(options: Options) -> Manifest:
     _check_folders(options.source, options.out)
     found = _find(options)
     try:
-        return _write(options, found)
+        with lock.held(options.out, ".lock", "written"):
+            return _write(options, found)
     except KeyboardInterrupt:
         raise Ended("stopped; the same command goes on from here", 130) from None
     except OSError as error:  # the journal's or the manifest's

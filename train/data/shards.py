@@ -41,14 +41,15 @@ def make_shards(
 ) -> Iterator[Shard]:
     """Make the shards, and yield each when it is complete, in any order.
 
-    One that was made before is kept if its bytes are still the same. What is half-written has
-    another name. `advance` is told twice a second how many pictures are done. Raises BadInput.
+    One that was made before is kept if its bytes are still the same, and what was left out cannot
+    be decoded yet. What is half-written has another name. `advance` is told twice a second how
+    many pictures are done. Raises BadInput.
     """
     return in_processes(_make_shard, tasks, processes, advance)
 
 
 def _make_shard(task: Task) -> Shard:
-    if task.made and task.made.fits(task.file.parent) and not (task.strict and task.made.left_out):
+    if task.made and _is_kept(task, task.made):
         note_done(len(task.pictures))
         return task.made
     half_written = task.file.with_name(f"{task.file.name}.{os.getpid()}")
@@ -71,6 +72,21 @@ def _make_shard(task: Task) -> Shard:
         raise BadInput(f"{task.file} cannot be written: {error.strerror}") from None
     finally:
         half_written.unlink(missing_ok=True)
+
+
+def _is_kept(task: Task, made: Shard) -> bool:
+    """Whether it is as it was made, and would be made so again."""
+    if not made.fits(task.file.parent):
+        return False
+    return not made.left_out or not (task.strict or any(_is_mended(task, x) for x in made.left_out))
+
+
+def _is_mended(task: Task, name: str) -> bool:
+    try:
+        open_rgb(task.root / name, task.root / name)
+    except BadPicture:
+        return False
+    return True
 
 
 def _jpeg(path: Path, size: int, squash: bool) -> tuple[bytes, tuple[str, ...]]:

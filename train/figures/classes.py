@@ -55,7 +55,7 @@ def draw_classes(trained: "Trained", path: Path) -> Path:
     panels = [*figure.subplots(rows, columns, squeeze=False).flat]
     for axes in panels:
         axes.set_axis_off()
-    for axes, name, image in zip(panels, trained.class_names, images, strict=False):
+    for label, (axes, image) in enumerate(zip(panels, images, strict=False)):
         axes.imshow(np.clip(image, 0, 255).astype(np.uint8))
-        axes.set_title(name, fontsize="medium")
+        axes.set_title(page.short(trained.called(label), 18), fontsize="medium")
     return page.write(figure, path)

@@ -120,5 +120,7 @@ def draw_neighbours(
             axes.set_axis_off()
         for axes, title, picture in zip(row, titles, shown, strict=False):
             axes.imshow(read_picture(picture, trained.stored_size))
-            axes.set_title(f"{title}, {picture.parent.name}"[:24], fontsize="x-small")
+            folder = picture.resolve().parent.name
+            name = page.short(trained.words.get(folder, folder), 20)
+            axes.set_title(f"{title}\n{name}", fontsize="x-small")
     return page.write(figure, path)

@@ -1,5 +1,6 @@
 """What all figures share: an empty page, and how it is written."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,17 @@ def blank(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def short(name: str, longest: int = 26) -> str:
+    """Return a class's or file's name as a figure is to show it: the first of several, cut off.
+
+    It is shown letter by letter: between two dollars there is no formula, and what is no Unicode
+    becomes a mark.
+    """
+    first = os.fsencode(name.split(",")[0]).decode(errors="replace")
+    cut = first if len(first) <= longest else f"{first[: longest - 1]}…"
+    return cut.replace("$", r"\$")
 
 
 def write(figure: "Figure", path: Path) -> Path:

@@ -9,7 +9,6 @@ import numpy as np
 from train.figures import page
 
 _COLUMNS = 2
-_LONGEST = 26  # letters of a class
 
 
 class Prediction(NamedTuple):
@@ -36,7 +35,7 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
         row, column = divmod(number, columns)
         picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
         picture.imshow(prediction.image)
-        picture.set_title(_short(prediction.truth or prediction.path.name), fontsize="small")
+        picture.set_title(page.short(prediction.truth or prediction.path.name), fontsize="small")
         _draw_bars(bars, prediction)
     return page.write(figure, path)
 
@@ -47,14 +46,8 @@ def _draw_bars(axes, prediction: Prediction) -> None:
     places = range(len(prediction.classes))
     axes.barh(places, prediction.probabilities, color=colours, height=0.8)
     for place, name in zip(places, prediction.classes, strict=True):
-        axes.text(0.02, place, _short(name), va="center", fontsize="small")
+        axes.text(0.02, place, page.short(name), va="center", fontsize="small")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(prediction.classes) - 0.4, -0.6)
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def _short(name: str) -> str:
-    """The first of several words for a class, cut off where it is too long."""
-    first = name.split(",")[0]
-    return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 1]}…"

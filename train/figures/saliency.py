@@ -69,7 +69,7 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | N
     seen, salient, behind = figure.subplots(1, 3)
     shown = centre_crops(jnp.asarray(stored[None]), size)[0]
     seen.imshow(shown)
-    seen.set_title(f"{trained.class_names[label]}: {100 * probabilities[label]:.1f} %")
+    seen.set_title(f"{page.short(trained.called(label))}: {100 * probabilities[label]:.1f} %")
     salient.imshow(maps[0], cmap="magma")
     salient.set_title("saliency")
     # A square belongs to the place of its centre.
