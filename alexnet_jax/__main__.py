@@ -6,6 +6,7 @@ python -m alexnet_jax export runs/digits-20261122 digits.onnx
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -135,4 +136,6 @@ def _convert(arguments: list[str], word: str, text: str, endings: tuple[str, ...
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):  # `| head` may have read enough
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

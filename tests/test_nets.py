@@ -1,6 +1,9 @@
 """Nets of the original program, of Caffe and of notebooks: loops, one device against two."""
 
 import itertools
+import signal
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -274,3 +277,11 @@ def test_the_command_refuses_what_names_no_net_in_one_sentence(arguments, capsys
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
     assert not printed.out
+
+
+def test_a_reader_that_has_read_enough_ends_a_summary_without_a_word():
+    command = [sys.executable, "-m", "alexnet_jax", "PAPER"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGPIPE
