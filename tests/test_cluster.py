@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from train import config
+from train.command_line import parse
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -17,7 +17,7 @@ def flags_of(command):
     """Those of train.main, as the Config that they make; dots stand for more of them."""
     words = shlex.split(command)
     words = words[words.index("train.main") + 1 :]
-    return config.parse([word for word in words if word != "..."])
+    return parse([word for word in words if word != "..."])
 
 
 def submit(tmp_path, status, **environment):

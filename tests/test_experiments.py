@@ -9,7 +9,7 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures
-from train import config
+from train.command_line import parse
 from train.experiments import EXPERIMENTS
 from train.run import Run
 from train.schedules import no_plateau
@@ -24,11 +24,11 @@ def run_of(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
-    found = config.parse(["--experiment", name])
+    found = parse(["--experiment", name])
     assert (found, found.experiment) == (EXPERIMENTS[name], name)
     assert architectures.by_name(found.net).name == found.net
     with pytest.raises(SystemExit):
-        config.parse(["--help"])
+        parse(["--help"])
     assert name in capsys.readouterr().out.split("Experiments: ")[1].split(".")[0]
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 import alexnet_jax
 from alexnet_jax.architectures import DIGITS
 from tests.tiny import TINY, drawn
-from train.config import BadInput, Config, load, parse
+from train.command_line import parse
+from train.config import BadInput, Config, load
 from train.optimizer import OPTIMIZERS
 from train.schedules import NET_145, Schedule, constant, no_plateau
 from train.step import TrainState, make_train_step

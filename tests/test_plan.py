@@ -13,7 +13,7 @@ import pytest
 import alexnet_jax
 from alexnet_jax import architectures
 from tests.tiny import TINY
-from train import config
+from train.command_line import parse
 from train.config import BadInput, Config
 from train.data.imagined import imagined_data, imagined_statistics
 from train.plan import evaluations, flops, memory, planned_run, recipe, schedule, span, traffic
@@ -109,9 +109,7 @@ def planned(**changes):
 
 
 def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
-    settings = config.parse(
-        ["--experiment", "paper", "--plan", "--plan-images", "1281167", "50000"]
-    )
+    settings = parse(["--experiment", "paper", "--plan", "--plan-images", "1281167", "50000"])
     run = planned_run(dataclasses.replace(settings, devices=2))
     lines = dict(recipe(run))
     assert lines["net"] == "60,965,224 parameters, 2 towers"
@@ -189,10 +187,10 @@ def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
 )
 def test_a_plan_that_makes_no_sense_is_refused(flags, words):
     with pytest.raises(BadInput, match=words):
-        config.parse(flags)
+        parse(flags)
 
 
 def test_a_plan_of_a_batch_that_cannot_be_divided_is_refused_as_its_run_would_be():
     flags = ["--plan", "--plan-images", "20", "--devices", "4", "--batch-size", "5"]
     with pytest.raises(BadInput, match="--batch-size 5: a batch of 5 images cannot be divided"):
-        planned_run(config.parse(flags))
+        planned_run(parse(flags))

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from train import config
+from train.command_line import parse
 from train.config import BadInput
 from train.data.sources import open_data
 from train.run import open_net_and_data
@@ -76,12 +77,12 @@ def test_a_run_that_is_opened_again_holds_out_the_same_pictures(tmp_path):
     flags = ["--data", str(tmp_path / "data"), "--held-out", "0.25", "--seed", "5"]
     resumed = ["--run-dir", str(tmp_path / "run"), "--resume"]
     (tmp_path / "run").mkdir()
-    started = config.parse([*flags, *resumed[:2]])
+    started = parse([*flags, *resumed[:2]])
     _, data = open_net_and_data(started)
     config.save(started, {"data": data.record()})
-    _, again = open_net_and_data(config.parse(resumed))
+    _, again = open_net_and_data(parse(resumed))
     assert again.test.files == data.test.files
     assert len(again.test) == 10
     for flag, kept, other in (("--held-out", "0.25", "0.1"), ("--seed", "5", "6")):
         with pytest.raises(BadInput, match=f"holds a run with {flag} {kept}, not {other}"):
-            config.parse([*resumed, flag, other])
+            parse([*resumed, flag, other])

@@ -1,14 +1,9 @@
 """One frozen dataclass is the configuration, the command line, and what a run folder remembers."""
 
-import argparse
 import builtins
-import contextlib
 import dataclasses
-import io
 import itertools
 import json
-import re
-import sys
 import types
 import typing
 from collections.abc import Callable
@@ -198,82 +193,15 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "prefetch": (lambda n: n > 0, "above 0"),
 }
 
-MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
-MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
-"""What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
-
-_OF_THE_COMMAND = {"run_dir", "resume", "plan", "plan_images", "plan_classes"}
-_OF_THE_COMMAND |= {"coordinator", "processes", "process_id"}
+OF_THE_COMMAND = {"run_dir", "resume", "plan", "plan_images", "plan_classes"}
+OF_THE_COMMAND |= {"coordinator", "processes", "process_id"}
 """What a run folder does not remember."""
-
-
-def parse(argv: list[str] | None = None) -> Config:
-    """Read a Config from flags. Raises BadInput; ends the program after --help."""
-    from train.experiments import EXPERIMENTS
-
-    argv = sys.argv[1:] if argv is None else argv
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--experiment", default="digits")
-    first.add_argument("--run-dir", "--run_dir", type=Path)
-    first.add_argument("--resume", action="store_true")
-    try:
-        known, _ = first.parse_known_args(argv)
-    except argparse.ArgumentError as error:
-        raise BadInput(f"{error.argument_name}: {error.message}") from None
-    if known.experiment not in EXPERIMENTS:
-        names = ", ".join(EXPERIMENTS)
-        raise BadInput(f"--experiment must be one of {names}, not {known.experiment}")
-    if not known.resume or known.run_dir is None:
-        return _command_line(argv, EXPERIMENTS[known.experiment])
-    kept = load(known.run_dir)
-    config = _command_line(argv, kept)
-    for field in dataclasses.fields(Config):
-        now, before = getattr(config, field.name), getattr(kept, field.name)
-        if field.name not in MAY_CHANGE | _OF_THE_COMMAND and now != before:
-            flag = "--" + field.name.replace("_", "-")
-            raise BadInput(f"{known.run_dir} holds a run with {flag} {before}, not {now}")
-    if config.epochs != kept.epochs and kept.steps is not None and config.steps == kept.steps:
-        raise BadInput(f"--epochs: the run goes by --steps {kept.steps}; change that instead")
-    if config.epochs != kept.epochs and kept.schedule == "dexp":
-        raise BadInput(
-            f"--epochs: the schedule dexp divides {kept.epochs} of them; begin a new run"
-        )
-    return config
-
-
-_OF_NO_TYPE = re.compile(
-    r"Error parsing (\S+): (?:no type matching|Could not find valid parse).*? \[(.*?)\].*"
-)
-"""Tyro's words for what fits none of several types, each of which it explains."""
-
-
-def _command_line(argv: list[str], default: Config) -> Config:
-    """Let tyro read the flags, and make one sentence of what it complains about."""
-    import tyro
-
-    from train.experiments import EXPERIMENTS
-
-    text = f"{Config.__doc__} Experiments: {', '.join(EXPERIMENTS)}."
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            config = tyro.cli(Config, prog=COMMAND, description=text, args=argv, default=default)
-            return dataclasses.replace(config, init=config.init and config.init.resolve())
-    except SystemExit as end:
-        if not end.code:
-            raise
-        rows = [row.strip(" │") for row in said.getvalue().splitlines()[1:]]
-        message = " ".join(itertools.takewhile(lambda row: "──" not in row, rows))
-        hint = f"{COMMAND} --help lists the flags"
-        message = message.removeprefix("Error parsing Config: ").strip(" .")
-        message = _OF_NO_TYPE.sub(r"\1 cannot be \2", message)
-        raise BadInput(f"{message or 'the flags cannot be read'}; {hint}") from None
 
 
 def save(config: Config, record: dict[str, Any]) -> None:
     """Write config.json into the run folder: the configuration, and `record` beside it."""
     assert config.run_dir is not None
-    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _OF_THE_COMMAND}
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in OF_THE_COMMAND}
     values["data"] = config.data and config.data.resolve()
     values["init"] = config.init and config.init.resolve()
     text = json.dumps(record | {"config": values}, indent=2, default=str)

@@ -4,13 +4,14 @@ JAX is imported only after the flags are read, so that `--help` answers at once 
 can still be set up for the devices that were asked for.
 """
 
-from train import config, platform, processes
+from train import platform, processes
 from train.command import command
+from train.command_line import parse
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train; or plan."""
-    settings = config.parse(argv)
+    settings = parse(argv)
     with processes.not_waiting_for_others():
         platform.prepare(settings.devices, lambda: processes.join(settings))
         platform.keep_compilations()
