@@ -213,8 +213,9 @@ def _param_specs(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
 def param_shardings(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
     """Return a pytree like the parameters that says where each of them lies on the mesh."""
     specs = _param_specs(mesh, architecture)
-    is_spec = lambda leaf: isinstance(leaf, P)  # noqa: E731
-    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=is_spec)
+    return jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
+    )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -107,7 +107,10 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
     def backward(which: int):
         def gradient(params, inputs, cotangent):
             at = (params, inputs)
-            of = lambda x: forward(*(x if i == which else at[i] for i in (0, 1)))  # noqa: E731
+
+            def of(x):
+                return forward(*(x if i == which else at[i] for i in (0, 1)))
+
             return jax.vjp(of, at[which])[1](cotangent)[0]
 
         return functools.partial(jax.jit(gradient), params, inputs, outputs)

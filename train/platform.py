@@ -72,9 +72,8 @@ def prepare(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
     )
     processes = join()
     if devices > 1 and processes and not forced:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # JAX has begun, as in a notebook, with those it has
+        # It raises where JAX has begun, as in a notebook, with those it has.
+        with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices // processes)
     try:
         found = jax.devices()

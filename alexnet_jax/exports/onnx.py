@@ -44,7 +44,7 @@ def model(
     Raises ValueError without the package onnx.
     """
     try:
-        import onnx  # pyright: ignore[reportMissingImports]
+        import onnx  # pyright: ignore[reportMissingImports] - an extra
     except ImportError:
         raise ValueError(".onnx needs the package onnx: pip install onnx") from None
     graph, size = _Graph(), preprocessing.stored_size

@@ -142,7 +142,7 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview, m
 
 def _version_7_3(path: Path) -> dict[str, Any]:
     try:
-        import h5py  # pyright: ignore[reportMissingImports]
+        import h5py  # pyright: ignore[reportMissingImports] - an extra
     except ImportError:
         hint = "pip install h5py, or save it with -v7"
         raise ValueError(f"it is of MATLAB's version 7.3: {hint}") from None

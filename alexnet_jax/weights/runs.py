@@ -76,6 +76,7 @@ def _restored(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     if not checkpoints.is_dir():
         raise ValueError("it holds no checkpoint yet")
     on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+    # Orbax writes the fields of its dataclass where no type checker sees them.
     state = ocp.args.PyTreeRestore(
         item={"params": wanted},  # pyright: ignore[reportCallIssue]
         restore_args={"params": on_host},  # pyright: ignore[reportCallIssue]
