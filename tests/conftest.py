@@ -10,6 +10,10 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests.photographs import SHOWN, SYNSETS, ilsvrc  # noqa: E402
+from tests.prepared import options  # noqa: E402
+from train.data.preparation import prepare  # noqa: E402
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
@@ -32,3 +36,20 @@ def _each_program_is_compiled_once(tmp_path_factory):
 def rng():
     """Return a generator of random numbers that is the same in every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """ILSVRC in small, 24 training and 5 validation pictures, with a list of the latter."""
+    root = tmp_path_factory.mktemp("source")
+    ilsvrc(root)
+    (root / "val.txt").write_text("\n".join(SYNSETS[label] for label in SHOWN))
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tree, tmp_path_factory):
+    """Its shards, made by one process."""
+    out = tmp_path_factory.mktemp("prepared") / "out"
+    prepare(options(tree, out))
+    return out

@@ -15,7 +15,7 @@ import threading
 import numpy as np
 import pytest
 
-from tests.test_data import write_idx
+from tests.test_idx import write_idx
 from train import fetch
 from train.command import command
 from train.config import BadInput

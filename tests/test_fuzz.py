@@ -16,7 +16,7 @@ import pytest
 
 from alexnet_jax.weights import digests
 from tests.test_cifar import write_cifar
-from tests.test_data import write_idx
+from tests.test_idx import write_idx
 from train import config as configuration
 from train.config import BadInput, Config
 from train.data import cifar, idx, manifest, records

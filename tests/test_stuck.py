@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.test_data import write_idx
+from tests.test_idx import write_idx
 from train.config import Config
 from train.stuck import StuckLoss
 from train.training import train
