@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from PIL import Image
 
 import alexnet_jax
@@ -19,7 +20,7 @@ from train.figures import __main__ as figures
 from train.figures import page
 from train.figures.kernels import mosaic
 from train.figures.neighbours import nearest
-from train.figures.predictions import Prediction, draw_predictions
+from train.figures.predictions import Prediction, draw_bars, draw_predictions
 from train.trained import open_trained
 
 
@@ -147,11 +148,24 @@ def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_p
 
 def test_names_are_drawn_letter_by_letter_whatever_is_in_them(tmp_path):
     names = ["$\\bad$", "a_$1_$2.jpg", os.fsdecode(b"caf\xe9")]
-    seen = Prediction(Path(names[2]), np.zeros((8, 8, 3), np.uint8), names, [0.5, 0.3, 0.2], None)
+    seen = Prediction(
+        Path(names[2]), np.zeros((8, 8, 3), np.uint8), names, [0.5, 0.3, 0.2], None, None
+    )
     draw_predictions([seen], "a net", tmp_path / "seen.png")
     assert colours_of(tmp_path / "seen.png")[0] > 20
     assert page.short("kit fox, Vulpes macrotis") == "kit fox"
+    assert page.plain("ants, many.jpg") == "ants, many.jpg"
     assert len(page.short("a" * 40)) == 26
+
+
+def test_of_two_classes_of_one_name_the_right_ones_bar_is_red():
+    """As ImageNet's cranes, the bird and the machine."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    seen = Prediction(Path("x.png"), image, ["crane", "crane"], [0.6, 0.4], "crane", 1)
+    axes = page.blank(2, 2).subplots()
+    draw_bars(axes, seen)
+    colours = [bar.get_facecolor() for bar in axes.patches]
+    assert colours == [to_rgba("0.8"), to_rgba("#f08080")]
 
 
 def test_a_class_is_called_by_the_words_of_its_synset(run, data, tmp_path, capsys):

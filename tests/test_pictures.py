@@ -1,5 +1,7 @@
 """Picture files, to arrays of one size."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -95,3 +97,6 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
         read_picture(tmp_path / "cut.jpg", 8)
     with pytest.raises(BadInput, match=r"none.png does not exist"):
         read_picture(tmp_path / "none.png", 8)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadInput, match=r"pipe.png is a pipe, not a file"):
+        read_picture(tmp_path / "pipe.png", 8)

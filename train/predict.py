@@ -74,15 +74,16 @@ def predictions(trained: "Trained", album: list[Path]) -> Iterator[Prediction]:
     for paths, images in batches:
         rows = np.asarray(jax.nn.softmax(score(images)[:, 0]))
         for path, image, row in zip(paths, images, rows, strict=False):
-            labels = np.argsort(-row, kind="stable")[:5]
+            labels = np.argsort(-row, kind="stable")[:5].tolist()
             folder = path.resolve().parent.name
-            known = folder in trained.class_names
+            shown = trained.class_names.index(folder) if folder in trained.class_names else None
             yield Prediction(
                 path,
                 image,
                 [trained.called(label) for label in labels],
                 [float(row[label]) for label in labels],
-                trained.called(trained.class_names.index(folder)) if known else None,
+                None if shown is None else trained.called(shown),
+                labels.index(shown) if shown in labels else None,
             )
 
 

@@ -38,6 +38,8 @@ def open_rgb(file: Path | BinaryIO, name: object) -> tuple[Image.Image, tuple[st
 
     `name` is what to call it. Raises BadPicture, or BadInput if the file cannot be read at all.
     """
+    if isinstance(file, Path) and file.is_fifo():  # which would be waited for
+        raise BadInput(f"{name} is a pipe, not a file")
     try:
         with Image.open(file) as picture:
             if max(picture.size) >= _LONGEST_SIDE:

@@ -28,13 +28,17 @@ def blank(width: float, height: float) -> "Figure":
 
 
 def short(name: str, longest: int = 26) -> str:
-    """Return a class's or file's name as a figure is to show it: the first of several, cut off.
+    """Return a class's name as a figure is to show it: the first of a synset's words, cut off."""
+    return plain(name.split(",")[0], longest)
 
-    It is shown letter by letter: between two dollars there is no formula, and what is no Unicode
-    becomes a mark.
+
+def plain(name: str, longest: int = 26) -> str:
+    """Return a name, cut off, so that a figure shows it letter by letter.
+
+    Between two dollars there is no formula, and what is no Unicode becomes a mark.
     """
-    first = os.fsencode(name.split(",")[0]).decode(errors="replace")
-    cut = first if len(first) <= longest else f"{first[: longest - 1]}…"
+    shown = os.fsencode(name).decode(errors="replace")
+    cut = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
     return cut.replace("$", r"\$")
 
 

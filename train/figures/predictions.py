@@ -19,6 +19,7 @@ class Prediction(NamedTuple):
     classes: Sequence[str]  # the likeliest first
     probabilities: Sequence[float]
     truth: str | None  # what it shows, where that is known
+    right: int | None  # its place among the classes: two synsets may be called by one word
 
 
 def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) -> Path:
@@ -35,15 +36,19 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
         row, column = divmod(number, columns)
         picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
         picture.imshow(prediction.image)
-        picture.set_title(page.short(prediction.truth or prediction.path.name), fontsize="small")
-        _draw_bars(bars, prediction)
+        name = page.plain(prediction.path.name)
+        picture.set_title(
+            page.short(prediction.truth) if prediction.truth else name, fontsize="small"
+        )
+        draw_bars(bars, prediction)
     return page.write(figure, path)
 
 
-def _draw_bars(axes, prediction: Prediction) -> None:
+def draw_bars(axes, prediction: Prediction) -> None:
+    """Draw the probabilities of one picture's classes; that of the right one has another colour."""
     axes.set_axis_on()
-    colours = ["#f08080" if name == prediction.truth else "0.8" for name in prediction.classes]
     places = range(len(prediction.classes))
+    colours = ["#f08080" if place == prediction.right else "0.8" for place in places]
     axes.barh(places, prediction.probabilities, color=colours, height=0.8)
     for place, name in zip(places, prediction.classes, strict=True):
         axes.text(0.02, place, page.short(name), va="center", fontsize="small")
