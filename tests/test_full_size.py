@@ -13,7 +13,7 @@ from PIL import Image
 
 import alexnet_jax
 from alexnet_jax import Preprocessing, architectures, exports, weights
-from tests import other_programs, test_caffe_weights, test_onnx_weights, test_torchvision_weights
+from tests import caffe_files, other_programs, test_onnx_weights, test_torchvision_weights
 from tests.tiny import drawn
 
 onnx = pytest.importorskip("onnx")
@@ -58,7 +58,7 @@ def test_scores_at_full_size_are_those_of_onnx_runtime_and_of_onnxs_own_evaluato
     path = tmp_path / "weights"
     model = graph_of(name, arrays).SerializeToString()
     if name == "CAFFE":
-        proto = test_caffe_weights.model(other_programs.CAFFE, arrays, old=True)
+        proto = caffe_files.model(other_programs.CAFFE, arrays, old=True)
         path.write_bytes(proto.SerializeToString())
     else:
         path.write_bytes(test_torchvision_weights.zipped(test_torchvision_weights.named(arrays)))
