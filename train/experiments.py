@@ -143,6 +143,9 @@ KERAS_FLOWERS = Config(
 )
 """A Keras notebook's net on photographs of five kinds of flowers: 50 epochs of plain SGD.
 
+It reports a training accuracy near 1 and a validation accuracy of about 0.7. Ours: 97.38 %, with
+dropout on, and 74.73 %, in two hours on 2 cores.
+
     python -m train.main --experiment keras-flowers --data DIR
 """
 
@@ -159,7 +162,8 @@ FLOWERS = Config(
 )
 """The same net, photographs and epochs with the paper's cures for over-fitting (sections 4 and 5).
 
-Random patches, reflections, colour noise, momentum and weight decay; dropout is in the net.
+Random patches, reflections, colour noise, momentum and weight decay; dropout is in the net. About
+an hour and a half on 2 cores; not run to its end yet.
 
     python -m train.main --experiment flowers --data DIR
 """
