@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from train.figures import page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLUMNS = 2
 
@@ -44,7 +47,7 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
     return page.write(figure, path)
 
 
-def draw_bars(axes, prediction: Prediction) -> None:
+def draw_bars(axes: "Axes", prediction: Prediction) -> None:
     """Draw the probabilities of one picture's classes; that of the right one has another colour."""
     axes.set_axis_on()
     places = range(len(prediction.classes))
