@@ -39,7 +39,7 @@ class Watched:
         self.run_dir = run_dir
         resume = ["--resume"] if (run_dir / "config.json").exists() else []
         module = [sys.executable, "-m", "train.main", "--run-dir", str(run_dir)]
-        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         self.process = subprocess.Popen(
             [*module, *flags, *resume], stdout=self.said, stderr=subprocess.STDOUT
         )

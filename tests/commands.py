@@ -9,9 +9,9 @@ from train import main
 from train.config import BadInput
 
 
-def run(module, *arguments):
+def run(module, *arguments, **where):
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **where)
 
 
 def refusal(*arguments):

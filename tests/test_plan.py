@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -12,6 +10,7 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures
+from tests.commands import run
 from tests.tiny import TINY
 from train.command_line import parse
 from train.config import BadInput, Config
@@ -153,16 +152,9 @@ def test_a_duration_is_told_in_its_largest_unit(seconds, text):
     assert span(seconds) == text
 
 
-def run(*arguments, cwd):
-    command = [sys.executable, "-m", "train.main", *map(str, arguments)]
-    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=cwd, env=environment
-    )
-
-
 def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
-    done = run("--plan", "--devices", 2, "--batch-size", 250, cwd=tmp_path)
+    elsewhere = {"cwd": tmp_path, "env": {"PYTHONPATH": str(Path(__file__).parent.parent)}}
+    done = run("train.main", "--plan", "--devices", 2, "--batch-size", 250, **elsewhere)
     assert (done.returncode, done.stderr) == (0, "")
     assert "  epoch          20.0 steps\n" in done.stdout
     assert "5,000 training and 1,000 test images, 10 classes" in done.stdout

@@ -39,10 +39,8 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
         row, column = divmod(number, columns)
         picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
         picture.imshow(prediction.image)
-        name = page.plain(prediction.path.name)
-        picture.set_title(
-            page.short(prediction.truth) if prediction.truth else name, fontsize="small"
-        )
+        truth, name = prediction.truth, prediction.path.name
+        picture.set_title(page.short(truth) if truth else page.plain(name), fontsize="small")
         draw_bars(bars, prediction)
     return page.write(figure, path)
 
