@@ -1,6 +1,8 @@
 """Eight virtual devices, strict dtypes; pyproject makes warnings errors."""
 
 import os
+import resource
+import tempfile
 
 from train import platform
 
@@ -36,6 +38,16 @@ def _each_program_is_compiled_once(tmp_path_factory):
 def rng():
     """Return a generator of random numbers that is the same in every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def bounded(tmp_path, monkeypatch):
+    """The memory of the process may grow by 400 MB in a test, whatever it reads."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 1024 * 400  # kilobytes
 
 
 @pytest.fixture(scope="module")
