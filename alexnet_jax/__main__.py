@@ -19,7 +19,8 @@ TEXT = """\
 Print the layers of a net: shapes, parameters, multiply-accumulates, and where its towers meet.
 
 NET is {names},
-or SCALED_FILTERS_PIXELS: SCALED_8_113 has 8 / 64 of PAPER's widths, for images of 113 pixels.
+or SCALED_FILTERS_PIXELS: SCALED_8_113 has 8 / 64 of PAPER's widths, for images of 113 pixels,
+and SCALED_8_113_ONE_TOWER no towers.
 
 python -m alexnet_jax convert --help tells how to read weights of other programs,
 python -m alexnet_jax export --help how to write a net for them."""

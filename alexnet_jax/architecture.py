@@ -97,7 +97,7 @@ class Architecture:
 
         Raises ValueError, with the layer's name, where the list makes no net.
         """
-        size = image_size or self.image_sizes[0]
+        size = self.image_sizes[0] if image_size is None else image_size
         if size not in self.image_sizes:
             sizes = " or ".join(f"{s} x {s}" for s in self.image_sizes)
             raise ValueError(f"{self.name} takes images of {sizes} pixels, not {size} x {size}")

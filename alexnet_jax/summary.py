@@ -9,6 +9,8 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
 
     Shapes and counts are for one image and all towers together; multiply-accumulates count the
     products of weights with activities in the forward pass. `image_size` is in pixels.
+
+    Raises ValueError where the net does not take that size.
     """
     steps = architecture.steps(image_size)
     rows = [("layer", "output", "parameters", "multiply-accumulates", "")]

@@ -55,8 +55,9 @@ class Relu:
 
 @dataclass(frozen=True)
 class ResponseNorm:
-    """Local response normalisation over `n` neighbouring maps of one tower (§3.3).
+    """Local response normalisation over `n` neighbouring maps (§3.3).
 
+    The maps are those of one tower, or behind `Gather` of all.
     `divide_alpha_by_n` picks the meaning of `alpha`: False is the formula printed in the paper,
     TensorFlow's and Theano-AlexNet's; True is that of the original 2012 program, Caffe, PyTorch
     and ONNX, which all divide by n.

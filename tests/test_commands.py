@@ -178,7 +178,7 @@ def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, word
 
 
 def test_an_experiment_sets_the_defaults_and_flags_change_them():
-    paper = parse(["--experiment", "paper", "--batch-size", "64"])
+    paper = parse(["--experiment", "paper", "--data", "here", "--batch-size", "64"])
     assert (paper.net, paper.batch_size, paper.epochs, paper.flip) == ("PAPER", 64, 90, True)
     assert parse([]) == Config()
 

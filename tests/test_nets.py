@@ -217,8 +217,9 @@ def test_the_paper_can_be_scaled_to_any_width_and_image():
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [
-        ((2, 113), "SCALED_2_113: the 3 maps of conv1 cannot be shared by 2 towers"),
-        ((7, 113), "filters must be an even number of at least 2, not 7"),
+        ((2, 113), "filters must be .* a multiple of 4 with two, not 2"),
+        ((8, 113, 0), "the paper's net has 1 tower or 2, not 0"),
+        ((7, 113), "filters must be an even number with one tower, .*, not 7"),
         ((8, 9), "pool1 needs at least 3 pixels, and only 1 are left"),
         ((8, 40), "pool5 needs at least 3 pixels, and only 1 are left"),
     ],

@@ -52,6 +52,17 @@ from train.run import open_net_and_data
         (["--colour-noise-until", "0"], "--colour-noise-until must be above 0, not 0.0"),
         (["--device", "2"], "Unrecognized options: --device"),
         (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
+        (["--experiment", "paper"], "--experiment paper needs --data; digits alone brings its own"),
+        (["--experiment", "caffe", "--plan"], "--experiment caffe needs --data"),
+        (
+            ["--experiment", "paper", "--data", "x", "--cut-epochs", "9"],
+            "--cut-epochs is of --schedule cuts, not of plateau",
+        ),
+        (["--patience", "3"], "--patience is of --schedule plateau, not of cuts"),
+        (
+            ["--schedule", "original", "--bias-rate", "2"],
+            "--bias-rate is of --schedule cuts and plateau, not of original",
+        ),
         (["--resume"], "--resume needs --run-dir"),
         (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
         (["--data-kind", "zip"], "'zip'"),

@@ -16,6 +16,13 @@ _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
 _MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
 """What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
 
+_OF_SCHEDULES = {
+    "cut_epochs": ("cuts",),
+    "patience": ("plateau",),
+    "bias_rate": ("cuts", "plateau"),
+}
+"""Flags that other schedules do not look at."""
+
 _OF_NO_TYPE = re.compile(
     r"Error parsing (\S+): (?:no type matching|Could not find valid parse).*? \[(.*?)\].*"
 )
@@ -37,7 +44,10 @@ def parse(argv: list[str] | None = None) -> Config:
         names = ", ".join(EXPERIMENTS)
         raise BadInput(f"--experiment must be one of {names}, not {known.experiment}")
     if not known.resume or known.run_dir is None:
-        return _command_line(argv, EXPERIMENTS[known.experiment])
+        experiment = EXPERIMENTS[known.experiment]
+        config = _command_line(argv, experiment)
+        _check_beside(config, experiment)
+        return config
     kept = load(known.run_dir)
     config = _command_line(argv, kept)
     for field in dataclasses.fields(Config):
@@ -52,6 +62,21 @@ def parse(argv: list[str] | None = None) -> Config:
             f"--epochs: the schedule dexp divides {kept.epochs} of them; begin a new run"
         )
     return config
+
+
+def _check_beside(config: Config, experiment: Config) -> None:
+    """Refuse an experiment without data, and a flag that would change nothing."""
+    if config.experiment != "digits" and config.data is None and not config.plan_images:
+        raise BadInput(
+            f"--experiment {config.experiment} needs --data; digits alone brings its own"
+        )
+    for name, schedules in _OF_SCHEDULES.items():
+        told = getattr(config, name) != getattr(experiment, name)
+        if told and config.schedule not in schedules:
+            flag = "--" + name.replace("_", "-")
+            raise BadInput(
+                f"{flag} is of --schedule {' and '.join(schedules)}, not of {config.schedule}"
+            )
 
 
 def _command_line(argv: list[str], default: Config) -> Config:

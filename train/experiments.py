@@ -24,8 +24,8 @@ PAPER = Config(
 """The paper's text: 90 cycles in batches of 128, the rate cut when the held-out error stays.
 
 With `--schedule cuts`, it is cut where the original program's was. The paper reports 40.7 % top-1
-and 18.2 % top-5 error on ILSVRC-2012, over ten patches. Not run here: 37 days on 2 CPU cores by the
-speed of its step (docs/results.md); on the authors' two GPUs of 2012, five to six days.
+and 18.2 % top-5 error on ILSVRC-2012, over ten patches. Not run here: 37 days on 2 CPU cores by its
+plan (docs/imagenet.md); on the authors' two GPUs of 2012, five to six days.
 
     python -m train.main --experiment paper --data DIR --devices 2
 """
@@ -48,7 +48,7 @@ ORIGINAL = Config(
 
 Its own rates for biases, no decay of them, conv1 slower from epoch 67 on and frozen from 72 on,
 and no colour noise then. Its log has 40.66 % and 18.21 % error on ILSVRC-2012, over ten patches.
-Not run here: 37 days on 2 CPU cores by the speed of PAPER's step.
+Not run here: about 37 days on 2 CPU cores, as PAPER.
 
     python -m train.main --experiment original --data DIR --devices 2
 """
@@ -68,7 +68,8 @@ CAFFE = Config(
 """Caffe's models/bvlc_alexnet and its solver.prototxt; with `--net CAFFENET`, the reference net.
 
 450,000 steps, the rate cut by ten every 100,000: on ILSVRC-2012, 90 epochs and 20. Its readme has
-57.1 % top-1 and 80.2 % top-5 accuracy on the central crop. Not run here: 37 days on 2 CPU cores.
+57.1 % top-1 and 80.2 % top-5 accuracy on the central crop. Not run here: about
+37 days on 2 CPU cores, as PAPER.
 
     python -m train.main --experiment caffe --data DIR --devices 2
 """
@@ -125,7 +126,7 @@ KERAS_MNIST = Config(
 )
 """A Keras notebook's net on MNIST at 224 pixels: five epochs of Adam.
 
-It reports 97.96 % on the test images. Ours: 98.00 %, in an hour on 2 cores.
+It reports 97.96 % on the test images. Ours: 98.00 %, in an hour on 2 quiet cores.
 
     python -m train.fetch mnist mnist && python -m train.main --experiment keras-mnist --data mnist
 """
@@ -144,7 +145,7 @@ KERAS_FLOWERS = Config(
 """A Keras notebook's net on photographs of five kinds of flowers: 50 epochs of plain SGD.
 
 It reports a training accuracy near 1 and a validation accuracy of about 0.7. Ours: 97.38 %, with
-dropout on, and 74.73 %, in two hours on 2 cores.
+dropout on, and 74.73 %, in two hours on 2 quiet cores.
 
     python -m train.main --experiment keras-flowers --data DIR
 """

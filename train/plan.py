@@ -59,13 +59,11 @@ def recipe(run: Run) -> list[Line]:
     """Return what the net, the data and the configuration say by themselves."""
     config, net, data = run.config, run.architecture, run.data
     parameters = sum(step.parameters for step in net.steps())
-    changes = ["random patches"] + ["reflections"] * config.flip
-    changes += [f"colour noise: {config.colour_noise}"] * (config.colour_noise != "none")
     epochs = run.last_step / run.steps_per_epoch
     return [
         ("net", f"{parameters:,} parameters, {net.towers} tower{'s' * (net.towers > 1)}"),
         ("data", f"{_counts(run)}, {len(data.class_names):,} classes"),
-        ("images", f"{net.image_sizes[0]} of {len(run.mean)} pixels square, {', '.join(changes)}"),
+        ("images", ", ".join(_images(run))),
         (
             "step",
             f"{config.batch_size} images, {config.batch_size * flops(net) / 1e9:,.1f} GFLOP "
@@ -73,8 +71,33 @@ def recipe(run: Run) -> list[Line]:
         ),
         ("epoch", f"{run.steps_per_epoch:,.1f} steps"),
         ("run", f"{epochs:.4g} epochs, {run.last_step:,} steps"),
+        ("rule", _rule(config)),
         *schedule(run),
     ]
+
+
+def _images(run: Run) -> list[str]:
+    """How large they are, and what is done to those that the net learns from."""
+    config, size, stored = run.config, run.architecture.image_sizes[0], len(run.mean)
+    said = [f"{size} of {stored} pixels square"]
+    said += ["random patches"] * (stored > size) + ["reflections"] * config.flip
+    said += [f"{config.patches_together} in a row alike"] * (config.patches_together > 1)
+    if config.colour_noise != "none":
+        until = config.colour_noise_until
+        end = f" until epoch {until:g}" if until is not None else ""
+        said.append(f"colour noise: {config.colour_noise}{end}")
+    return said
+
+
+def _rule(config: Config) -> str:
+    """The optimiser and what it goes by, but the schedule."""
+    name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[config.optimizer]
+    said = f"{name}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}"
+    if config.weight_decay and not config.decay_biases:
+        said += ", none of biases"
+    if config.warmup_epochs:
+        said += f", {config.warmup_epochs:g} epochs of warm-up from {config.learning_rate:g}"
+    return said
 
 
 def flops(architecture: Architecture) -> int:

@@ -18,7 +18,7 @@ from alexnet_jax.words import (
     ResponseNorm,
 )
 
-# Caffe, PyTorch and cuda-convnet2 all divide alpha by n; the first two have k = 1 of themselves.
+# Caffe, PyTorch and cuda-convnet2 all divide alpha by n; k = 1 is their default.
 CAFFE_NORM = ResponseNorm(k=1, divide_alpha_by_n=True)
 K_TWO_NORM = ResponseNorm(k=2, divide_alpha_by_n=True)
 

@@ -28,8 +28,11 @@ def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Archite
     Raises ValueError where a width is no whole number, cannot be shared by the towers, or an
     image has too few pixels for all the layers.
     """
-    if filters < 2 or filters % 2:
-        raise ValueError(f"filters must be an even number of at least 2, not {filters}")
+    if towers not in (1, 2):
+        raise ValueError(f"the paper's net has 1 tower or 2, not {towers}")
+    if filters < 2 or filters % (2 * towers):
+        share = "an even number with one tower, a multiple of 4 with two"
+        raise ValueError(f"filters must be {share}, not {filters}")
     wider = (64 / filters) ** 0.5
 
     def fewer(layer: Word) -> Word:
@@ -92,7 +95,7 @@ KERAS_STRIDE_4 = Architecture(
 """A Keras notebook for MNIST at 224 pixels, with stride 4 in every convolution: 21,622,154.
 
 Its norm comes before the ReLU, with TensorFlow's own numbers, which bring each map to about 1
-whatever the scale of the images. From conv3 on, kernels of 3 x 3 see a single pixel.
+whatever the scale of the images. conv3 leaves one pixel, which is all that conv4 and conv5 see.
 """
 
 

@@ -1,8 +1,9 @@
 """The nets of the original program of 2012, which the Computer History Museum published.
 
 Each stands there as a file `layers/layers-NUMBER.cfg`; the numbers are the authors'. ORIGINAL is
-the one whose logged errors are the paper's, the others are the comparisons in the paper's text.
-What they share, and where they differ from the text:
+the one whose logged errors are the paper's; the others are the comparisons in the paper's text,
+and two that it does not print: ORIGINAL_PLAIN_CONV2 and NO_COMMUNICATION. What ORIGINAL has
+otherwise than the text, and the others share but for what each says of itself:
 
 - conv1 and conv5 have their ReLU behind the pooling, so that the first normalisation sees negative
   sums, too;
