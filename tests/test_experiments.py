@@ -1,5 +1,6 @@
 """The named experiments against what their sources publish, on as many images as ImageNet has."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,8 +25,9 @@ def run_of(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
-    found = parse(["--experiment", name])
-    assert (found, found.experiment) == (EXPERIMENTS[name], name)
+    found = parse(["--experiment", name, "--data", "here"])
+    wanted = dataclasses.replace(EXPERIMENTS[name], data=Path("here"))
+    assert (found, found.experiment) == (wanted, name)
     assert architectures.by_name(found.net).name == found.net
     with pytest.raises(SystemExit):
         parse(["--help"])

@@ -122,6 +122,30 @@ def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
 
 
 @pytest.mark.parametrize(
+    ("experiment", "images", "rule"),
+    [
+        ("keras-flowers", "227 of 227 pixels square", "SGD, momentum 0, weight decay 0"),
+        (
+            "flowers",
+            "227 of 256 pixels square, random patches, reflections, colour noise: original",
+            "SGD, momentum 0.9, weight decay 0.0005, 2 epochs of warm-up from 0.0005",
+        ),
+        (
+            "original",
+            "224 of 256 pixels square, random patches, reflections, 32 in a row alike, "
+            "colour noise: original until epoch 67",
+            "SGD, momentum 0.9, weight decay 0.0005, none of biases",
+        ),
+        ("keras-mnist", "224 of 224 pixels square", "Adam, momentum 0.9, weight decay 0"),
+    ],
+)
+def test_a_plan_says_what_happens_to_images_and_by_what_rule_it_learns(experiment, images, rule):
+    settings = parse(["--experiment", experiment, "--plan", "--plan-images", "99"])
+    lines = dict(recipe(planned_run(settings)))
+    assert (lines["images"], lines["rule"]) == (images, rule)
+
+
+@pytest.mark.parametrize(
     ("images", "batch_size", "steps", "count"),
     [(100, 10, 20, 2), (100, 10, 25, 3), (100, 30, 4, 1), (100, 30, 5, 2), (10, 30, 3, 3)],
 )
