@@ -29,7 +29,7 @@ class Config:
     """The net, by its name in alexnet_jax.architectures."""
     data: Path | None = None
     """Records of train.prepare, IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and
-    DIR/test/CLASS or in DIR/CLASS; the digits of the package if None."""
+    DIR/test/CLASS or in DIR/CLASS; if None, those of the package, for the experiment digits."""
     data_kind: Literal["auto", "records", "idx", "cifar", "folder"] = "auto"
     """What --data holds."""
     held_out: float = 0.1
