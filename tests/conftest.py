@@ -8,7 +8,7 @@ from train import platform
 
 platform.prepare(8)
 
-import jax  # noqa: E402
+import jax  # noqa: E402 - the devices must be prepared before it, here and below
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 

@@ -10,7 +10,7 @@ import pytest
 from train.config import BadInput
 
 hypothesis = pytest.importorskip("hypothesis", reason="the extra test installs it")
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402 - it may be missing
 
 fuzzed = hypothesis.settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
@@ -75,5 +75,5 @@ def read_or_refuse(read):
     try:
         return read()
     except BadInput as error:
-        assert "\n" not in str(error)  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017 - also where nothing is refused
         return None

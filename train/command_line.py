@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from train.config import COMMAND, OF_THE_COMMAND, BadInput, Config, load
+from train.config import COMMAND, OF_THE_COMMAND, BadInput, Config, flag, load
 from train.experiments import EXPERIMENTS
 
 _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
@@ -53,8 +53,8 @@ def parse(argv: list[str] | None = None) -> Config:
     for field in dataclasses.fields(Config):
         now, before = getattr(config, field.name), getattr(kept, field.name)
         if field.name not in _MAY_CHANGE | OF_THE_COMMAND and now != before:
-            flag = "--" + field.name.replace("_", "-")
-            raise BadInput(f"{known.run_dir} holds a run with {flag} {before}, not {now}")
+            told = flag(field.name)
+            raise BadInput(f"{known.run_dir} holds a run with {told} {before}, not {now}")
     if config.epochs != kept.epochs and kept.steps is not None and config.steps == kept.steps:
         raise BadInput(f"--epochs: the run goes by --steps {kept.steps}; change that instead")
     if config.epochs != kept.epochs and kept.schedule == "dexp":
@@ -73,10 +73,8 @@ def _check_beside(config: Config, experiment: Config) -> None:
     for name, schedules in _OF_SCHEDULES.items():
         told = getattr(config, name) != getattr(experiment, name)
         if told and config.schedule not in schedules:
-            flag = "--" + name.replace("_", "-")
-            raise BadInput(
-                f"{flag} is of --schedule {' and '.join(schedules)}, not of {config.schedule}"
-            )
+            them = " and ".join(schedules)
+            raise BadInput(f"{flag(name)} is of --schedule {them}, not of {config.schedule}")
 
 
 def _command_line(argv: list[str], default: Config) -> Config:

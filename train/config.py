@@ -133,9 +133,8 @@ class Config:
                 field.name in _LIMITS and value is not None and not _LIMITS[field.name][0](value)
             )
             if wrong:
-                flag = "--" + field.name.replace("_", "-")
                 given = " ".join(map(str, value if isinstance(value, tuple) else (value,)))
-                raise BadInput(f"{flag} must be {_LIMITS[field.name][1]}, not {given}")
+                raise BadInput(f"{flag(field.name)} must be {_LIMITS[field.name][1]}, not {given}")
         if self.resume and self.run_dir is None:
             raise BadInput("--resume needs --run-dir, the folder of the run to go on with")
         if self.plan_images and not self.plan:
@@ -151,6 +150,11 @@ class Config:
             raise BadInput(
                 f"--process-id must be from 0 to {self.processes - 1}, not {self.process_id}"
             )
+
+
+def flag(name: str) -> str:
+    """Return how the command line spells a field of Config."""
+    return "--" + name.replace("_", "-")
 
 
 def _is_address(text: str) -> bool:

@@ -68,8 +68,8 @@ CAFFE = Config(
 """Caffe's models/bvlc_alexnet and its solver.prototxt; with `--net CAFFENET`, the reference net.
 
 450,000 steps, the rate cut by ten every 100,000: on ILSVRC-2012, 90 epochs and 20. Its readme has
-57.1 % top-1 and 80.2 % top-5 accuracy on the central crop. Not run here: about
-37 days on 2 CPU cores, as PAPER.
+57.1 % top-1 and 80.2 % top-5 accuracy on the central crop. Not run here: about 37 days on 2 CPU
+cores, as PAPER.
 
     python -m train.main --experiment caffe --data DIR --devices 2
 """
