@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from alexnet_jax import architectures, exports, weights
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.summary import summary
+from alexnet_jax.visualize.summary import summary
 
 TEXT = """\
 Print the layers of a net: shapes, parameters, multiply-accumulates, and where its towers meet.
@@ -89,7 +89,7 @@ def _show(arguments: list[str]) -> None:
 
 
 def _draw(net: Architecture, path: Path) -> None:
-    from alexnet_jax import diagram  # needs matplotlib, which takes long to import
+    from alexnet_jax.visualize import diagram  # needs matplotlib, which takes long to import
 
     try:
         diagram.draw(net, path)
@@ -125,7 +125,7 @@ def _convert(arguments: list[str], word: str, text: str, endings: tuple[str, ...
         raise ValueError(f"OUT {target}: there is no folder {target.parent}")
     try:
         contents = weights.read(source, mean=given.mean)
-        known = "" if source.is_dir() else f"; {weights.published.sentence_on(source)}"
+        known = "" if source.is_dir() else f"; {weights.known_files.sentence_on(source)}"
         exports.export(target, *contents[1:])
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from None

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alexnet_jax.words import (
+from alexnet_jax.layer_specs import (
     BatchNorm,
     Conv,
     Dense,

@@ -11,25 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from alexnet_jax.architecture import Step
-from alexnet_jax.layers import (
-    Moments,
-    Params,
-    add_biases,
-    conv,
-    dense,
-    dropout_mask,
-    max_pool,
-    product,
-    relu,
-)
-from alexnet_jax.normalization import (
-    batch_moments,
-    batch_norm,
-    local_response_norm,
-    spatial_norm,
-)
-from alexnet_jax.towers import Towers
-from alexnet_jax.words import (
+from alexnet_jax.layer_specs import (
     BatchNorm,
     Conv,
     Dense,
@@ -43,6 +25,24 @@ from alexnet_jax.words import (
     ResponseNorm,
     SpatialNorm,
 )
+from alexnet_jax.ops.layers import (
+    Moments,
+    Params,
+    add_biases,
+    conv,
+    dense,
+    dropout_mask,
+    max_pool,
+    product,
+    relu,
+)
+from alexnet_jax.ops.normalization import (
+    batch_moments,
+    batch_norm,
+    local_response_norm,
+    spatial_norm,
+)
+from alexnet_jax.towers import Towers
 
 
 def run_layer(

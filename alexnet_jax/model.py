@@ -12,9 +12,9 @@ from alexnet_jax import towers
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.forward import moments_of, run_layer, whole
-from alexnet_jax.layers import Layer, Moments, Params
+from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Output
+from alexnet_jax.ops.layers import Layer, Moments, Params
 from alexnet_jax.towers import Towers
-from alexnet_jax.words import BatchNorm, Conv, Dense, Output
 
 
 def init(key: jax.Array, architecture: Architecture = PAPER) -> Params:

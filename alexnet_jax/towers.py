@@ -18,8 +18,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.layers import Layer, Moments, Params
-from alexnet_jax.words import Output
+from alexnet_jax.layer_specs import Output
+from alexnet_jax.ops.layers import Layer, Moments, Params
 
 DATA, TOWER = "data", "tower"
 Cut = TypeVar("Cut", Layer, Moments)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, new_file, parser, positive
-from train.config import Config
+from train.config.config import Config
+from train.runtime.cli import command, new_file, parser, positive
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax.architecture import Architecture, Step
@@ -42,10 +42,10 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
 
-    from train import platform
+    from train.runtime import backend
 
-    platform.prepare(1)
-    from train.run_folder import net_of
+    backend.prepare(1)
+    from train.run_dir.folder import net_of
 
     net = net_of(Config(net=arguments.net))
     found = list(ceilings())
@@ -84,7 +84,7 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
     import jax
 
     from alexnet_jax.forward import run_layer
-    from alexnet_jax.layers import Layer
+    from alexnet_jax.ops.layers import Layer
     from alexnet_jax.towers import Towers
 
     here, key = Towers(net.towers), jax.random.key(0)
@@ -138,8 +138,8 @@ def rest(net: "Architecture", batch: int) -> list[Piece]:
     import numpy as np
 
     import alexnet_jax
-    from train.augment import random_crops
-    from train.optimizer import sgd
+    from train.steps.augment import random_crops
+    from train.steps.optimizers import sgd
 
     size = net.image_sizes[0]
     images = np.zeros((batch, size + 32, size + 32, 3), np.uint8)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from train import platform
-from train.command import command, new_file, parser, positive
+from train.runtime import backend
+from train.runtime.cli import command, new_file, parser, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of Grain (1 2)")
     flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
-    platform.prepare(1)
+    backend.prepare(1)
     takers = all_takers(arguments)
     turns: dict[str, list[Turn]] = {name: [] for name in takers}
     for number in range(arguments.rounds + 1):
@@ -74,10 +74,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
     """Return what is compared, by what to call it. Raises BadInput if there is no such data."""
-    from train.data import pictures
-    from train.data.folders import subfolders, training_pictures
-    from train.data.manifest import read
-    from train.data.sources import PictureSource, open_data
+    from train.data.dataset import PictureSource, open_data
+    from train.data.formats import image_file
+    from train.data.formats.image_folder import subfolders, training_pictures
+    from train.data.formats.manifest import read
 
     size, batch = read(arguments.records).size, arguments.batch_size
     shards = open_data(arguments.records, "records", size).train
@@ -95,13 +95,13 @@ def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
         "folder, plain Pillow loop": lambda: timed(plain_pillow(path, size) for path in paths),
         "folder, by index": lambda: timed(by_index(folder, arguments.images)),
         "JPEGs in memory, plain Pillow loop": lambda: timed(map(plain_decode, jpegs)),
-        "JPEGs in memory, of the shards": lambda: timed(pictures.decode(j, "") for j in jpegs),
+        "JPEGs in memory, of the shards": lambda: timed(image_file.decode(j, "") for j in jpegs),
         "shards, by index": lambda: timed(by_index(shards, arguments.images)),
     }
     for threads in arguments.threads:
         takers[f"folder, Grain, device, {threads} threads"] = through_grain(folder, threads)
         takers[f"shards, Grain, device, {threads} threads"] = through_grain(shards, threads)
-    fast = pictures.simplejpeg
+    fast = image_file.simplejpeg
     if fast is None:
         return takers
     slow = {name: with_decoder(None, take) for name, take in takers.items()}
@@ -112,15 +112,15 @@ def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
 
 def with_decoder(decoder: object, take: Callable[[], Turn]) -> Callable[[], Turn]:
     """Return the same with simplejpeg, or without."""
-    from train.data import pictures
+    from train.data.formats import image_file
 
     def taken() -> Turn:
-        before = pictures.simplejpeg
-        pictures.simplejpeg = decoder  # pyright: ignore[reportAttributeAccessIssue]
+        before = image_file.simplejpeg
+        image_file.simplejpeg = decoder  # pyright: ignore[reportAttributeAccessIssue]
         try:
             return take()
         finally:
-            pictures.simplejpeg = before
+            image_file.simplejpeg = before
 
     return taken
 
@@ -155,8 +155,8 @@ def stored_jpegs(records: Path, count: int) -> list[bytes]:
     """Return the bytes of JPEG files in the training shards, up to `count`."""
     from grain.sources import ArrayRecordDataSource
 
-    from train.data.manifest import read
-    from train.data.records import unpack
+    from train.data.formats.manifest import read
+    from train.data.formats.records import unpack
 
     shards = read(records).shards["train"]
     source = ArrayRecordDataSource([str(records / shard.file) for shard in shards])

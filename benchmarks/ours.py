@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from benchmarks.worker import Prepared, serve
-from train import platform
+from train.runtime import backend
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from jax.sharding import Mesh
@@ -45,11 +45,11 @@ def training_step(
     """
     from pathlib import Path
 
-    from train.config import Config
-    from train.data.imagined import imagined_data, imagined_statistics
-    from train.run import Run
-    from train.run_folder import stored_size
-    from train.trial import Trial
+    from train.config.config import Config
+    from train.data.synthetic import imagined_data, imagined_statistics
+    from train.dry_run.timing import Trial
+    from train.run_dir.folder import stored_size
+    from train.trainer.build import Run
 
     config = Config(net=net.name, batch_size=batch, flip=True, cut_epochs=())
     size = stored_size(config, net)
@@ -59,5 +59,5 @@ def training_step(
 
 
 if __name__ == "__main__":
-    platform.prepare(int(sys.argv[1]))
+    backend.prepare(int(sys.argv[1]))
     serve(prepare)

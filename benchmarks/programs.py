@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from train.program import SENT, groups_of, transfer
+from train.runtime.hlo import SENT, groups_of, transfer
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from jax.sharding import Mesh
@@ -81,11 +81,11 @@ def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str =
     import jax
     import jax.numpy as jnp
 
-    from train.config import Config
-    from train.optimizer import sgd
-    from train.run_folder import stored_size
-    from train.schedules import constant
-    from train.step import abstract_batch, init_state, make_train_step
+    from train.config.config import Config
+    from train.run_dir.folder import stored_size
+    from train.steps.optimizers import sgd
+    from train.steps.schedules import constant
+    from train.steps.train_step import abstract_batch, init_state, make_train_step
 
     stored, optimizer = stored_size(Config(), net), sgd()
     state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))

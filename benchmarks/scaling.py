@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import programs
-from train.command import command, new_file, parser, positive
-from train.config import BadInput
+from train.config.config import BadInput
+from train.runtime.cli import command, new_file, parser, positive
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from jax.sharding import Mesh
@@ -43,12 +43,12 @@ def main(argv: list[str] | None = None) -> None:
     if not min(arguments.tflops, arguments.link) > 0:
         raise BadInput("--tflops and --link must be above 0")
 
-    from train import platform
+    from train.runtime import backend
 
-    platform.prepare(max(arguments.devices))
+    backend.prepare(max(arguments.devices))
     from alexnet_jax import batch_parts
-    from train.config import Config
-    from train.run_folder import mesh_of, net_of
+    from train.config.config import Config
+    from train.run_dir.folder import mesh_of, net_of
 
     net = net_of(Config(net=arguments.net))
     rows = []
@@ -97,7 +97,7 @@ def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, floa
     import numpy as np
 
     import alexnet_jax
-    from alexnet_jax.words import Gather
+    from alexnet_jax.layer_specs import Gather
 
     across, parts = mesh.shape.get("tower", 1), alexnet_jax.batch_parts(mesh)
     images, others = batch // parts, (across - 1) / across

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train import platform
-from train.command import Ended, command, parser, positive
-from train.config import BadInput
+from train.config.config import BadInput
+from train.runtime import backend
+from train.runtime.cli import Ended, command, parser, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = flags.parse_args(argv)
     if not arguments.minutes > 0:
         raise BadInput("--minutes must be above 0")
-    platform.prepare(1)
+    backend.prepare(1)
     with contextlib.ExitStack() as stack:
         out = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         soak(arguments, out)
@@ -187,11 +187,11 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     import jax
     import numpy as np
 
-    from train.checkpoints import Checkpoints
-    from train.config import load, read_record
-    from train.optimizer import OPTIMIZERS
-    from train.run_folder import mesh_of, net_of
-    from train.step import init_state, state_shardings
+    from train.config.config import load, read_record
+    from train.run_dir.checkpoints import Checkpoints
+    from train.run_dir.folder import mesh_of, net_of
+    from train.steps.optimizers import OPTIMIZERS
+    from train.steps.train_step import init_state, state_shardings
 
     config, classes = load(run_dir), read_record(run_dir)["data"]["class_names"]
     net, optimizer = net_of(config).with_classes(len(classes)), OPTIMIZERS[config.optimizer]()

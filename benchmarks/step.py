@@ -7,8 +7,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from train.command import command, parser, positive
-from train.config import Config
+from train.config.config import Config
+from train.runtime.cli import command, parser, positive
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax import Architecture
@@ -23,16 +23,16 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--steps", type=positive, default=5)
     arguments = flags.parse_args(argv)
 
-    from train import platform
+    from train.runtime import backend
 
-    platform.prepare(arguments.devices)
-    platform.keep_compilations()
+    backend.prepare(arguments.devices)
+    backend.keep_compilations()
     start = time.perf_counter()
     importlib.import_module("alexnet_jax")
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     from benchmarks.ours import training_step
-    from train.program import memory_of
-    from train.run_folder import mesh_for, net_of
+    from train.run_dir.folder import mesh_for, net_of
+    from train.runtime.hlo import memory_of
 
     config = Config(net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size)
     net = net_of(config)
@@ -70,7 +70,7 @@ def needed_bytes(net: "Architecture", batch: int) -> int:
     them: the factors of a product, what a norm divided, where the maxima of a pool stood. A ReLU's
     sign and a dropout's mask can be read off the next of these. One array of floats for each.
     """
-    from alexnet_jax.words import Conv, Dense, MaxPool, Output, ResponseNorm
+    from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Output, ResponseNorm
 
     reads = Conv | Dense | Output | ResponseNorm | MaxPool
     kept = sum(math.prod(s.inputs) for s in net.steps() if isinstance(s.layer, reads))

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from train.command import command, new_file, parser, positive
-from train.config import BadInput
+from train.config.config import BadInput
+from train.runtime.cli import command, new_file, parser, positive
 
 PEERS = {
     "torch": ["benchmarks.peer_torch", "eager"],

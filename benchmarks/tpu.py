@@ -21,9 +21,9 @@ from rich.table import Table
 
 from benchmarks import programs
 from benchmarks.programs import Instruction
-from train.command import command, new_file, parser, positive
-from train.config import BadInput
-from train.program import SENT
+from train.config.config import BadInput
+from train.runtime.cli import command, new_file, parser, positive
+from train.runtime.hlo import SENT
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from alexnet_jax import Architecture
@@ -70,9 +70,9 @@ def find_devices() -> list:
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # nor is there a server that knows of one
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-    from train import platform
+    from train.runtime import backend
 
-    platform.prepare(1)
+    backend.prepare(1)
     from jax.experimental import topologies
 
     try:
@@ -105,9 +105,9 @@ def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=N
     from jax import lax
 
     from alexnet_jax.forward import run_layer
-    from alexnet_jax.layers import add_biases
+    from alexnet_jax.layer_specs import Conv, ResponseNorm
+    from alexnet_jax.ops.layers import add_biases
     from alexnet_jax.towers import Towers
-    from alexnet_jax.words import Conv, ResponseNorm
 
     x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers
     for step in architecture.steps(images.shape[1]):

@@ -7,7 +7,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from alexnet_jax import architectures, diagram, summary
+from alexnet_jax import architectures, summary
+from alexnet_jax.visualize import diagram
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
@@ -31,15 +32,27 @@ SECTIONS = {
         "architecture.Step",
     ],
     "The words of a net": [
-        *("words.Conv", "words.Dense", "words.Output", "words.Relu", "words.ResponseNorm"),
-        *("words.SpatialNorm", "words.BatchNorm", "words.MaxPool", "words.Gather", "words.Part"),
-        *("words.Flatten", "words.Dropout"),
+        *(
+            "layer_specs.Conv",
+            "layer_specs.Dense",
+            "layer_specs.Output",
+            "layer_specs.Relu",
+            "layer_specs.ResponseNorm",
+        ),
+        *(
+            "layer_specs.SpatialNorm",
+            "layer_specs.BatchNorm",
+            "layer_specs.MaxPool",
+            "layer_specs.Gather",
+            "layer_specs.Part",
+        ),
+        *("layer_specs.Flatten", "layer_specs.Dropout"),
     ],
     "Evaluation": ["evaluation"],
     "Weights in and out": ["load", "save", "export", "Preprocessing"],
-    "What a net looks at": ["explanations"],
+    "What a net looks at": ["visualize.saliency"],
     "Flax": ["flax_modules"],
-    "Normalisation": ["normalization"],
+    "Normalisation": ["ops.normalization"],
 }
 
 

@@ -4,17 +4,17 @@ import os
 import resource
 import tempfile
 
-from train import platform
+from train.runtime import backend
 
-platform.prepare(8)
+backend.prepare(8)
 
 import jax  # noqa: E402 - the devices must be prepared before it, here and below
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from tests.photographs import SHOWN, SYNSETS, ilsvrc  # noqa: E402
-from tests.prepared import options  # noqa: E402
-from train.data.preparation import prepare  # noqa: E402
+from tests.support.photographs import SHOWN, SYNSETS, ilsvrc  # noqa: E402
+from tests.support.prepared import options  # noqa: E402
+from train.data.preparation.prepare import prepare  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

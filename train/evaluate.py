@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from train import platform
-from train.command import command, new_file, parser, positive
+from .runtime import backend
+from .runtime.cli import command, new_file, parser, positive
 
 TEXT = """\
 Print the top-1 and top-5 errors of runs on their test images: of each run, and of the mean of all
@@ -14,20 +14,20 @@ Print the top-1 and top-5 errors of runs on their test images: of each run, and 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate the runs on the command line."""
     given = _flags().parse_args(argv)
-    platform.prepare(given.devices)
-    platform.keep_compilations()
-    from train import report
-    from train.ensemble import check_classes, evaluate_together, open_test_images
-    from train.trained import open_trained
+    backend.prepare(given.devices)
+    backend.keep_compilations()
+    from .inference import tables
+    from .inference.ensemble import check_classes, evaluate_together, open_test_images
+    from .inference.predictor import open_trained
 
     nets = [open_trained(run, given.checkpoint, devices=given.devices) for run in given.runs]
     check_classes(nets)
     images = open_test_images(nets, given.data)
     outcomes = evaluate_together(nets, images, patches=given.crops, batch_size=given.batch_size)
-    found = report.figures(nets, outcomes, per_class=given.per_class, confusions=given.confusion)
-    report.show(found)
+    found = tables.figures(nets, outcomes, per_class=given.per_class, confusions=given.confusion)
+    tables.show(found)
     if given.json is not None:
-        report.write(found, given.json)
+        tables.write(found, given.json)
 
 
 def _flags() -> argparse.ArgumentParser:
@@ -93,5 +93,5 @@ def _checkpoint(text: str) -> str | int:
 
 
 if __name__ == "__main__":
-    platform.use_huge_pages()
+    backend.use_huge_pages()
     command(main)

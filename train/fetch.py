@@ -12,11 +12,11 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from train.command import command, parser
-from train.config import COMMAND, BadInput
-from train.data import idx
-from train.data.download import Origin, Refused
-from train.data.published import FILES, SOURCES, DataFile
+from .config.config import COMMAND, BadInput
+from .data.download.catalog import FILES, SOURCES, DataFile
+from .data.download.sources import Origin, Refused
+from .data.formats import idx
+from .runtime.cli import command, parser
 
 
 def fetch(data_set: str, directory: Path) -> None:

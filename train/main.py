@@ -4,27 +4,27 @@ JAX is imported only after the flags are read, so that `--help` answers at once 
 can still be set up for the devices that were asked for.
 """
 
-from train import platform, processes
-from train.command import command
-from train.command_line import parse
+from .config.flags import parse
+from .runtime import backend, distributed
+from .runtime.cli import command
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train; or plan."""
     settings = parse(argv)
-    with processes.not_waiting_for_others():
-        platform.prepare(settings.devices, lambda: processes.join(settings))
-        platform.keep_compilations()
+    with distributed.not_waiting_for_others():
+        backend.prepare(settings.devices, lambda: distributed.join(settings))
+        backend.keep_compilations()
         if settings.plan:
-            from train.plan import plan
+            from .dry_run.report import plan
 
             plan(settings)
             return
-        from train.training import train
+        from .trainer.train import train
 
         train(settings)
 
 
 if __name__ == "__main__":
-    platform.use_huge_pages()
+    backend.use_huge_pages()
     command(main)

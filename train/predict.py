@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.command import command, parser
-from train.figures import page
-from train.figures.predictions import Prediction, draw_predictions
+from .figures import page
+from .figures.predictions import Prediction, draw_predictions
+from .runtime.cli import command, parser
 
 if TYPE_CHECKING:  # JAX itself waits until the flags are read
-    from train.trained import Trained
+    from .inference.predictor import Trained
 
 _BATCH = 32
 _MOST_DRAWN = 24
@@ -36,13 +36,13 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     if given.figure:
         page.check_file(given.figure)
-    from train import platform
-    from train.data.album import find_album
+    from .inference.image_files import find_album
+    from .runtime import backend
 
     album = find_album(given.paths)
-    platform.prepare(1)
-    platform.keep_compilations()
-    from train.trained import open_trained
+    backend.prepare(1)
+    backend.keep_compilations()
+    from .inference.predictor import open_trained
 
     trained = open_trained(given.run)
     drawn = []
@@ -62,7 +62,7 @@ def predictions(trained: "Trained", album: list[Path]) -> Iterator[Prediction]:
     import jax
     import numpy as np
 
-    from train.data.album import read_album
+    from .inference.image_files import read_album
 
     score = trained.scorer()
     batches = read_album(

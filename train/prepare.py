@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from train.command import command, parser
-from train.config import COMMAND
-from train.data import manifest
-from train.data.manifest import Manifest
-from train.data.preparation import Options, prepare, reasons
+from .config.config import COMMAND
+from .data.formats import manifest
+from .data.formats.manifest import Manifest
+from .data.preparation.prepare import Options, prepare, reasons
+from .runtime.cli import command, parser
 
 
 def _report(whole: Manifest, out: Path) -> None:

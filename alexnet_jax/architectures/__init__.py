@@ -3,11 +3,6 @@
 import re
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.architectures.later import CAFFE as CAFFE
-from alexnet_jax.architectures.later import CAFFENET as CAFFENET
-from alexnet_jax.architectures.later import ONE_WEIRD_TRICK as ONE_WEIRD_TRICK
-from alexnet_jax.architectures.later import SINGLE_TOWER as SINGLE_TOWER
-from alexnet_jax.architectures.later import TORCHVISION as TORCHVISION
 from alexnet_jax.architectures.notebooks import BATCH_NORM as BATCH_NORM
 from alexnet_jax.architectures.notebooks import KERAS_FIFTH_11 as KERAS_FIFTH_11
 from alexnet_jax.architectures.notebooks import KERAS_STRIDE_4 as KERAS_STRIDE_4
@@ -22,6 +17,11 @@ from alexnet_jax.architectures.original import ORIGINAL_PLAIN_CONV2 as ORIGINAL_
 from alexnet_jax.architectures.original import SIX_CONV as SIX_CONV
 from alexnet_jax.architectures.paper import DIGITS as DIGITS
 from alexnet_jax.architectures.paper import PAPER as PAPER
+from alexnet_jax.architectures.variants import CAFFE as CAFFE
+from alexnet_jax.architectures.variants import CAFFENET as CAFFENET
+from alexnet_jax.architectures.variants import ONE_WEIRD_TRICK as ONE_WEIRD_TRICK
+from alexnet_jax.architectures.variants import SINGLE_TOWER as SINGLE_TOWER
+from alexnet_jax.architectures.variants import TORCHVISION as TORCHVISION
 
 NETS = (
     PAPER,

@@ -4,7 +4,7 @@ import dataclasses
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures.paper import PAPER
-from alexnet_jax.words import (
+from alexnet_jax.layer_specs import (
     BatchNorm,
     Conv,
     Dense,

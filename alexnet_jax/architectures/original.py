@@ -13,7 +13,7 @@ otherwise than the text, and the others share but for what each says of itself:
 """
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.words import (
+from alexnet_jax.layer_specs import (
     Conv,
     Dense,
     Dropout,

@@ -1,7 +1,7 @@
 """The paper's net, and the same made small for digits."""
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.words import (
+from alexnet_jax.layer_specs import (
     Conv,
     Dense,
     Dropout,

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.exports import onnx, stablehlo, torchvision
-from alexnet_jax.layers import Params
+from alexnet_jax.exports import onnx_model, stablehlo, torchvision
 from alexnet_jax.model import check_params
+from alexnet_jax.ops.layers import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import save
-from alexnet_jax.weights.files import replace
+from alexnet_jax.weights.files.atomic import replace
 
 ENDINGS = (".stablehlo", ".onnx", ".safetensors", ".pth")
 
@@ -46,7 +46,7 @@ def export(
         case ".stablehlo":
             replace(path, stablehlo.program(params, architecture, preprocessing))
         case ".onnx":
-            replace(path, onnx.model(params, architecture, preprocessing, class_names))
+            replace(path, onnx_model.model(params, architecture, preprocessing, class_names))
         case ".pth":
             replace(path, torchvision.state_dict(params, architecture))
         case ending:

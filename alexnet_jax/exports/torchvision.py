@@ -13,9 +13,9 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
-from alexnet_jax.layers import Params
-from alexnet_jax.weights.torchvision import BEFORE, CONVOLUTIONS
-from alexnet_jax.words import Conv, Dense, Dropout, Flatten, Output, Word
+from alexnet_jax.layer_specs import Conv, Dense, Dropout, Flatten, Output, Word
+from alexnet_jax.ops.layers import Params
+from alexnet_jax.weights.readers.torchvision import BEFORE, CONVOLUTIONS
 
 _NAMES = CONVOLUTIONS | BEFORE
 

@@ -9,25 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.layers import Params
+from alexnet_jax.ops.layers import Params
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights import (
+from alexnet_jax.weights import known_files as known_files
+from alexnet_jax.weights.files import matlab, protobuf_wire, safetensors_file, torch_file
+from alexnet_jax.weights.loaded import Contents as Contents
+from alexnet_jax.weights.readers import (
     caffe,
     cuda_convnet,
     matconvnet,
-    matlab,
-    onnx,
-    own,
-    pytorch,
-    runs,
-    safe_tensors,
+    native,
+    onnx_model,
+    run_folder,
     torchvision,
     toronto,
-    wire,
 )
-from alexnet_jax.weights import published as published
-from alexnet_jax.weights.contents import Contents as Contents
-from alexnet_jax.weights.own import save as save
+from alexnet_jax.weights.readers.native import save as save
 
 NO_MEAN = "it holds none of Caffe's weights, to which a mean image belongs"
 
@@ -76,7 +73,7 @@ def read(
         with _one_sentence(path):
             if mean is not None:
                 raise ValueError(NO_MEAN)
-            return runs.contents(path, architecture)
+            return run_folder.contents(path, architecture)
     image = None if mean is None else caffe.mean_image(Path(mean))
     with path.open("rb") as file, _one_sentence(path):
         if not os.fstat(file.fileno()).st_size:
@@ -93,25 +90,25 @@ def _contents(
         return matconvnet.contents(matlab.read(path, data), architecture, mean)
     if data[:6] == toronto.MAGIC:
         return toronto.contents(data, architecture, mean)
-    by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == pytorch.MAGIC
+    by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == torch_file.MAGIC
     safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
     by_cuda_convnet = data[:2] == cuda_convnet.MAGIC and not (by_torch or safe)
     if mean is not None and (by_torch or safe or by_cuda_convnet):
         raise ValueError(NO_MEAN)
     if by_torch:
-        return torchvision.contents(pytorch.tensors(path, data), architecture)
+        return torchvision.contents(torch_file.tensors(path, data), architecture)
     if by_cuda_convnet:
         return cuda_convnet.contents(data, architecture)
     if safe:
-        tensors, metadata = safe_tensors.read(path)
-        if own.KEY in metadata:
-            return own.contents(metadata[own.KEY], tensors, architecture)
+        tensors, metadata = safetensors_file.read(path)
+        if native.KEY in metadata:
+            return native.contents(metadata[native.KEY], tensors, architecture)
         return torchvision.contents(tensors, architecture)
-    message, cut = wire.fields_up_to_damage(memoryview(data))
+    message, cut = protobuf_wire.fields_up_to_damage(memoryview(data))
     if caffe.is_net(message):
         read = caffe.contents
-    elif onnx.is_model(message):
-        read = onnx.contents
+    elif onnx_model.is_model(message):
+        read = onnx_model.contents
     elif caffe.is_array(message):
         raise ValueError("it is a mean image, which belongs to Caffe's weights: give it as mean")
     else:

@@ -10,7 +10,7 @@ from typing import TypedDict
 import grain
 import numpy as np
 
-from train.data.examples import Source
+from .examples import Source
 
 FILLER = -1
 """The label of what fills the last batch of an evaluation up."""

@@ -3,13 +3,13 @@
 `python -m train.figures FIGURE --help` explains each.
 """
 
-from train.command import command, parser
-from train.figures import classes, curves, kernels, neighbours, saliency
+from ..runtime.cli import command, parser
+from . import classes, curves, kernels, neighbors, saliency
 
 FIGURES = {
     "curves": curves,
     "kernels": kernels,
-    "neighbours": neighbours,
+    "neighbours": neighbors,
     "saliency": saliency,
     "classes": classes,
 }

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from train.figures import page
+from . import page
 
 if TYPE_CHECKING:
-    from train.trained import Trained
+    from ..inference.predictor import Trained
 
 MOST = 12
 _COLUMNS = 6
@@ -27,10 +27,10 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> Path:
     """Draw the images for the run's best checkpoint."""
     page.check_file(given.file)
-    from train import platform
+    from ..runtime import backend
 
-    platform.prepare(1)
-    from train.trained import open_trained
+    backend.prepare(1)
+    from ..inference.predictor import open_trained
 
     return draw_classes(open_trained(given.run), given.file)
 
@@ -40,11 +40,11 @@ def draw_classes(trained: "Trained", path: Path) -> Path:
     import jax
     import jax.numpy as jnp
 
-    from alexnet_jax import explanations
     from alexnet_jax.evaluation import centre_crops
+    from alexnet_jax.visualize import saliency
 
     net, count = trained.architecture, min(trained.architecture.classes, MOST)
-    images = explanations.class_images(
+    images = saliency.class_images(
         trained.params, jnp.arange(count), jax.random.key(0), architecture=net
     )
     images += centre_crops(jnp.asarray(trained.mean[None]), net.image_sizes[0])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from train.config import BadInput
-from train.figures import page
-from train.metrics import read_metrics
+from ..config.config import BadInput
+from ..run_dir.metrics import read_metrics
+from . import page
 
 
 def add_flags(flags: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from train.config import BadInput
-from train.figures import page
+from ..config.config import BadInput
+from . import page
 
 if TYPE_CHECKING:
     from alexnet_jax import Architecture, Params
@@ -31,12 +31,12 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> Path:
     """Draw the kernels of the run's best checkpoint, or of a file."""
     page.check_file(given.file)
-    from train import platform
+    from ..runtime import backend
 
-    platform.prepare(1)
+    backend.prepare(1)
     if given.run.is_file():
         return draw_kernels(*_read(given.run), "", given.file)
-    from train.trained import open_trained
+    from ..inference.predictor import open_trained
 
     trained = open_trained(given.run)
     when = f", after step {trained.step:,}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from train.figures import page
+from . import page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

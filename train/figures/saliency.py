@@ -8,12 +8,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.command import positive
-from train.config import BadInput
-from train.figures import page
+from ..config.config import BadInput
+from ..runtime.cli import positive
+from . import page
 
 if TYPE_CHECKING:
-    from train.trained import Trained
+    from ..inference.predictor import Trained
 
 
 def add_flags(flags: argparse.ArgumentParser) -> None:
@@ -33,10 +33,10 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> Path:
     """Draw it for the run's best checkpoint."""
     page.check_file(given.file)
-    from train import platform
+    from ..runtime import backend
 
-    platform.prepare(1)
-    from train.trained import open_trained
+    backend.prepare(1)
+    from ..inference.predictor import open_trained
 
     return draw_saliency(open_trained(given.run), given.picture, given.file, given.square)
 
@@ -49,9 +49,10 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | N
     import jax
     import jax.numpy as jnp
 
-    from alexnet_jax import explanations
     from alexnet_jax.evaluation import centre_crops
-    from train.data.pictures import read_picture
+    from alexnet_jax.visualize import saliency
+
+    from ..data.formats.image_file import read_picture
 
     net, size = trained.architecture, trained.architecture.image_sizes[0]
     square, stride = square or max(1, round(0.2 * size)), max(1, size // 28)
@@ -61,8 +62,8 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | N
     image = centre_crops(jnp.asarray(stored[None] - trained.mean), size)
     probabilities = jax.nn.softmax(trained.scorer()(stored[None])[0, 0])
     label = int(probabilities.argmax())
-    maps = explanations.saliency(trained.params, image, jnp.array([label]), architecture=net)
-    covered = explanations.occlusion(
+    maps = saliency.saliency(trained.params, image, jnp.array([label]), architecture=net)
+    covered = saliency.occlusion(
         trained.params, image[0], label, size=square, stride=stride, architecture=net
     )
     figure = page.blank(10, 3.6)

@@ -1,0 +1,192 @@
+"""A net as an ONNX model, written node by node; needs the package onnx.
+
+Maps are [n, maps, height, width] in it, those of all towers one behind another.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from alexnet_jax.architecture import Architecture, Step
+from alexnet_jax.layer_specs import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Gather,
+    MaxPool,
+    Output,
+    Part,
+    Relu,
+    ResponseNorm,
+    SpatialNorm,
+)
+from alexnet_jax.ops.layers import Params
+from alexnet_jax.preprocessing import Preprocessing
+
+OPSET, FORMAT = 17, 8  # of 2022, which any runtime of today reads
+
+
+def model(
+    params: Params,
+    architecture: Architecture,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str] = (),
+) -> bytes:
+    """Return a model from `pictures` to `scores`, preprocessing and parameters within.
+
+    Pictures are uint8 [n, stored_size, stored_size, 3], RGB, with any n; scores float32
+    [n, classes]. The metadata have the `class_names` as JSON, if there are any.
+
+    Raises ValueError without the package onnx.
+    """
+    try:
+        import onnx  # pyright: ignore[reportMissingImports] - an extra
+    except ImportError:
+        raise ValueError(".onnx needs the package onnx: pip install onnx") from None
+    graph, size = _Graph(), preprocessing.stored_size
+    _preprocess(graph, preprocessing)
+    for step in architecture.steps(preprocessing.input_size):
+        _layer(graph, step, params, architecture.towers)
+    graph.add("Identity", output="scores")
+    helper, kind = onnx.helper, onnx.TensorProto
+    pictures = helper.make_tensor_value_info("pictures", kind.UINT8, ["n", size, size, 3])
+    scores = helper.make_tensor_value_info("scores", kind.FLOAT, ["n", architecture.classes])
+    arrays = [onnx.numpy_helper.from_array(a, name) for name, a in graph.arrays.items()]
+    nodes = [helper.make_node(kind, ins, outs, **more) for kind, ins, outs, more in graph.nodes]
+    made = helper.make_graph(nodes, architecture.name, [pictures], [scores], arrays)
+    imports = [helper.make_opsetid("", OPSET)]
+    whole = helper.make_model(made, producer_name="alexnet_jax", opset_imports=imports)
+    whole.ir_version = FORMAT
+    if class_names:
+        helper.set_model_props(whole, {"class_names": json.dumps(list(class_names))})
+    onnx.checker.check_model(whole, full_check=True)
+    return whole.SerializeToString()
+
+
+class _Graph:
+    """Nodes one behind another; `last` is the name of what the newest one makes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self.last = "pictures"
+
+    def add(self, kind: str, *more: Any, on: str = "", output: str = "", **settings: Any) -> str:
+        """Add a node on what `last` is, or `on` another; arrays in `more` become its inputs."""
+        inputs = [on or self.last]
+        for item in more:
+            if not isinstance(item, str):
+                array = np.asarray(item)
+                item = f"array{len(self.arrays)}"
+                self.arrays[item] = array
+            inputs.append(item)
+        self.last = output or f"{kind}{len(self.nodes)}"
+        self.nodes.append((kind, inputs, [self.last], settings))
+        return self.last
+
+    def reshape(self, *sizes: int) -> None:
+        """Add a node that gives the axes these sizes; -1 stands for that of the images."""
+        self.add("Reshape", np.array(sizes, np.int64))
+
+
+def _preprocess(graph: _Graph, preprocessing: Preprocessing) -> None:
+    start = (preprocessing.stored_size - preprocessing.input_size) // 2
+    ends = np.array([[start] * 2, [start + preprocessing.input_size] * 2, [1, 2]])
+    mean = preprocessing.mean
+    if mean.ndim == 3:
+        mean = mean[ends[0, 0] : ends[1, 0], ends[0, 0] : ends[1, 0]]
+    graph.add("Slice", *ends.astype(np.int64))
+    graph.add("Cast", to=1)
+    graph.add("Mul", np.float32(preprocessing.scale))
+    graph.add("Sub", mean)
+    graph.add("Div", np.array(preprocessing.deviation, np.float32))
+    graph.add("Transpose", perm=[0, 3, 1, 2])
+
+
+def _layer(graph: _Graph, step: Step, params: Params, towers: int) -> None:
+    """Add what a layer computes at test time."""
+    arrays = [np.asarray(leaf, np.float32) for leaf in params.get(step.name, ())]
+    match step.layer:
+        case Conv() as layer:
+            kernels, biases = arrays
+            groups = step.inputs[2] // kernels.shape[2]
+            kernels = np.ascontiguousarray(kernels.transpose(3, 2, 0, 1))
+            graph.add("Conv", kernels, biases, group=groups, **_window(layer))
+        case Dense() if not step.whole_in and towers > 1:
+            _dense_by_tower(graph, arrays[0], arrays[1], towers)
+        case Dense() | Output():
+            graph.add("Gemm", *arrays)
+        case Relu():
+            graph.add("Relu")
+        case ResponseNorm() as layer:
+            _response_norm(graph, layer, step, towers)
+        case SpatialNorm() as layer:
+            _spatial_norm(graph, layer)
+        case BatchNorm(epsilon=epsilon):
+            moments = [np.asarray(leaf, np.float32) for leaf in params[str(step.running)]]
+            graph.add("BatchNormalization", *arrays, *moments, epsilon=epsilon)
+        case MaxPool() as layer:
+            graph.add("MaxPool", kernel_shape=[layer.size] * 2, **_window(layer))
+        case Flatten():
+            _flatten(graph, step, towers)
+        case Dropout(inverted=False):
+            graph.add("Mul", np.float32(0.5))
+        case Dropout() | Gather() | Part():
+            pass
+
+
+def _window(layer: Conv | MaxPool) -> dict[str, Any]:
+    before, after = layer.padding
+    return {"strides": [layer.stride] * 2, "pads": [before, before, after, after]}
+
+
+def _dense_by_tower(graph: _Graph, weights: np.ndarray, biases: np.ndarray, towers: int) -> None:
+    """Each tower multiplies its own features with its own columns of the weights."""
+    features, whole, parts = weights.shape[0], graph.last, []
+    columns = zip(np.split(weights, towers, axis=1), np.split(biases, towers), strict=True)
+    for tower, (own_weights, own_biases) in enumerate(columns):
+        ends = np.array([[tower * features], [(tower + 1) * features], [1]])
+        graph.add("Slice", *ends.astype(np.int64), on=whole)
+        parts.append(graph.add("Gemm", own_weights, own_biases))
+    graph.add("Concat", *parts[1:], on=parts[0], axis=1)
+
+
+def _response_norm(graph: _Graph, layer: ResponseNorm, step: Step, towers: int) -> None:
+    """ONNX divides alpha by n. Towers that are apart become images of their own for it."""
+    alpha = layer.alpha if layer.divide_alpha_by_n else layer.alpha * layer.n
+    apart = towers > 1 and not step.whole_in
+    height, width, maps = step.inputs
+    if apart:
+        graph.reshape(-1, maps // towers, height, width)
+    graph.add("LRN", size=layer.n, alpha=alpha, beta=layer.beta, bias=float(layer.k))
+    if apart:
+        graph.reshape(-1, maps, height, width)
+
+
+def _spatial_norm(graph: _Graph, layer: SpatialNorm) -> None:
+    """Alpha is divided by the number of pixels, as the mean over a zero-padded window is."""
+    maps, reach = graph.last, layer.size // 2
+    graph.add("Mul", maps)
+    window: dict[str, Any] = {
+        "kernel_shape": [layer.size] * 2,
+        "pads": [reach] * 4,
+        "strides": [1, 1],
+    }
+    graph.add("AveragePool", count_include_pad=1, **window)
+    graph.add("Mul", np.float32(layer.alpha))
+    graph.add("Add", np.float32(layer.k))
+    graph.add("Pow", np.float32(layer.beta))
+    graph.add("Div", graph.last, on=maps)
+
+
+def _flatten(graph: _Graph, step: Step, towers: int) -> None:
+    """Features run row by row over all maps, or over those of each tower that is apart."""
+    height, width, maps = step.inputs
+    towers = 1 if step.whole_in else towers
+    graph.reshape(-1, towers, maps // towers, height, width)
+    graph.add("Transpose", perm=[0, 1, 3, 4, 2])
+    graph.reshape(-1, height * width * maps)

@@ -1,0 +1,1 @@
+"""File formats below the readers: MATLAB, protocol buffers, pickles, safetensors."""

@@ -1,0 +1,1 @@
+"""One module per program whose weights can be read."""

@@ -1,0 +1,203 @@
+"""The commands as a user meets them: a run, what reads it, and how they explain themselves."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.commands import assert_one_sentence, refusal, run
+from tests.support.runs import pictures
+from train import predict
+from train.config import config
+from train.config.config import BadInput, Config
+from train.config.flags import parse
+from train.data.dataset import DIGITS
+from train.data.formats import idx
+
+COMMANDS = ("main", "evaluate", "predict", "figures", "fetch", "prepare")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short run on one device, and what it printed."""
+    run_dir = tmp_path_factory.mktemp("trained") / "run"
+    done = run("train.main", "--run-dir", run_dir, "--epochs", 1, "--batch-size", 250)
+    assert done.returncode == 0, done.stderr
+    return run_dir, done
+
+
+def test_a_run_ends_with_error_curves_and_checkpoint_and_leaves_no_noise(trained):
+    run_dir, done = trained
+    assert done.stderr == ""
+    *_, result, curves, checkpoint = done.stdout.splitlines()
+    assert result.startswith("test accuracy ")
+    assert "on 1,000 images" in result
+    assert curves == f"curves      {run_dir / 'curves.png'}"
+    assert str(run_dir / "checkpoints" / "20") in checkpoint
+    with Image.open(run_dir / "curves.png") as picture:
+        assert picture.size > (800, 300)
+    assert list((run_dir / "tensorboard").glob("events.*"))
+
+
+def test_the_run_folder_keeps_configuration_versions_and_commit(trained):
+    run_dir, _ = trained
+    record = json.loads((run_dir / "config.json").read_text())
+    assert record["config"]["batch_size"] == 250
+    assert record["versions"].keys() >= {"python", "jax", "flax", "optax", "grain"}
+    assert record["data"]["train"] == 5000
+    assert "commit" in record
+
+
+def test_metrics_are_json_lines_one_a_step_and_one_an_evaluation(trained):
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == list(range(1, 21))
+    assert steps[0]["loss"] == pytest.approx(np.log(10), abs=0.5)
+    [test] = [row for row in rows if "test_loss" in row]
+    assert test.keys() == {"step", "test_loss", "test_top1_error", "test_top5_error"}
+
+
+def test_predict_prints_five_classes_and_probabilities(trained, tmp_path):
+    images, _ = idx.read_split(DIGITS, "test")
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for image, path in zip(images, paths):
+        Image.fromarray(image).resize((50, 60)).save(path)
+    done = run("train.predict", trained[0], *paths)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [lines[0], lines[6]] == [str(path) for path in paths]
+    percents = [float(line.split()[0]) for line in lines[1:6]]
+    assert percents == sorted(percents, reverse=True)
+    assert 10 < sum(percents) <= 100.05
+
+
+def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(trained, tmp_path):
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    at_training = next(row for row in rows if "test_loss" in row)
+    errors = {}
+    for name, flags in {
+        "one": ["--per-class", "--confusion", 2],
+        "two": ["--devices", 2, "--batch-size", 77, "--crops", 10, "--checkpoint", 20],
+    }.items():
+        path = tmp_path / f"{name}.json"
+        done = run("train.evaluate", trained[0], "--json", path, *flags)
+        assert (done.returncode, done.stderr) == (0, "")
+        found = json.loads(path.read_text())
+        assert found["images"] == 1000
+        errors[name] = found["errors"]
+        if name == "one":
+            assert sum(row["images"] for row in found["classes"]) == 1000
+            assert len(found["confusions"]) == 2
+            assert "most often confused" in done.stdout
+    assert [row["patches"] for row in errors["two"]] == [1, 10]
+    for [central, *_] in errors.values():
+        for k in (1, 5):
+            assert central[f"top{k}_error"] == at_training[f"test_top{k}_error"]
+        assert central["loss"] == pytest.approx(at_training["test_loss"], rel=1e-5)
+
+
+def test_figures_draws_the_curves_again(trained):
+    (trained[0] / "curves.png").unlink()
+    done = run("train.figures", "curves", trained[0])
+    assert done.stdout.strip() == str(trained[0] / "curves.png")
+    assert (trained[0] / "curves.png").exists()
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_nothing_is_lost(trained):
+    run_dir, _ = trained
+    before = sorted((path, path.stat().st_mtime_ns) for path in run_dir.rglob("*"))
+    assert_one_sentence(run("train.main", "--run-dir", run_dir), "holds a run already; --resume")
+    other = refusal("--run-dir", run_dir, "--resume", "--learning-rate", 0.5)
+    assert "holds a run with --learning-rate 0.01, not 0.5" in other
+    assert sorted((path, path.stat().st_mtime_ns) for path in run_dir.rglob("*")) == before
+
+
+def test_a_run_is_not_resumed_on_other_data(trained, tmp_path):
+    pictures(tmp_path, ["cat", "dog"])
+    said = refusal("--run-dir", trained[0], "--resume", "--data", tmp_path)
+    assert "holds a run on other data" in said
+
+
+def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained[0], run_dir)
+    done = run("train.main", "--run-dir", run_dir, "--resume", "--steps", 21, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    again = parse(["--run-dir", str(run_dir), "--resume"])
+    assert (again.steps, again.threads, again.batch_size) == (21, 1, 250)
+    back = refusal("--run-dir", run_dir, "--resume", "--steps", 3)
+    assert "stands at step 21, behind 3, the last" in back
+    with pytest.raises(BadInput, match="--epochs: the run goes by --steps"):
+        parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
+
+
+def test_a_resumed_run_keeps_its_schedule(tmp_path):
+    config.save(Config(run_dir=tmp_path, schedule="dexp"), {"data": {"class_names": ["a", "b"]}})
+    resume = ["--run-dir", str(tmp_path), "--resume"]
+    with pytest.raises(BadInput, match="holds a run with --schedule dexp, not plateau"):
+        parse([*resume, "--schedule", "plateau"])
+    with pytest.raises(BadInput, match="--epochs: the schedule dexp divides"):
+        parse([*resume, "--epochs", "20"])
+    assert parse([*resume, "--steps", "20"]).schedule == "dexp"
+
+
+def test_predict_leaves_the_run_as_it_is(trained, tmp_path):
+    (trained[0] / "checkpoints" / "99.orbax-checkpoint-tmp").mkdir()
+    Image.new("RGB", (30, 30)).save(tmp_path / "x.png")
+    before = sorted((path, path.stat().st_mtime_ns) for path in trained[0].rglob("*"))
+    assert run("train.predict", trained[0], tmp_path / "x.png").returncode == 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in trained[0].rglob("*")) == before
+    with pytest.raises(BadInput, match=r"none\.png does not exist"):
+        predict.main([str(trained[0]), "none.png"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b"{", "config.json cannot be read"),
+        ("config.json", b"{}", "config.json is not a run's configuration"),
+        ("config.json", b'{"config": {}, "data": {"class_names": ["a"]}}', "json is damaged"),
+        ("mean.npy", b"no array", "mean.npy cannot be read"),
+        ("mean.npy", None, "mean.npy is not a mean image of 28 x 28 x 3"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, words):
+    from train.inference.predictor import open_trained
+
+    shutil.copytree(trained[0], tmp_path / "run")
+    path = tmp_path / "run" / name
+    if content is None:
+        np.save(path, np.full((28, 28, 3), np.nan, np.float32))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=words):
+        open_trained(tmp_path / "run")
+
+
+def test_an_experiment_sets_the_defaults_and_flags_change_them():
+    paper = parse(["--experiment", "paper", "--data", "here", "--batch-size", "64"])
+    assert (paper.net, paper.batch_size, paper.epochs, paper.flip) == ("PAPER", 64, 90, True)
+    assert parse([]) == Config()
+
+
+EXPLAINED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(f"train.{name}").main(["--help"])
+    except SystemExit as end:
+        assert not end.code
+sys.exit("jax" in sys.modules)
+"""
+
+
+def test_every_command_explains_itself_without_starting_jax():
+    names = [name.replace("figures", "figures.__main__") for name in COMMANDS]
+    command = [sys.executable, "-c", EXPLAINED, *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [done.stdout.count(f"usage: python -m train.{name} ") for name in COMMANDS] == [1] * 6

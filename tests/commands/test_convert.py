@@ -1,0 +1,117 @@
+"""python -m alexnet_jax convert, and what is said of files that cannot be weights."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax import weights
+from alexnet_jax.__main__ import main
+from tests.library.weights.test_torch_files import FILES, NET
+from tests.support import pickled
+from tests.support.tiny import TINY, drawn
+
+NAMES = ("a", "b", "c", "d", "e", "f", "g")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A file of ours of a small net."""
+    path = tmp_path / "kept"
+    preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.ones(3))
+    alexnet_jax.save(path, drawn(TINY), TINY, preprocessing, NAMES)
+    return path
+
+
+def refusal(capsys, *arguments):
+    """The one sentence that a command ends with."""
+    assert main([str(argument) for argument in arguments]) == 2
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert out.err.startswith("error: ")
+    assert out.err.count("\n") == 1
+    return out.err
+
+
+def test_a_file_of_torchs_becomes_one_of_ours(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(weights.torchvision, "TORCHVISION", NET.with_classes(1000))
+    source, target = FILES / "zip.pth", tmp_path / "tiny.safetensors"
+    assert main(["convert", str(source), str(target)]) == 0
+    first, second, pictures, last = capsys.readouterr().out.splitlines()
+    assert first == f"{source}: torchvision's format; none of the files published with a digest"
+    assert second == "TORCH_TINY: 1,078 parameters, 5 classes"
+    assert pictures == (
+        "pictures: shorter side to 27 pixels; the central 27; "
+        "RGB x 0.00392157 - mean 0.485, 0.456, 0.406; divided by 0.229, 0.224, 0.225"
+    )
+    assert last == str(target)
+    params, net, preprocessing = alexnet_jax.load(target)
+    assert net == NET
+    before = alexnet_jax.load(source)
+    assert preprocessing == before[2]
+    assert (np.asarray(params["fc6"].weights) == np.asarray(before[0]["fc6"].weights)).all()
+
+
+def test_names_of_classes_outlive_a_conversion(kept, tmp_path):
+    assert main(["convert", str(kept), str(tmp_path / "other.safetensors")]) == 0
+    assert weights.read(tmp_path / "other.safetensors").class_names == NAMES
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
+def test_a_published_file_is_called_by_its_name(kept, tmp_path, capsys, monkeypatch, algorithm):
+    digest = hashlib.new(algorithm, kept.read_bytes()).hexdigest()[:8]
+    entries = (
+        weights.known_files.Published("another's", "kept", algorithm, "00000000"),
+        weights.known_files.Published("somebody's", "net.pth", algorithm, digest),
+    )
+    monkeypatch.setattr(weights.known_files, "PUBLISHED", entries)
+    assert main(["convert", str(kept), str(tmp_path / "x.safetensors")]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith(f"somebody's net.pth, by its published {algorithm.upper()}")
+
+
+def test_a_file_by_the_name_of_a_published_one_with_other_content_is_told(kept, tmp_path, capsys):
+    kept.rename(tmp_path / "bvlc_alexnet.caffemodel")
+    arguments = [str(tmp_path / "bvlc_alexnet.caffemodel"), str(tmp_path / "x.safetensors")]
+    assert main(["convert", *arguments]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith("not the published file of this name, whose SHA1 begins with 9116a64c")
+
+
+def test_the_published_digests_are_those_of_the_readmes_and_names():
+    digests = {entry.name: entry.digest for entry in weights.known_files.PUBLISHED}
+    assert digests == {
+        "alexnet-owt-7be5be79.pth": "7be5be79",
+        "alexnet-owt-4df8aa71.pth": "4df8aa71",
+        "bvlc_alexnet.caffemodel": "9116a64c0fbe4459d18f4bb6b56d647b63920377",
+        "bvlc_reference_caffenet.caffemodel": "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
+        "imagenet-caffe-alex.mat": "ed49ef44caf18496291ce0c3257b0596",
+    }
+
+
+def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(kept, tmp_path, capsys):
+    target = tmp_path / "x.safetensors"
+    assert "OUT must end in .safetensors" in refusal(capsys, "convert", kept, "x.onnx")
+    assert "none: No such file or directory" in refusal(
+        capsys, "convert", tmp_path / "none", target
+    )
+    assert f"{tmp_path}: it holds no run" in refusal(capsys, "convert", tmp_path, target)
+    words = "it holds none of Caffe's weights, to which a mean image belongs"
+    mean = tmp_path / "mean.npy"
+    np.save(mean, np.zeros((3, 9, 9)))
+    assert words in refusal(capsys, "convert", kept, target, "--mean", mean)
+    assert "--help explains the arguments" in refusal(capsys, "convert", kept)
+    target.write_bytes(b"mine")
+    assert f"OUT {target} exists already" in refusal(capsys, "convert", kept, target)
+    assert target.read_bytes() == b"mine"
+
+
+def test_a_hostile_file_ends_the_command_in_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call = pickled.name("os.system") + pickled.row(pickled.text("touch MARK")) + pickled.CALL
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickled.zipped(pickled.program(call), {}))
+    said = refusal(capsys, "convert", path, tmp_path / "x.safetensors")
+    assert said == f"error: {path}: it asks for os.system, which is refused\n"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,204 @@
+"""What the commands refuse, each in one sentence, and what a run loses by damaged data: nothing."""
+
+import io
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.commands import assert_one_sentence, refusal, run
+from train import evaluate
+from train.config.config import BadInput, Config
+from train.config.flags import parse
+from train.runtime.cli import command
+from train.trainer.build import open_net_and_data
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--devices", "0"], "--devices must be above 0, not 0"),
+        (["--coordinator", "here"], "--coordinator must be HOST:PORT, not here"),
+        (["--coordinator", "here:99999"], "--coordinator must be HOST:PORT, not here:99999"),
+        (["--processes", "2"], "--coordinator, --processes and --process-id belong together"),
+        (
+            ["--coordinator", "h:1", "--processes", "2", "--process-id", "2"],
+            "--process-id must be from 0 to 1, not 2",
+        ),
+        (["--devices", "two"], "--devices: invalid literal"),
+        (["--batch-size", "0"], "--batch-size must be above 0, not 0"),
+        (["--learning-rate", "nan"], "--learning-rate must be a number above 0, not nan"),
+        (["--epochs", "-1"], "--epochs must be above 0 and below a million, not -1.0"),
+        (["--steps", "1e3"], "--steps cannot be '1e3'; "),
+        (["--plan", "--plan-images", "1e6", "5"], "--plan-images cannot be '1e6', '5'; "),
+        (
+            ["--plan", "--plan-images", "5", "-1"],
+            "--plan-images must be one number above 0, or two, not 5 -1;",
+        ),
+        (["--held-out", "0"], "--held-out must be above 0 and below 1, not 0.0"),
+        (["--held-out", "1"], "--held-out must be above 0 and below 1, not 1.0"),
+        (["--held-out", "nan"], "--held-out must be above 0 and below 1, not nan"),
+        (["--momentum", "1"], "--momentum must be at least 0 and below 1, not 1.0"),
+        (["--cut-epochs", "14", "10"], "--cut-epochs must be numbers above 0, each above"),
+        (["--cut-epochs", "inf"], "--cut-epochs must be numbers above 0"),
+        (["--schedule", "cosine"], "'cosine'"),
+        (["--patience", "0"], "--patience must be above 0, not 0"),
+        (["--bias-rate", "-1"], "--bias-rate must be at least 0, not -1.0"),
+        (["--colour-noise", "lots"], "'lots'"),
+        (["--colour-noise-until", "0"], "--colour-noise-until must be above 0, not 0.0"),
+        (["--device", "2"], "Unrecognized options: --device"),
+        (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
+        (["--experiment", "paper"], "--experiment paper needs --data; digits alone brings its own"),
+        (["--experiment", "caffe", "--plan"], "--experiment caffe needs --data"),
+        (
+            ["--experiment", "paper", "--data", "x", "--cut-epochs", "9"],
+            "--cut-epochs is of --schedule cuts, not of plateau",
+        ),
+        (["--patience", "3"], "--patience is of --schedule plateau, not of cuts"),
+        (
+            ["--schedule", "original", "--bias-rate", "2"],
+            "--bias-rate is of --schedule cuts and plateau, not of original",
+        ),
+        (["--resume"], "--resume needs --run-dir"),
+        (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
+        (["--data-kind", "zip"], "'zip'"),
+    ],
+)
+def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
+    with pytest.raises(BadInput) as caught:
+        parse(flags)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
+        (["--data", "nowhere"], "--data nowhere is not a folder"),
+        (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
+        (["--devices", 3], "--devices 3: DIGITS: 2 towers need 1 device or a multiple of 2, not 3"),
+        (
+            ["--devices", 8, "--batch-size", 30],
+            "--batch-size 30: a batch of 30 images cannot be divided among 4 pairs of devices",
+        ),
+        (["--run-dir", "/proc/run"], "--run-dir /proc/run cannot be written"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
+    assert words in refusal(*flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"data": Path(__file__)}, f"--data {__file__} is not a folder"),
+        ({"stored_size": 16385}, "images of 16385 pixels square are too large: 16384 is the most"),
+    ],
+)
+def test_what_data_cannot_be_is_refused(flags, words):
+    with pytest.raises(BadInput, match=words):
+        open_net_and_data(Config(**flags))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "the following arguments are required: RUN"),
+        (["run", "--crops", "5"], "--crops: invalid choice: "),
+        (["run", "--devices", "0"], "--devices: '0' is no whole number from 1 on"),
+        (["run", "--batch-size", "0"], "--batch-size: '0' is no whole number from 1 on"),
+        (["run", "--confusion", "-1"], "--confusion: '-1' is no whole number from 1 on"),
+        (["run", "--json", "nowhere/x"], "nowhere/x cannot be written: nowhere is not a folder"),
+        (["run", "--json", "/"], "/ cannot be written: it is a folder"),
+        (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
+        (["nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):
+    with pytest.raises(BadInput) as caught:
+        evaluate.main(flags)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoints_without_their_configuration_are_not_taken_for_a_new_run(tmp_path):
+    (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
+    assert "holds a run already" in refusal("--run-dir", tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_keeps_what_was_good(tmp_path):
+    flags = ["--run-dir", tmp_path / "run", "--learning-rate", 1e6, "--save-steps", 1]
+    done = run("train.main", *flags, "--steps", 40)
+    assert_one_sentence(done, "stopped: the ", status=1)
+    assert " step " in done.stderr
+    assert "a new run with a lower --learning-rate may help" in done.stderr
+    kept = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    if kept:
+        assert f"the last good checkpoint is {tmp_path}/run/checkpoints/{max(kept)};" in done.stderr
+
+
+def one_picture_a_class(root):
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (30, 30)).save(root / name / "x.png")
+
+
+def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
+    one_picture_a_class(tmp_path)
+    (tmp_path / "train" / "a" / "broken.png").write_bytes(b"no picture")
+    said = refusal("--run-dir", tmp_path / "run", "--data", tmp_path)
+    assert said == f"{tmp_path}/train/a/broken.png is not a picture"
+
+
+def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_path):
+    one_picture_a_class(tmp_path)
+    for name in ("0.png", "y.png"):
+        (tmp_path / "train" / "a" / name).write_bytes(b"no picture")
+    flags = ["--data", tmp_path, "--batch-size", 4, "--run-dir", tmp_path / "run"]
+    said = refusal(*flags, "--bad-images", 1)
+    assert "is not a picture, and --bad-images allows 1" in said
+    shutil.rmtree(tmp_path / "run")
+    done = run("train.main", *flags, "--bad-images", 2, "--steps", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("0.png", "y.png"):
+        assert done.stdout.count(f"skipped: {tmp_path}/train/a/{name} is not a picture\n") == 1
+    assert "\nskipped 2 training pictures that cannot be decoded\n" in done.stdout
+
+
+def test_what_was_learnt_before_a_damaged_picture_is_kept_and_the_run_can_be_mended(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(4):
+            noise = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
+            noise.save(tmp_path / name / f"{i}.png")
+    broken = tmp_path / "test" / "b" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:900])
+    flags = ["--run-dir", tmp_path / "run", "--batch-size", 4]
+    done = run("train.main", *flags, "--data", tmp_path, "--steps", 4, "--learning-rate", 1e-4)
+    assert_one_sentence(done, f"{broken} cannot be decoded")
+    assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+    broken.unlink()
+    mended = run("train.main", "--run-dir", tmp_path / "run", "--resume")
+    assert mended.returncode == 0, mended.stderr
+    assert "began with 8 training and 8 test images; there are 8 training and 7" in mended.stdout
+    assert "on 7 images" in mended.stdout
+
+
+def test_a_name_that_is_no_unicode_is_printed_and_little_memory_is_no_traceback(
+    monkeypatch, capsys
+):
+    """As of a picture whose name is in Latin-1."""
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "utf-8", write_through=True))
+    command(lambda: print(os.fsdecode(b"caf\xe9.jpg")))
+    assert said.getvalue() == b"caf\\udce9.jpg\n"
+    with pytest.raises(SystemExit, match="1"):
+        command(lambda: np.zeros(2**58))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("stopped: the memory does not suffice: Unable to allocate ")

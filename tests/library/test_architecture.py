@@ -1,0 +1,117 @@
+"""What follows from a net's list of layers, against published figures."""
+
+import re
+
+import jax
+import pytest
+
+import alexnet_jax
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import DIGITS, PAPER
+from alexnet_jax.layer_specs import Conv, Flatten, MaxPool, Output, Relu
+from tests.support.tiny import TINY
+
+# Per layer: parameters, and millions of multiply-accumulates for an image.
+PUBLISHED = {
+    "conv1": (34_944, 105.4),
+    "conv2": (307_456, 223.9),
+    "conv3": (885_120, 149.5),
+    "conv4": (663_936, 112.1),
+    "conv5": (442_624, 74.8),
+    "fc6": (37_752_832, 37.7),
+    "fc7": (16_781_312, 16.8),
+    "fc8": (4_097_000, 4.1),
+}
+
+
+def test_the_papers_net_has_the_published_counts():
+    steps = {step.name: step for step in PAPER.steps() if step.weights}
+    assert {name: step.parameters for name, step in steps.items()} == {
+        name: count for name, (count, _) in PUBLISHED.items()
+    }
+    for name, (_, millions) in PUBLISHED.items():
+        assert round(steps[name].multiply_accumulates / 1e6, 1) == millions
+    assert sum(step.multiply_accumulates for step in PAPER.steps()) == 724_406_816
+    params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))  # allocates nothing
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 60_965_224
+
+
+@pytest.mark.parametrize("size", [224, 227])
+def test_the_maps_shrink_as_in_figure_2(size):
+    shapes = {step.name: step.outputs for step in PAPER.steps(size)}
+    assert shapes["conv1"] == (55, 55, 96)
+    assert shapes["pool1"] == (27, 27, 96)
+    assert shapes["conv2"] == (27, 27, 256)
+    assert shapes["pool2"] == (13, 13, 256)
+    assert shapes["conv3"] == shapes["conv4"] == (13, 13, 384)
+    assert shapes["conv5"] == (13, 13, 256)
+    assert shapes["pool5"] == (6, 6, 256)
+    assert shapes["flatten5"] == (9216,)
+    assert shapes["fc6"] == shapes["fc7"] == (4096,)
+
+
+def test_kernels_have_the_sizes_of_section_3_5():
+    shapes = {step.name: step.weights for step in PAPER.steps() if step.weights}
+    assert shapes["conv1"] == (11, 11, 3, 96)
+    assert shapes["conv2"] == (5, 5, 48, 256)
+    assert shapes["conv3"] == (3, 3, 256, 384)
+    assert shapes["conv4"] == (3, 3, 192, 384)
+    assert shapes["conv5"] == (3, 3, 192, 256)
+
+
+def test_the_summary_shows_totals_and_where_the_towers_meet():
+    table = alexnet_jax.summary(PAPER)
+    assert re.search(r"total +60,965,224 +724,406,816", table)
+    lines = table.splitlines()
+    meeting = [i for i, line in enumerate(lines) if "towers meet" in line]
+    after = [lines[i + 1].split()[0] for i in meeting]
+    assert after == ["conv3", "flatten5", "fc7"]
+    assert "towers are summed" in next(line for line in lines if line.startswith("fc8"))
+
+
+def test_any_number_of_classes_can_be_scored_by_two_towers():
+    net = PAPER.with_classes(5)
+    assert net.classes == 5
+    assert net.steps()[-1].weights == (4096, 5)
+    assert PAPER.classes == 1000
+
+
+def net(*layers, towers=2):
+    return Architecture("NET", (9,), towers, (*layers, Flatten(), Output("fc", 3)))
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (net(Conv("conv1", 7, 3)), "NET: the 7 maps of conv1 cannot be shared by 2 towers"),
+        (net(Conv("conv1", 4, 11)), "conv1 needs at least 11 pixels, and only 9 are left"),
+        (net(*[Conv("conv1", 4, 3), MaxPool(), MaxPool(), MaxPool()]), "two layers named pool1"),
+        (net(Conv("conv1", 4, 3), Relu(), Relu()), "two layers named relu1"),
+        (Architecture("NET", (9,), 1, (Relu(),)), "must end in an Output layer"),
+        (Architecture("NET", (9,), 1, ()), "must end in an Output layer"),
+        (Architecture("NET", (9,), 1, (Output("fc", 3),)), "fc needs features: a Flatten before"),
+        (
+            net(Conv("conv1", 4, 3), Flatten(), Conv("conv2", 4, 3)),
+            "conv2 needs maps, and stands behind Flatten",
+        ),
+        (net(Conv("conv1", 4, 3, stride=0)), "conv1 has a stride of 0"),
+    ],
+)
+def test_a_list_that_makes_no_net_is_refused_by_layer(broken, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        broken.steps() and broken.classes
+
+
+def test_another_image_size_is_refused():
+    with pytest.raises(ValueError, match="PAPER takes images of 224 x 224 or 227 x 227 pixels"):
+        PAPER.steps(256)
+
+
+def test_nets_are_found_by_name():
+    assert alexnet_jax.architectures.by_name("PAPER") is PAPER
+    with pytest.raises(ValueError, match="there is no net named 'ALEX'; there are PAPER, DIGITS"):
+        alexnet_jax.architectures.by_name("ALEX")
+
+
+def test_every_net_is_a_value_that_can_be_compared_and_hashed():
+    assert len({PAPER, DIGITS, TINY, PAPER.with_classes(1000)}) == 3

@@ -1,0 +1,148 @@
+"""Batch normalisation: its two ways of working, its running statistics, its devices."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax import Layer, Moments
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.layer_specs import BatchNorm, Conv, Dropout, Flatten, Gather, MaxPool, Output, Relu
+from tests.support import reference
+from tests.support.tiny import drawn, training_batch
+from train.run_dir.checkpoints import Checkpoints
+from train.steps.optimizers import sgd
+from train.steps.schedules import constant
+from train.steps.train_step import init_state, make_train_step, state_shardings
+
+NET = Architecture(
+    "NORMED",
+    image_sizes=(9,),
+    towers=2,
+    layers=(
+        Conv("conv1", 8, kernel=3, std=0.3),
+        Relu(),
+        BatchNorm(),  # of the maps of each tower
+        MaxPool(),
+        Conv("conv2", 8, kernel=3, std=0.3),
+        Gather(),
+        BatchNorm(momentum=0.9),  # of all maps, the same in both towers
+        Flatten(),
+        Dropout(),
+        Output("fc3", 3, std=0.3),
+    ),
+)
+
+
+@pytest.fixture
+def images(rng):
+    return jnp.asarray(60 * rng.normal(size=(4, 9, 9, 3)), jnp.float32)
+
+
+def first_maps(params, images):
+    return reference.relu(reference.conv(images, *params["conv1"]))
+
+
+def second_maps(params, normed):
+    halves = [
+        reference.conv(reference.max_pool(x), weights, biases)
+        for x, (weights, biases) in zip(
+            reference.towers(normed), reference.own(params["conv2"]), strict=True
+        )
+    ]
+    return np.concatenate(halves, axis=-1)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_at_test_time_the_running_moments_normalise(devices, images):
+    params, mesh = drawn(NET), alexnet_jax.make_mesh(devices)
+    names = ["norm1", "norm2"]
+    ours = jax.jit(partial(alexnet_jax.activations, names=names, architecture=NET, mesh=mesh))(
+        params, images
+    )
+    normed = first_maps(params, images)
+    normed = reference.batch_norm(normed, params["norm1"], params["norm1_running"])
+    np.testing.assert_allclose(ours["norm1"], normed, rtol=1e-4, atol=1e-3)
+    normed = second_maps(params, normed)
+    normed = reference.batch_norm(normed, params["norm2"], params["norm2_running"])
+    np.testing.assert_allclose(ours["norm2"], normed, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_in_training_the_moments_are_those_of_the_whole_batch(devices, images):
+    params, mesh = drawn(NET), alexnet_jax.make_mesh(devices)
+    run = jax.jit(partial(alexnet_jax.apply_in_training, architecture=NET, mesh=mesh))
+    _, moments = run(params, images, jax.random.key(0))
+    maps = first_maps(params, images)
+    first = reference.moments(maps)
+    np.testing.assert_allclose(moments["norm1_running"], first, rtol=1e-4)
+    maps = second_maps(params, reference.batch_norm(maps, params["norm1"], first))
+    np.testing.assert_allclose(
+        moments["norm2_running"], reference.moments(maps), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_in_training_the_running_moments_play_no_part(images):
+    params, key = drawn(NET), jax.random.key(0)
+    others = params | {"norm1_running": Moments(jnp.full(8, 7.0), jnp.full(8, 50.0))}
+    apply = partial(alexnet_jax.apply, images=images, architecture=NET)
+    np.testing.assert_array_equal(apply(params, dropout_key=key), apply(others, dropout_key=key))
+    assert not np.allclose(apply(params), apply(others))
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_scores_and_gradients_are_the_same_on_any_devices(devices, images):
+    def loss(mesh, params):
+        scores, _ = alexnet_jax.apply_in_training(
+            params, images, jax.random.key(0), architecture=NET, mesh=mesh
+        )
+        return (scores**3).sum(), scores
+
+    params = drawn(NET)
+    run = jax.jit(jax.grad(loss, 1, has_aux=True), static_argnums=0)
+    (grads, scores), (there, scores_there) = (
+        run(mesh, params) for mesh in (None, alexnet_jax.make_mesh(devices))
+    )
+    np.testing.assert_allclose(scores, scores_there, rtol=1e-4, atol=1e-4 * np.abs(scores).max())
+    for name in params:
+        for one, other in zip(grads[name], there[name], strict=True):
+            size = max(np.abs(one).max(), 1)  # conv2's biases have no effect
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * size)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, rng, tmp_path):
+    mesh, optimizer = alexnet_jax.make_mesh(devices), sgd()
+    begin = jax.device_put(
+        init_state(jax.random.key(0), NET, optimizer), state_shardings(NET, optimizer, mesh)
+    )
+    images = rng.integers(0, 256, (4, 9, 9, 3)).astype(np.uint8)
+    batch = training_batch(images, np.array([0, 1, 2, 0]))
+    maps = first_maps(begin.params, images.astype(np.float32))
+    means, variances = reference.moments(maps)
+    recipe = {"schedule": constant(0.1), "key": jax.random.key(0), "flip": False}
+    step = make_train_step(NET, optimizer, jnp.zeros((9, 9, 3)), **recipe, mesh=mesh)
+    state, _ = step(begin, batch)
+    running = state.params["norm1_running"]
+    np.testing.assert_allclose(running.means, 0.01 * means, rtol=1e-4)  # they began at 0 and at 1
+    np.testing.assert_allclose(running.variances, 0.99 + 0.01 * variances, rtol=1e-4)
+    assert np.abs(state.params["norm1"].weights - 1).max() > 1e-6
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, 1, None)
+        checkpoints.wait()
+        back, _ = checkpoints.restore(1, state, state_shardings(NET, optimizer, mesh))
+    jax.tree.map(np.testing.assert_array_equal, back.params, state.params)
+
+
+def test_parameters_without_running_moments_are_refused(images):
+    params = drawn(NET)
+    del params["norm1_running"]
+    with pytest.raises(ValueError, match="NORMED has the layers conv1, norm1, norm1_running"):
+        alexnet_jax.apply(params, images, architecture=NET)
+    params = drawn(NET) | {"norm1": Layer(jnp.ones(4), jnp.zeros(4))}
+    with pytest.raises(ValueError, match=r"norm1 has weights and biases of \(4,\) and \(4,\)"):
+        alexnet_jax.apply(params, images, architecture=NET)

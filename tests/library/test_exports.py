@@ -1,0 +1,204 @@
+"""Nets for other programs: what they make of the same pictures."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+from PIL import Image
+
+import alexnet_jax
+from alexnet_jax import Preprocessing, architectures, exports, weights
+from alexnet_jax.__main__ import main
+from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Flatten, MaxPool, Output, Relu
+from tests.library.weights import test_torch_files
+from tests.library.weights.test_axes import APART
+from tests.support.tiny import TINY, drawn, narrow
+
+NAMES = ("zero", "één", "two", "three", "four", "five", "six")
+WORDS = (  # a tower's own batch norm, and one of features
+    Conv("conv1", 8, kernel=3, padding=(0, 1)),
+    BatchNorm(),
+    Relu(),
+    MaxPool(2, 2, padding=(0, 1)),
+    Flatten(),
+    Dense("fc2", 6),
+    BatchNorm(),
+    Relu(),
+    Output("fc3", 5),
+)
+NORMS = dataclasses.replace(APART, name="NORMS", layers=WORDS)
+NETS = (
+    TINY,
+    APART,
+    NORMS,
+    narrow(architectures.DIGITS),
+    narrow(architectures.ORIGINAL),
+    narrow(architectures.NO_COMMUNICATION),
+    narrow(architectures.CAFFE),
+)
+
+
+def preprocessing_for(net):
+    size = net.image_sizes[0]
+    mean = np.random.default_rng(2).uniform(90, 140, (size + 5, size + 5, 3))
+    deviation = (0.5, 2, 1)
+    return Preprocessing(stored_size=size + 5, input_size=size, mean=mean, deviation=deviation)
+
+
+def pictures_for(net, rng, count=3):
+    size = net.image_sizes[0] + 5
+    return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def scores_of(net, params, preprocessing, pictures):
+    apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
+    return np.asarray(apply(params, preprocessing(pictures)))
+
+
+def assert_close(ours, theirs):
+    """To a part in 100,000 of the largest score."""
+    np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5 * abs(ours).max())
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
+def test_onnx_gives_the_same_scores_on_any_number_of_pictures(tmp_path, rng, net):
+    pytest.importorskip("onnx")
+    from tests.support import onnx_judge
+
+    params, preprocessing = drawn(net), preprocessing_for(net)
+    path = tmp_path / "net.onnx"
+    exports.export(path, params, net, preprocessing)
+    pictures = pictures_for(net, rng)
+    ours = scores_of(net, params, preprocessing, pictures)
+    assert_close(ours, onnx_judge.scores(path.read_bytes(), pictures=pictures))
+    assert_close(ours[:1], onnx_judge.scores(path.read_bytes(), pictures=pictures[:1]))
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
+def test_onnx_runtime_gives_the_same_scores(tmp_path, rng, net):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    params, preprocessing = drawn(net), preprocessing_for(net)
+    exports.export(tmp_path / "net.onnx", params, net, preprocessing)
+    pictures = pictures_for(net, rng)
+    session = runtime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
+    [theirs] = session.run(None, {"pictures": pictures})
+    assert_close(scores_of(net, params, preprocessing, pictures), theirs)
+
+
+def test_onnx_keeps_the_names_of_the_classes_and_is_not_taken_for_caffes(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "net.onnx"
+    exports.export(path, drawn(TINY), TINY, preprocessing_for(TINY), NAMES)
+    [entry] = onnx.load(path).metadata_props
+    assert entry.key == "class_names"
+    assert json.loads(entry.value) == list(NAMES)
+    with pytest.raises(ValueError, match="alexnet_jax exported it"):
+        alexnet_jax.load(path)
+
+
+def test_the_stablehlo_of_the_documentation_runs_without_this_package(tmp_path, rng):
+    net = narrow(architectures.DIGITS)
+    params, preprocessing = drawn(net), preprocessing_for(net)
+    exports.export(tmp_path / "digits.stablehlo", params, net, preprocessing)
+    [picture] = pictures_for(net, rng, count=1)
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    text = Path(__file__).parents[2].joinpath("docs/weights.md").read_text()
+    [code] = re.findall(r"<!-- stablehlo -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert len(code.splitlines()) <= 12
+    code += "\nimport sys; assert 'alexnet_jax' not in sys.modules"
+    code += "\nprint(*scores[0].tolist())"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    ours = scores_of(net, params, preprocessing, picture[None])[0]
+    printed = run.stdout.splitlines()
+    assert printed[0] == str(ours.argmax())
+    assert_close(ours, np.array(printed[-1].split(), float))
+
+
+def test_stablehlo_is_made_for_cpu_gpu_and_tpu_and_any_batch(tmp_path, rng):
+    params, preprocessing = drawn(TINY), preprocessing_for(TINY)
+    exports.export(tmp_path / "net.stablehlo", params, TINY, preprocessing)
+    program = export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    pictures = pictures_for(TINY, rng)
+    ours = scores_of(TINY, params, preprocessing, pictures)
+    assert_close(ours, program.call(pictures))
+    assert_close(ours[:1], program.call(pictures[:1]))
+
+
+def test_a_pth_holds_what_torch_wrote_and_is_read_again(tmp_path):
+    source = test_torch_files.FILES / "zip.pth"
+    net = test_torch_files.NET
+    params, _, preprocessing = alexnet_jax.load(source, architecture=net)
+    path = tmp_path / "net.pth"
+    # A net of torchvision's layers, but for its strides: it is judged by them.
+    with pytest.raises(ValueError, match=r"\.pth holds the layers of torchvision's AlexNet"):
+        exports.export(path, params, net, preprocessing)
+    data = exports.torchvision.packed(params, net)
+    path.write_bytes(data)
+    again, *_ = alexnet_jax.load(path, architecture=net)
+    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
+        assert (one == other).all()
+
+
+def test_torch_loads_a_pth_as_nothing_but_weights(tmp_path):
+    torch = pytest.importorskip("torch")
+    net = test_torch_files.NET
+    params, *_ = alexnet_jax.load(test_torch_files.FILES / "row.pth", architecture=net)
+    (tmp_path / "net.pth").write_bytes(exports.torchvision.packed(params, net))
+    state = torch.load(tmp_path / "net.pth", weights_only=True)
+    expected = test_torch_files.state()
+    assert list(state) == list(expected)
+    for name, array in expected.items():
+        assert (state[name].numpy() == array).all()
+    test_torch_files.module(torch).load_state_dict(state)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A file of ours of a small net."""
+    path = tmp_path / "kept.safetensors"
+    alexnet_jax.save(path, drawn(TINY), TINY, preprocessing_for(TINY), NAMES)
+    return path
+
+
+def test_the_command_exports_and_says_what(kept, tmp_path, capsys):
+    for ending in (".stablehlo", ".safetensors"):
+        target = tmp_path / f"net{ending}"
+        assert main(["export", str(kept), str(target)]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == str(target)
+        assert target.stat().st_size > 1000
+    assert weights.read(tmp_path / "net.safetensors").class_names == NAMES
+
+
+def test_what_cannot_be_exported_is_said_in_one_sentence(kept, tmp_path, capsys, monkeypatch):
+    def refusal(source, target):
+        assert main(["export", str(source), str(target)]) == 2
+        out = capsys.readouterr()
+        assert out.out == ""
+        assert out.err.count("\n") == 1
+        return out.err
+
+    words = "OUT must end in .stablehlo or .onnx or .safetensors or .pth, not net.tflite"
+    assert words in refusal(kept, "net.tflite")
+    assert ".pth holds the layers of torchvision's AlexNet, and TINY has others" in refusal(
+        kept, tmp_path / "net.pth"
+    )
+    assert f"{kept} exists already" in refusal(kept, kept)
+    assert f"{tmp_path}: it holds no run" in refusal(tmp_path, tmp_path / "x.onnx")
+    assert "No such file or directory" in refusal(tmp_path / "none", tmp_path / "x.onnx")
+    words = f"there is no folder {tmp_path / 'none'}"
+    assert words in refusal(kept, tmp_path / "none" / "x.stablehlo")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert ".onnx needs the package onnx: pip install onnx" in refusal(kept, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == [kept]

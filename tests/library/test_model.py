@@ -1,0 +1,137 @@
+"""init, apply and activations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax.architectures import DIGITS, PAPER
+from alexnet_jax.layer_specs import Conv, Dense, Output
+from tests.support import reference
+from tests.support.tiny import TINY
+
+
+@pytest.fixture(scope="module")
+def params():
+    return alexnet_jax.init(jax.random.key(1), TINY)
+
+
+@pytest.fixture
+def images(rng):
+    return jnp.asarray(60 * rng.normal(size=(4, 14, 14, 3)), jnp.float32)
+
+
+def test_the_forward_pass_equals_loops_over_two_towers(params, images):
+    ours = alexnet_jax.apply(params, images, architecture=TINY)
+    expected = reference.tiny_scores(params, np.asarray(images))
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_an_image_of_224_pixels_is_one_of_227_with_zeros_at_the_bottom_and_right(rng):
+    params = alexnet_jax.init(jax.random.key(0), PAPER)
+    small = jnp.asarray(rng.normal(size=(1, 224, 224, 3)), jnp.float32)
+    large = jnp.pad(small, [(0, 0), (0, 3), (0, 3), (0, 0)])
+    maps = [alexnet_jax.activations(params, x, ["conv1"])["conv1"] for x in (small, large)]
+    assert maps[0].shape == (1, 55, 55, 96)
+    np.testing.assert_allclose(maps[0], maps[1], atol=1e-6)
+
+
+def test_initial_values_follow_section_5():
+    params = alexnet_jax.init(jax.random.key(0), PAPER)
+    assert params.keys() == {*(f"conv{i}" for i in range(1, 6)), "fc6", "fc7", "fc8"}
+    ones = {"conv2", "conv4", "conv5", "fc6", "fc7"}
+    for name, layer in params.items():
+        np.testing.assert_array_equal(layer.biases, float(name in ones))
+        weights = np.asarray(layer.weights)
+        tolerance = 0.01 * 5 / np.sqrt(2 * weights.size)  # five standard errors
+        assert abs(weights.std() - 0.01) < tolerance
+        assert abs(weights.mean()) < 0.01 * 5 / np.sqrt(weights.size)
+
+
+def test_a_layers_draw_does_not_depend_on_the_other_layers():
+    full, five = (alexnet_jax.init(jax.random.key(0), net) for net in (TINY, TINY.with_classes(5)))
+    for name in full.keys() - {"fc8"}:
+        np.testing.assert_array_equal(full[name].weights, five[name].weights)
+
+
+def test_dropout_is_off_without_a_key_and_repeats_with_the_same_one(params, images):
+    def apply(key):
+        return alexnet_jax.apply(params, images, architecture=TINY, dropout_key=key)
+
+    np.testing.assert_array_equal(apply(jax.random.key(0)), apply(jax.random.key(0)))
+    assert not np.allclose(apply(jax.random.key(0)), apply(jax.random.key(1)))
+    assert not np.allclose(apply(jax.random.key(0)), apply(None))
+
+
+def test_the_mean_over_dropout_masks_is_near_the_test_time_score(params, images):
+    """Halving at test time is what makes this so (§4.2); the nonlinearity leaves a small gap."""
+    draw = jax.jit(
+        jax.vmap(lambda key: alexnet_jax.apply(params, images, architecture=TINY, dropout_key=key))
+    )
+    mean = draw(jax.random.split(jax.random.key(0), 2000)).mean(axis=0)
+    at_test = alexnet_jax.apply(params, images, architecture=TINY)
+    np.testing.assert_allclose(mean, at_test, atol=0.2 * np.abs(at_test).max())
+
+
+def test_activations_have_every_layers_name_and_shape(params, images):
+    names = [step.name for step in TINY.steps()]
+    captured = alexnet_jax.activations(params, images, names, architecture=TINY)
+    assert {k: v.shape[1:] for k, v in captured.items()} == {
+        step.name: step.outputs for step in TINY.steps()
+    }
+    scores = alexnet_jax.apply(params, images, architecture=TINY)
+    np.testing.assert_array_equal(captured["fc8"], scores)
+    np.testing.assert_array_equal(captured["relu1"], np.maximum(captured["conv1"], 0))
+    np.testing.assert_array_equal(captured["dropout6"], 0.5 * captured["relu6"])
+    pooled = np.asarray(captured["pool4"])
+    np.testing.assert_array_equal(captured["flatten4"], pooled.reshape(len(pooled), -1))
+
+
+def test_the_functions_go_through_jit_grad_and_vmap(params, images):
+    def loss(params, images):
+        return alexnet_jax.apply(params, images, architecture=TINY).sum()
+
+    grads = jax.jit(jax.grad(loss))(params, images)
+    assert jax.tree.all(jax.tree.map(lambda g, p: g.shape == p.shape, grads, params))
+    several = jax.vmap(loss, in_axes=(None, 0))(params, images[:, None])
+    np.testing.assert_allclose(several.sum(), loss(params, images), rtol=1e-4)
+
+
+def test_images_of_any_float_type_are_computed_in_the_parameters_type(params, images):
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
+    assert (
+        alexnet_jax.apply(params, images.astype(jnp.float16), architecture=TINY).dtype == "float32"
+    )
+    assert alexnet_jax.apply(half, images, architecture=TINY).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "sentence"),
+    [
+        (jnp.zeros((1, 13, 13, 3)), ValueError, "TINY takes images of 14 x 14 or 15 x 15"),
+        (jnp.zeros((1, 14, 15, 3)), ValueError, r"must be \[n, size, size, 3\]"),
+        (jnp.zeros((14, 14, 3)), ValueError, r"must be \[n, size, size, 3\]"),
+        (jnp.zeros((1, 14, 14, 3), jnp.uint8), TypeError, "floating and mean-subtracted"),
+    ],
+)
+def test_images_that_the_net_cannot_take_are_refused(params, images, error, sentence):
+    with pytest.raises(error, match=sentence):
+        alexnet_jax.apply(params, images, architecture=TINY)
+
+
+def test_parameters_of_another_net_are_refused_by_layer(params, images):
+    with pytest.raises(ValueError, match=r"fc8 has weights and biases of \(32, 7\)"):
+        alexnet_jax.apply(params, images, architecture=TINY.with_classes(9))
+    with pytest.raises(ValueError, match="PAPER has the layers conv1, conv2"):
+        alexnet_jax.apply(params, jnp.zeros((1, 224, 224, 3)))
+
+
+def test_an_unknown_activation_is_refused_with_the_names_there_are(params, images):
+    with pytest.raises(ValueError, match="TINY has no layer 'conv9', but conv1, relu1, norm1"):
+        alexnet_jax.activations(params, images, ["conv9"], architecture=TINY)
+
+
+def test_small_kernels_of_the_digits_net_start_from_a_larger_deviation():
+    words = [layer for layer in DIGITS.layers if isinstance(layer, Conv | Dense | Output)]
+    assert {word.std for word in words} == {0.05}

@@ -1,0 +1,291 @@
+"""Nets of the original program, of Caffe and of notebooks: loops, one device against two."""
+
+import itertools
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import alexnet_jax
+from alexnet_jax import architectures
+from alexnet_jax.__main__ import main
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import NETS
+from alexnet_jax.layer_specs import (
+    Conv,
+    Dropout,
+    Flatten,
+    Gather,
+    MaxPool,
+    Output,
+    Part,
+    Relu,
+    ResponseNorm,
+)
+from alexnet_jax.ops.layers import dropout_mask
+from tests.library.test_towers import collectives
+from tests.support import reference
+from tests.support.tiny import drawn, narrow
+from train.steps.optimizers import sgd
+
+
+def images_for(net, rng, count=2):
+    size = net.image_sizes[0]
+    return jnp.asarray(60 * rng.normal(size=(count, size, size, 3)), jnp.float32)
+
+
+def scores_of(net, images, mesh, params):
+    key = jax.random.key(2)
+    scores = alexnet_jax.apply(params, images, architecture=net, dropout_key=key, mesh=mesh)
+    return (scores**2).sum(), scores
+
+
+TWO = [net for net in NETS if net.towers == 2]
+
+
+@pytest.mark.parametrize("net", TWO, ids=lambda net: net.name)
+def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
+    """With dropout on; norms across the maps of both towers included."""
+    net = narrow(net)
+    params, images = drawn(net), images_for(net, rng)
+    run = jax.jit(partial(scores_of, net, images), static_argnums=0)
+    here, there = (run(alexnet_jax.make_mesh(n), params)[1] for n in (1, 2))
+    assert here.std() > 1e-3
+    np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-4 * np.abs(here).max())
+
+
+def test_the_original_nets_order_and_norms_equal_loops(rng):
+    net = narrow(architectures.ORIGINAL)
+    params, images = drawn(net), images_for(net, rng, 1)
+    ours = alexnet_jax.apply(params, images, architecture=net)
+    expected = reference.original_scores(params, np.asarray(images))
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_original_starts_its_last_convolutions_from_a_larger_deviation():
+    words = [layer for layer in architectures.ORIGINAL.layers if isinstance(layer, Conv)]
+    assert [word.std for word in words] == [0.01, 0.01, 0.03, 0.03, 0.03]
+
+
+def words_of(net):
+    return [type(layer).__name__ for layer in net.layers]
+
+
+def test_the_nets_without_norms_are_the_original_without_them():
+    norms = [i for i, word in enumerate(words_of(architectures.ORIGINAL)) if "Norm" in word]
+    layers = architectures.ORIGINAL.layers
+    without = lambda at: tuple(layer for i, layer in enumerate(layers) if i not in at)  # noqa: E731
+    assert architectures.NO_NORM.layers == without(norms)
+    assert architectures.ORIGINAL_PLAIN_CONV2.layers == without(norms[1:])
+
+
+def test_pools_that_do_not_overlap_bring_the_maps_to_the_sizes_of_the_originals():
+    shapes = {s.name: s.outputs[0] for s in architectures.NON_OVERLAPPING_POOL.steps()}
+    names = ("conv1", "pool1", "conv2", "pool2", "conv4", "conv5", "pool5")
+    assert [shapes[name] for name in names] == [55, 28, 26, 13, 13, 11, 6]
+
+
+def test_without_communication_nothing_but_the_output_sees_both_towers():
+    steps = architectures.NO_COMMUNICATION.steps()
+    assert not any(step.whole_out for step in steps[:-1])
+
+
+@pytest.mark.parametrize("name", ["CAFFE", "CAFFENET"])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_caffes_norm_runs_across_the_maps_of_both_towers(name, devices, rng):
+    net = narrow(architectures.by_name(name))
+    params, images = drawn(net), images_for(net, rng)
+    mesh = alexnet_jax.make_mesh(devices)
+    ours = alexnet_jax.activations(params, images, "conv3", architecture=net, mesh=mesh)["conv3"]
+    expected = reference.caffe_maps(params, np.asarray(images), pool_first=name == "CAFFENET")
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_caffes_towers_meet_at_the_norms_fc6_fc7_and_the_output():
+    net, mesh = narrow(architectures.CAFFE), alexnet_jax.make_mesh(2)
+    apply = partial(alexnet_jax.apply, architecture=net, mesh=mesh)
+    shardings = alexnet_jax.param_shardings(mesh, net), alexnet_jax.batch_sharding(mesh)
+    params = jax.eval_shape(partial(alexnet_jax.init, architecture=net), jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, 227, 227, 3), jnp.float32)
+    sizes = [2 * 55 * 55 * 6, 2 * 27 * 27 * 16, 2 * 6 * 6 * 16, 2 * 32]  # maps of 96 / 16, ...
+    found = collectives(jax.jit(apply, in_shardings=shardings), params, images)
+    assert found == sorted([*(("all-gather", n) for n in sizes), ("all-reduce", 2 * 7)])
+
+
+def test_the_summary_shows_where_towers_part_again():
+    lines = alexnet_jax.summary(architectures.CAFFE).splitlines()
+    assert [line.split()[0] for line in lines if "towers part" in line] == ["part1"]
+    meeting = [line.split()[0] for line in lines if "towers meet" in line]
+    assert meeting == ["gather1", "gather2", "gather5", "gather6"]
+
+
+MEETING = Architecture(
+    "MEETING",
+    image_sizes=(9,),
+    towers=2,
+    layers=(
+        Conv("conv1", 8, kernel=3, std=0.3),
+        Gather(),
+        ResponseNorm(alpha=0.1),
+        Relu(),
+        Part(),
+        MaxPool(),
+        Conv("conv2", 8, kernel=3, std=0.3),
+        Flatten(),
+        Dropout(inverted=True),
+        Output("fc3", 3, std=0.3),
+    ),
+)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
+    """What the towers make of a map that all saw comes back to it as a sum, on any devices."""
+    params, images = drawn(MEETING), images_for(MEETING, rng, 4)
+    run = jax.jit(jax.grad(partial(scores_of, MEETING, images), 1, has_aux=True), static_argnums=0)
+    mesh = alexnet_jax.make_mesh(devices)
+    (grads, scores), (there, scores_there) = run(None, params), run(mesh, params)
+    np.testing.assert_allclose(scores, scores_there, rtol=1e-5, atol=1e-5 * np.abs(scores).max())
+    for name in params:
+        for one, other in zip(grads[name], there[name]):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+
+
+def test_maps_that_meet_and_part_again_are_cut_as_before():
+    steps = {step.name: step for step in MEETING.steps()}
+    assert [steps[name].whole_out for name in ("conv1", "norm1", "part1")] == [False, True, False]
+    assert steps["conv2"].weights == (3, 3, 4, 8)
+    params = drawn(MEETING)
+    images = images_for(MEETING, np.random.default_rng(0))
+    for mesh in (None, alexnet_jax.make_mesh(2)):
+        maps = alexnet_jax.activations(
+            params, images, ["relu1", "part1"], architecture=MEETING, mesh=mesh
+        )
+        np.testing.assert_array_equal(maps["relu1"], maps["part1"])
+
+
+def test_inverted_dropout_doubles_in_training_and_leaves_test_time_alone(rng):
+    net = Architecture(
+        "NET", (4,), 1, (Flatten(), Dropout(inverted=True), Output("fc1", 2, std=0.3))
+    )
+    params, images = drawn(net), images_for(net, rng, 3)
+    seen = images.reshape(3, -1)
+    scores = alexnet_jax.apply(params, images, architecture=net)
+    np.testing.assert_allclose(scores, seen @ params["fc1"].weights, rtol=1e-4, atol=1e-4)
+    key = jax.random.key(1)
+    mask = dropout_mask(key, "dropout", jnp.arange(3), (48,))
+    scores = alexnet_jax.apply(params, images, architecture=net, dropout_key=key)
+    expected = jnp.where(mask, 2 * seen, 0) @ params["fc1"].weights
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_torchvisions_dropout_stands_before_fc6_and_fc7():
+    words = [step.name for step in architectures.TORCHVISION.steps()]
+    tail = "flatten5 dropout5 fc6 relu6 dropout6 fc7 relu7 fc8"
+    assert words[-8:] == tail.split()
+    assert not any("norm" in word for word in words)
+
+
+def test_the_paper_can_be_scaled_to_any_width_and_image():
+    assert architectures.scaled(64, 224).layers == architectures.PAPER.layers
+    net = architectures.scaled(8, 113)
+    shapes = {step.name: step.outputs for step in net.steps()}
+    assert [shapes[f"conv{i}"][-1] for i in range(1, 6)] == [12, 32, 48, 48, 32]
+    assert [shapes[f"pool{i}"][0] for i in (1, 2, 5)] == [13, 6, 2]
+    assert shapes["fc6"] == shapes["fc7"] == (512,)
+    by_layer = [
+        11 * 11 * 3 * 12 + 12,
+        5 * 5 * 6 * 32 + 32,
+        3 * 3 * 32 * 48 + 48,
+        3 * 3 * 24 * 48 + 48,
+        3 * 3 * 24 * 32 + 32,
+        2 * 2 * 32 * 512 + 512,
+        512 * 512 + 512,
+        512 * 1000 + 1000,
+    ]
+    assert [step.parameters for step in net.steps() if step.weights] == by_layer
+    assert architectures.by_name("SCALED_8_113") == net
+    assert architectures.by_name("SCALED_2_113_ONE_TOWER").steps()[0].outputs == (27, 27, 3)
+
+
+SHARED = "an even number with one tower, a multiple of 4 with two"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ((2, 113), f"filters must be {SHARED}, not 2"),
+        ((8, 113, 0), "the paper's net has 1 tower or 2, not 0"),
+        ((7, 113), f"filters must be {SHARED}, not 7"),
+        ((8, 9), "pool1 needs at least 3 pixels, and only 1 are left"),
+        ((8, 40), "pool5 needs at least 3 pixels, and only 1 are left"),
+    ],
+)
+def test_a_scale_that_makes_no_net_is_refused(sizes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        architectures.scaled(*sizes)
+
+
+def test_a_scaled_net_learns_eight_colours_at_113_pixels():
+    net, optimizer = architectures.scaled(8, 113).with_classes(8), sgd()
+    colours = jnp.asarray(list(itertools.product([-60.0, 60.0], repeat=3)), jnp.float32)
+    images = jnp.broadcast_to(colours[:, None, None], (8, 113, 113, 3))
+
+    @jax.value_and_grad
+    def loss(params):
+        scores = alexnet_jax.apply(params, images, architecture=net)
+        return optax.softmax_cross_entropy_with_integer_labels(scores, jnp.arange(8)).mean()
+
+    @jax.jit
+    def step(params, state):
+        value, gradients = loss(params)
+        rates = jax.tree.map(lambda _: jnp.float32(0.01), params)
+        updates, state = optimizer.update(gradients, state, params, rates=rates)
+        return optax.apply_updates(params, updates), state, value
+
+    params = drawn(net)
+    state, value = optimizer.init(params), 2.0
+    for _ in range(120):
+        params, state, value = step(params, state)
+    assert value < 0.1
+
+
+@pytest.mark.parametrize("net", [net for net in NETS if net.towers == 1], ids=lambda net: net.name)
+def test_a_net_of_one_tower_scores_images(net, rng):
+    net = narrow(net)
+    params, images = drawn(net), images_for(net, rng)
+    scores = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
+    assert scores.shape == (2, 7)
+    assert scores.std() > 1e-3
+
+
+def test_the_command_prints_a_nets_summary(capsys):
+    assert main(["ONE_GPU"]) == 0
+    assert "59,798,312" in capsys.readouterr().out
+    assert main(["SCALED_8_113"]) == 0
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    assert "NO_COMMUNICATION" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["ALEX"], ["PAPER", "CAFFE"], ["SCALED_8_9"]])
+def test_the_command_refuses_what_names_no_net_in_one_sentence(arguments, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+def test_a_reader_that_has_read_enough_ends_a_summary_without_a_word():
+    command = [sys.executable, "-m", "alexnet_jax", "PAPER"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGPIPE

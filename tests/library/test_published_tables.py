@@ -1,0 +1,163 @@
+"""Nets against the tables that notebooks print of them, line by line."""
+
+import pytest
+
+from alexnet_jax import architectures
+from alexnet_jax.layer_specs import Conv, Dense, Dropout, Flatten, MaxPool, Output, ResponseNorm
+
+# A notebook's layer list, for images of 224 pixels: input, number and size of the kernels, output,
+# stride. It is the paper's: kernels of conv2, conv4 and conv5 see the maps of one tower.
+CONVOLUTIONS = [
+    ((224, 224, 3), 96, (11, 11, 3), (55, 55, 96), 4),
+    ((27, 27, 96), 256, (5, 5, 48), (27, 27, 256), 1),
+    ((13, 13, 256), 384, (3, 3, 256), (13, 13, 384), 1),
+    ((13, 13, 384), 384, (3, 3, 192), (13, 13, 384), 1),
+    ((13, 13, 384), 256, (3, 3, 192), (13, 13, 256), 1),
+]
+LAST_MAPS = (6, 6, 256)
+NEURONS = [(9216, 4096), (4096, 4096), (4096, 1000)]  # input, neurons
+
+
+def test_paper_is_the_layer_list_of_a_notebooks_text():
+    steps = architectures.PAPER.steps(224)
+    convolutions = [step for step in steps if isinstance(step.layer, Conv)]
+    assert [
+        (s.inputs, s.weights[3], s.weights[:3], s.outputs, s.layer.stride) for s in convolutions
+    ] == CONVOLUTIONS
+    assert [s.inputs for s in steps if isinstance(s.layer, Flatten)] == [LAST_MAPS]
+    dense = [step for step in steps if isinstance(step.layer, Dense | Output)]
+    assert [(*step.inputs, *step.outputs) for step in dense] == NEURONS
+
+
+# The modules of the same notebook's PyTorch code, in the order in which its forward calls them.
+MODULES = [
+    ("Conv2d", 3, 96, {"kernel_size": 11, "stride": 4, "padding": 0}),
+    ("ReLU",),
+    ("LocalResponseNorm", {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2}),
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2}),
+    ("Conv2d", 96, 256, {"kernel_size": 5, "stride": 1, "padding": 2}),
+    ("ReLU",),
+    ("LocalResponseNorm", {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2}),
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2}),
+    ("Conv2d", 256, 384, {"kernel_size": 3, "stride": 1, "padding": 1}),
+    ("ReLU",),
+    ("Conv2d", 384, 384, {"kernel_size": 3, "stride": 1, "padding": 1}),
+    ("ReLU",),
+    ("Conv2d", 384, 256, {"kernel_size": 3, "stride": 1, "padding": 1}),
+    ("ReLU",),
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2}),
+    ("Flatten",),
+    ("Linear", 6 * 6 * 256, 4096),
+    ("ReLU",),
+    ("Dropout",),
+    ("Linear", 4096, 4096),
+    ("ReLU",),
+    ("Dropout",),
+    ("Linear", 4096, 1000),
+]
+
+
+def module(step):
+    """The PyTorch module that computes what a step does."""
+    match step.layer:
+        case Conv(kernel=kernel, stride=stride, padding=padding):
+            # Zeros that no kernel reaches are none: those of conv1, on 227 pixels.
+            reached = stride * (step.outputs[0] - 1) + kernel - padding[0] - step.inputs[0]
+            assert reached <= 0 or reached == padding[1]
+            sizes = {"kernel_size": kernel, "stride": stride, "padding": max(padding[0], reached)}
+            return "Conv2d", step.weights[2], step.weights[3], sizes
+        case ResponseNorm(n, k, alpha, beta, divide_alpha_by_n=True):  # as PyTorch's does
+            return "LocalResponseNorm", {"size": n, "alpha": alpha, "beta": beta, "k": k}
+        case MaxPool(size, stride, padding=(0, 0)):
+            return "MaxPool2d", {"kernel_size": size, "stride": stride}
+        case Dense() | Output():
+            return "Linear", *step.weights
+        case Dropout(inverted=True):  # as PyTorch's is
+            return ("Dropout",)
+        case other:
+            return ({"Relu": "ReLU", "Flatten": "Flatten"}[type(other).__name__],)
+
+
+def test_single_tower_is_the_module_list_of_a_notebooks_code():
+    steps = architectures.SINGLE_TOWER.steps(227)
+    assert [module(step) for step in steps] == MODULES
+    for step, (kind, *sizes) in zip(steps, MODULES):
+        if kind in ("Conv2d", "Linear"):
+            seen, made = sizes[0], sizes[1]
+            kernel = sizes[2]["kernel_size"] if kind == "Conv2d" else 1
+            assert step.parameters == seen * made * kernel**2 + made
+
+
+# What Keras prints of a net: type, output shape, parameters. "+relu" is a layer that is given its
+# activation as an argument, and so has no line of its own for it.
+KERAS_TABLES = {
+    "KERAS_STRIDE_4": """
+        Conv2D              56 56 96    34944
+        Lambda              56 56 96    0
+        Activation          56 56 96    0
+        MaxPooling2D        27 27 96    0
+        Conv2D              7 7 256     614656
+        Lambda              7 7 256     0
+        Activation          7 7 256     0
+        MaxPooling2D        3 3 256     0
+        Conv2D              1 1 384     885120
+        Activation          1 1 384     0
+        Conv2D              1 1 384     1327488
+        Activation          1 1 384     0
+        Conv2D              1 1 256     884992
+        Activation          1 1 256     0
+        Flatten             256         0
+        Dense+relu          4096        1052672
+        Dropout             4096        0
+        Dense+relu          4096        16781312
+        Dropout             4096        0
+        Dense               10          40970
+    """,
+    "KERAS_FIFTH_11": """
+        Conv2D+relu         56 56 96    34944
+        BatchNormalization  56 56 96    384
+        MaxPooling2D        27 27 96    0
+        Conv2D+relu         27 27 256   614656
+        BatchNormalization  27 27 256   1024
+        MaxPooling2D        13 13 256   0
+        Conv2D+relu         13 13 384   885120
+        Conv2D+relu         13 13 384   1327488
+        Conv2D+relu         4 4 96      4460640
+        BatchNormalization  4 4 96      384
+        MaxPooling2D        1 1 96      0
+        Flatten             96          0
+        Dense+relu          4096        397312
+        Dense+relu          4096        16781312
+        Dropout             4096        0
+        Dense               1000        4097000
+    """,
+}
+KERAS_NAMES = {
+    "Conv": "Conv2D",
+    "ResponseNorm": "Lambda",
+    "BatchNorm": "BatchNormalization",
+    "Relu": "Activation",
+    "MaxPool": "MaxPooling2D",
+    "Flatten": "Flatten",
+    "Dense": "Dense",
+    "Output": "Dense",
+    "Dropout": "Dropout",
+}
+
+
+def lines(table):
+    """A printed table as (type, output shape, parameters), activations always on their own."""
+    for line in table.strip().splitlines():
+        kind, *shape, parameters = line.split()
+        shape = tuple(map(int, shape))
+        yield kind.removesuffix("+relu"), shape, int(parameters)
+        if kind.endswith("+relu"):
+            yield "Activation", shape, 0
+
+
+@pytest.mark.parametrize("name", KERAS_TABLES)
+def test_a_keras_net_is_the_summary_that_its_notebook_prints(name):
+    steps = architectures.by_name(name).steps()
+    assert steps[0].inputs == (224, 224, 3)
+    ours = [(KERAS_NAMES[type(s.layer).__name__], s.outputs, s.parameters) for s in steps]
+    assert ours == list(lines(KERAS_TABLES[name]))

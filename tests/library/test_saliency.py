@@ -1,0 +1,66 @@
+"""Saliency, occlusion and class images against the loops of tests.reference."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax.visualize import saliency
+from tests.support import reference
+from tests.support.tiny import TINY, drawn
+
+
+@pytest.fixture(scope="module")
+def params():
+    return drawn(TINY)
+
+
+@pytest.fixture
+def images(rng):
+    return jnp.asarray(60 * rng.normal(size=(2, 14, 14, 3)), jnp.float32)
+
+
+def test_saliency_is_the_largest_change_of_the_classs_score_by_a_colour(params, images):
+    classes = jnp.array([3, 5])
+    maps = jax.jit(lambda p, x: saliency.saliency(p, x, classes, architecture=TINY))(params, images)
+    assert maps.shape == (2, 14, 14)
+    exact = np.asarray(images, np.float64)
+    for image, row, column in ((0, 4, 5), (0, 9, 9), (1, 7, 2)):
+        slopes = []
+        for colour in range(3):
+            scores = []
+            for shift in (1e-3, -1e-3):
+                moved = exact[image : image + 1].copy()
+                moved[0, row, column, colour] += shift
+                scores.append(reference.tiny_scores(params, moved)[0, classes[image]])
+            slopes.append(abs(scores[0] - scores[1]) / 2e-3)
+        assert maps[image, row, column] == pytest.approx(max(slopes), rel=1e-2, abs=1e-6)
+
+
+def test_occlusion_is_the_probability_behind_a_square_at_each_place(params, images):
+    found = saliency.occlusion(params, images[0], 3, size=5, stride=3, architecture=TINY)
+    assert found.shape == (4, 4)  # corners at 0, 3, 6 and 9 of 14 pixels
+    for i in range(4):
+        for j in range(4):
+            covered = np.asarray(images[:1], np.float64).copy()
+            covered[0, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5] = 0
+            scores = reference.tiny_scores(params, covered)[0]
+            powers = np.exp(scores - scores.max())
+            assert found[i, j] == pytest.approx(powers[3] / powers.sum(), rel=1e-3, abs=1e-5)
+
+
+def test_class_images_excite_their_classes(params):
+    classes, key = jnp.arange(7), jax.random.key(0)
+
+    def after(steps, **rates):
+        return saliency.class_images(params, classes, key, architecture=TINY, steps=steps, **rates)
+
+    found, noise = after(20, rate=0.5, decay=0.0), after(0)
+    assert found.shape == (7, 14, 14, 3)
+    scores = np.asarray(alexnet_jax.apply(params, found, architecture=TINY))
+    before = np.asarray(alexnet_jax.apply(params, noise, architecture=TINY))
+    assert (scores.diagonal() > before.diagonal()).all()
+    assert (scores.diagonal() == scores.max(axis=0)).all()  # no other class's image does it better
+    step = after(1, rate=4.0, decay=0.5) - 0.5 * noise
+    np.testing.assert_allclose(np.sqrt((step**2).mean(axis=(1, 2, 3))), 4, rtol=1e-3)

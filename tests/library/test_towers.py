@@ -1,0 +1,215 @@
+"""One device = two = four = eight; and the towers meet only where Figure 2 lets them."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import alexnet_jax
+from alexnet_jax import whole_batch
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import PAPER
+from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Output, Relu
+from tests.support.tiny import TINY, training_batch
+from train.steps.augment import originals_noise
+from train.steps.optimizers import sgd
+from train.steps.schedules import constant
+from train.steps.train_step import init_state, make_train_step, state_shardings
+
+
+@pytest.fixture(scope="module")
+def params():
+    return alexnet_jax.init(jax.random.key(1), TINY)
+
+
+@pytest.fixture
+def images(rng):
+    return jnp.asarray(60 * rng.normal(size=(8, 14, 14, 3)), jnp.float32)
+
+
+def loss(params, images, mesh):
+    scores = alexnet_jax.apply(
+        params, images, architecture=TINY, dropout_key=jax.random.key(5), mesh=mesh
+    )
+    labels = jnp.arange(8) % TINY.classes
+    return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean(), scores
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_scores_and_gradients_do_not_depend_on_the_number_of_devices(params, images, devices):
+    """With dropout on: the masks are the same, too."""
+    grad = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)
+    grads, scores = grad(params, images, None)
+    there, scores_there = grad(params, images, alexnet_jax.make_mesh(devices))
+    np.testing.assert_allclose(scores, scores_there, rtol=1e-5, atol=1e-5)
+    for name in params:
+        for one, other in zip(grads[name], there[name]):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(params, images, devices):
+    names = [step.name for step in TINY.steps()]
+    run = jax.jit(
+        partial(alexnet_jax.activations, names=names, architecture=TINY), static_argnames="mesh"
+    )
+    here, there = run(params, images), run(params, images, mesh=alexnet_jax.make_mesh(devices))
+    for name in names:
+        np.testing.assert_allclose(here[name], there[name], rtol=1e-5, atol=1e-4)
+
+
+def twenty_steps(net, devices):
+    rng = np.random.default_rng(0)
+    mesh, optimizer = alexnet_jax.make_mesh(devices, net.towers), sgd()
+    state = jax.jit(
+        partial(init_state, jax.random.key(0), net, optimizer),
+        out_shardings=state_shardings(net, optimizer, mesh),
+    )()
+    mean = jnp.full((18, 18, 3), 128.0)
+    noise = originals_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
+    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": noise}
+    step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
+    losses = []
+    for number in range(20):
+        images = rng.integers(0, 256, (24, 18, 18, 3), np.uint8)
+        labels = rng.integers(0, 7, 24).astype(np.int32)
+        batch = training_batch(images, labels, 24 * number)
+        batch = {name: whole_batch(rows, mesh, 24) for name, rows in batch.items()}
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    return losses, jax.device_get(state.params)
+
+
+NORMED = Architecture(
+    "NORMED",
+    image_sizes=(14,),
+    towers=1,
+    layers=(
+        Conv("conv1", 8, kernel=3, stride=2, std=0.1),
+        BatchNorm(),
+        Relu(),
+        MaxPool(),
+        Flatten(),
+        Dense("fc6", 32, std=0.1, bias=1),
+        Relu(),
+        Dropout(),
+        Output("fc8", 7, std=0.1),
+    ),
+)
+
+
+@pytest.mark.parametrize(("net", "counts"), [(TINY, (2, 4, 8)), (NORMED, (2, 3, 8))])
+def test_twenty_training_steps_do_not_depend_on_the_number_of_devices(net, counts):
+    """Crops, flips, colour noise, dropout and batch norm included, to the rounding of float32."""
+    losses, params = twenty_steps(net, 1)
+    assert len(set(losses)) == 20
+    for devices in counts:
+        losses_there, params_there = twenty_steps(net, devices)
+        np.testing.assert_allclose(losses, losses_there, rtol=1e-5)
+        for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(params_there)):
+            size = max(np.abs(one).max(), 0.01)  # biases before a batch norm have no effect
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * size)
+
+
+def test_each_device_holds_its_rows_of_a_batch(rng):
+    rows = rng.normal(size=(12, 2))
+    for devices, towers, parts in [(1, 2, 1), (2, 2, 1), (8, 2, 4), (3, 1, 3)]:
+        mesh = alexnet_jax.make_mesh(devices, towers)
+        assert alexnet_jax.batch_parts(mesh) == parts
+        assert alexnet_jax.rows_here(mesh, 12) == slice(0, 12)  # this process has all devices
+        batch = whole_batch(rows, mesh, 12)
+        np.testing.assert_array_equal(batch, rows.astype(np.float32))
+        pieces = {tuple(piece.data.ravel().tolist()) for piece in batch.addressable_shards}
+        whole = np.split(rows.astype(np.float32), parts)
+        assert pieces == {tuple(part.ravel().tolist()) for part in whole}
+
+
+BATCH = 4
+COLLECTIVES = r"all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute"
+
+
+def collectives(function, *arguments):
+    """What the compiled program moves: [(operation, numbers in its result)]."""
+    program = function.lower(*arguments).compile().as_text()
+    found = []
+    for line in program.splitlines():
+        match = re.search(rf"= \(?f32\[([\d,]*)\].* ({COLLECTIVES})(?:-start)?\(", line)
+        if re.search(rf" ({COLLECTIVES})(-start)?\(", line):
+            assert match, line  # one array of floats, not a tuple of several
+            found.append((match.group(2), np.prod([int(n) for n in match.group(1).split(",")])))
+    return sorted(found)
+
+
+def lowered(function):
+    """The function of (params, images) at full size, jitted for two devices, and its arguments."""
+    mesh = alexnet_jax.make_mesh(2)
+    shardings = alexnet_jax.param_shardings(mesh, PAPER), alexnet_jax.batch_sharding(mesh)
+    params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((BATCH, 224, 224, 3), jnp.float32)
+    return jax.jit(partial(function, mesh=mesh), in_shardings=shardings), params, images
+
+
+GATHERS = [
+    ("all-gather", BATCH * 13 * 13 * 256),  # conv3 sees both towers' pool2
+    ("all-gather", BATCH * 6 * 6 * 256),  # fc6 sees both towers' pool5
+    ("all-gather", BATCH * 4096),  # fc7 sees both halves of fc6
+]
+SUM = ("all-reduce", BATCH * 1000)  # the scores
+
+
+def test_the_towers_of_the_paper_meet_only_at_conv3_fc6_fc7_and_the_output():
+    """Read off the program compiled for two devices: nothing moves at conv2, conv4 and conv5."""
+    assert collectives(*lowered(alexnet_jax.apply)) == sorted([*GATHERS, SUM])
+
+
+def test_the_gradient_goes_back_between_the_towers_at_the_same_places_only():
+    """Each gather returns as a sum of which every tower keeps its own half."""
+
+    def loss(params, images, mesh):
+        key = jax.random.key(0)
+        return alexnet_jax.apply(params, images, dropout_key=key, mesh=mesh).sum()
+
+    back = [("reduce-scatter", size // 2) for _, size in GATHERS]
+    found = collectives(*lowered(jax.grad(loss)))
+    # The sum of scores itself is not needed for a gradient of their plain sum.
+    assert [c for c in found if c != SUM] == sorted([*GATHERS, *back])
+
+
+def test_each_device_holds_half_of_the_parameters():
+    mesh = alexnet_jax.make_mesh(2)
+    shardings = alexnet_jax.param_shardings(mesh, PAPER)
+    params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))
+    held = sum(
+        np.prod(sharding.shard_shape(leaf.shape))
+        for leaf, sharding in zip(jax.tree.leaves(params), jax.tree.leaves(shardings))
+    )
+    assert held == (60_965_224 - 1000) / 2 + 1000  # the biases of the scores are in both
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"), [(3, "a multiple of 2"), (0, "not 0"), (64, "finds")]
+)
+def test_a_mesh_that_cannot_be_made_is_refused(devices, words):
+    with pytest.raises(ValueError, match=words):
+        alexnet_jax.make_mesh(devices)
+
+
+def test_a_batch_that_pairs_of_devices_cannot_share_is_refused(params):
+    mesh = alexnet_jax.make_mesh(4)
+    with pytest.raises(ValueError, match="of 3 images cannot be divided among 2 pairs"):
+        alexnet_jax.apply(params, jnp.zeros((3, 14, 14, 3)), architecture=TINY, mesh=mesh)
+
+
+def test_one_tower_cannot_run_on_two_devices():
+    words = tuple(layer for layer in TINY.layers if type(layer).__name__ != "Gather")
+    single = alexnet_jax.Architecture("SINGLE", (14,), 1, words)
+    params = alexnet_jax.init(jax.random.key(0), single)
+    images = jnp.zeros((2, 14, 14, 3))
+    scores = jax.eval_shape(partial(alexnet_jax.apply, architecture=single), params, images)
+    assert scores.shape == (2, 7)
+    with pytest.raises(ValueError, match="SINGLE has 1 tower, which cannot be divided"):
+        alexnet_jax.apply(params, images, architecture=single, mesh=alexnet_jax.make_mesh(2))

@@ -1,0 +1,60 @@
+"""3 x 3 convolutions by fewer products equal the sum that defines them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from alexnet_jax.layer_specs import Conv
+from alexnet_jax.ops import winograd
+from alexnet_jax.ops.layers import Layer, conv
+from tests.support import reference
+
+
+def arrays(rng, size, counts):
+    maps, kernels = rng.normal(size=(32, *size, counts[0])), rng.normal(size=(3, 3, *counts))
+    return jnp.asarray(maps, jnp.float32), jnp.asarray(kernels, jnp.float32)
+
+
+@pytest.mark.parametrize("size", [(5, 6), (4, 7), (1, 2)])
+def test_they_equal_loops(rng, size):
+    maps, kernels = arrays(rng, size, (2, 3))
+    ours = winograd.convolve(maps, kernels)
+    whole = reference.conv(maps, kernels, np.zeros(3), 1, 1, 1)
+    np.testing.assert_allclose(ours, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(5, 6), (4, 7)])
+def test_their_gradients_equal_those_of_xlas_convolution_in_float64(rng, size):
+    def plain(maps, kernels):
+        window, axes = [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(maps, kernels, (1, 1), window, dimension_numbers=axes)
+
+    maps, kernels = arrays(rng, size, (2, 3))
+    maps = jnp.concatenate([maps, 2 * maps])  # two parts
+    cotangent = rng.normal(size=(64, *size, 3))
+    ours = jax.vjp(winograd.convolve, maps, kernels)[1](jnp.asarray(cotangent, jnp.float32))
+    with jax.enable_x64(True):
+        wide = [jnp.asarray(np.asarray(x, np.float64)) for x in (maps, kernels)]
+        exact = jax.vjp(plain, *wide)[1](jnp.asarray(cotangent))
+    for got, wanted in zip(ours, exact):
+        np.testing.assert_allclose(got, wanted, atol=2e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("batch", "counts", "dtype", "convolutions"),
+    [
+        (64, (96, 128), jnp.float32, 0),
+        (1, (96, 128), jnp.float32, 1),  # transforming the kernels would not pay
+        (64, (48, 128), jnp.float32, 1),
+        (64, (96, 128), jnp.bfloat16, 1),  # its rounding would show
+    ],
+)
+def test_a_cpu_uses_them_where_they_pay(batch, counts, dtype, convolutions):
+    layer = Layer(jnp.zeros((3, 3, *counts), dtype), jnp.zeros(counts[1], dtype))
+    run = jax.jit(partial(conv, Conv("c", counts[1], 3, padding=(1, 1)), layer))
+    program = run.lower(jax.ShapeDtypeStruct((batch, 6, 6, counts[0]), dtype)).as_text()
+    assert program.count("stablehlo.convolution") == convolutions

@@ -1,0 +1,286 @@
+"""Checkpoints of cuda-convnet, pickled as Python 2 did, and run layer by layer in NumPy."""
+
+import dataclasses
+import struct
+
+import jax
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax import architectures, weights
+from tests.support import other_programs, pickled, reference
+from tests.support.tiny import narrow
+
+ORIGINAL, WEIRD = (narrow(net) for net in (architectures.ORIGINAL, architectures.ONE_WEIRD_TRICK))
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch):
+    nets = [
+        dataclasses.replace(net.with_classes(1000), name=name)
+        for net, name in ((ORIGINAL, "ORIGINAL"), (WEIRD, "ONE_WEIRD_TRICK"))
+    ]
+    monkeypatch.setattr(weights.cuda_convnet, "NETS", nets)
+
+
+class Layers(dict):
+    """Layers by their names, in the program's own words. A layer can have a neuron behind it."""
+
+    def __init__(self):
+        super().__init__({name: {"name": name, "type": "data"} for name in ("data", "labels")})
+        self.rng = np.random.default_rng(8)
+
+    def add(self, name, kind, inputs, neuron=False, **fields):
+        self[name] = {"name": name, "type": kind, "inputs": inputs.split(), **fields}
+        if neuron:
+            relu = {"type": "relu", "params": {}}
+            behind = f"{name}_neuron"
+            self[behind] = {"name": behind, "type": "neuron", "inputs": [name], "neuron": relu}
+
+    def matrices(self, rows, columns, scale, order):
+        return [np.asarray(scale * self.rng.normal(size=(n, columns)), "f4", order) for n in rows]
+
+    def conv(self, name, inputs, channels, filters, size, pixels, windows, pad, stride=1, **more):
+        rows = [c * size**2 for c in channels]
+        scale = (2 / sum(rows)) ** 0.5 / (70 if "data" in inputs else 1)
+        fields = {"filterSize": [size] * len(rows), "stride": [stride] * len(rows)}
+        fields |= {"padding": [-pad] * len(rows), "imgSize": [pixels] * len(rows)}
+        fields |= {"channels": channels, "groups": [1] * len(rows), "modulesX": windows}
+        fields["weights"] = self.matrices(rows, filters, scale, "C")
+        fields["biases"] = np.float32(0.1 * self.rng.normal(size=(filters, 1)))
+        self.add(name, "conv", inputs, sharedBiases=True, **fields, **more)
+
+    def pool(self, name, inputs, pixels, windows, **more):
+        fields = {"pool": "max", "sizeX": 3, "stride": 2, "start": 0}
+        self.add(name, "pool", inputs, imgSize=pixels, outputsX=windows, **fields, **more)
+
+    def norm(self, name, inputs, kind="cmrnorm", size=5, scale=1e-4 / 5, k=2.0, **more):
+        fields = {"size": size, "scale": scale, "pow": 0.75, "minDiv": k, "blocked": False}
+        self.add(name, kind, inputs, **fields, **more)
+
+    def fc(self, name, inputs, rows, outputs, **more):
+        matrices = self.matrices(rows, outputs, (2 / sum(rows)) ** 0.5, "F")
+        biases = np.float32(0.1 * self.rng.normal(size=(1, outputs)))
+        self.add(name, "fc", inputs, weights=matrices, biases=biases, **more)
+
+
+def original():
+    """Net 145 in a sixteenth of its widths: two towers, of which b names itself first."""
+    net = Layers()
+    for t in "ab":
+        net.conv(f"conv1{t}", "data", [3], 3, 11, 224, 55, 0, 4)
+    for t in "ab":
+        net.norm(f"rnorm1{t}", f"conv1{t}")
+        net.pool(f"pool1{t}", f"rnorm1{t}", 55, 27, neuron=True)
+        net.conv(f"conv2{t}", f"pool1{t}_neuron", [3], 8, 5, 27, 27, 2, neuron=True)
+        net.norm(f"rnorm2{t}", f"conv2{t}_neuron")
+        net.norm(f"cnorm2{t}", f"rnorm2{t}", "rnorm", 5, 1e-3 / 25, 1.0)
+        net.pool(f"pool2{t}", f"cnorm2{t}", 27, 13)
+    for t in "ab":
+        net.conv(f"conv3{t}", "pool2a pool2b", [8, 8], 12, 3, 13, 13, 1, neuron=True)
+        net.conv(f"conv4{t}", f"conv3{t}_neuron", [12], 12, 3, 13, 13, 1, neuron=True)
+        net.conv(f"conv5{t}", f"conv4{t}_neuron", [12], 8, 3, 13, 13, 1)
+        net.pool(f"pool3{t}", f"conv5{t}", 13, 6, neuron=True)
+    for t in "ab":
+        net.fc(f"fc2048{t}", "pool3a_neuron pool3b_neuron", [288, 288], 16, neuron=True)
+        net.add(f"hs1{t}", "hs", f"fc2048{t}_neuron", keep=0.5, enable=True)
+    for t, seen in (("a", "hs1a hs1b"), ("b", "hs1b hs1a")):
+        net.fc(f"fc2048b{t}", seen, [16, 16], 16, neuron=True)
+        net.add(f"hs2{t}", "hs", f"fc2048b{t}_neuron", keep=0.5, enable=True)
+    net.fc("fc1000", "hs2a hs2b", [16, 16], 7)
+    return ended(net)
+
+
+def one_weird_trick():
+    net = Layers()
+    net.conv("conv1", "data", [3], 4, 11, 224, 55, 0, 4)
+    net.norm("rnorm1", "conv1")
+    net.pool("pool1", "rnorm1", 55, 27, neuron=True)
+    net.conv("conv2", "pool1_neuron", [4], 12, 5, 27, 27, 2, neuron=True)
+    net.norm("rnorm2", "conv2_neuron")
+    net.pool("pool2", "rnorm2", 27, 13)
+    net.conv("conv3", "pool2", [12], 24, 3, 13, 13, 1, neuron=True)
+    net.conv("conv4", "conv3_neuron", [24], 16, 3, 13, 13, 1, neuron=True)
+    net.conv("conv5", "conv4_neuron", [16], 16, 3, 13, 13, 1)
+    net.pool("pool3", "conv5", 13, 6, neuron=True)
+    net.fc("fc4096a", "pool3_neuron", [576], 32, neuron=True)
+    net.add("dropout1", "dropout2", "fc4096a_neuron", keep=0.5)
+    net.fc("fc4096b", "dropout1", [32], 32, neuron=True)
+    net.add("dropout2", "dropout2", "fc4096b_neuron", keep=0.5)
+    net.fc("fc1000", "dropout2", [32], 7)
+    return ended(net)
+
+
+def ended(net):
+    net.add("probs", "softmax", "fc1000")
+    net.add("logprob", "cost.logreg", "labels probs")
+    return net
+
+
+def scores(net, image):
+    """What the program makes of one image [3, 224, 224], layer by layer, in float64."""
+    made = {"data": np.float64(image)}
+    for layer in net.values():
+        seen = [made[name] for name in layer.get("inputs", []) if name in made]
+        match layer["type"]:
+            case "conv":
+                [size, *_], [stride, *_] = layer["filterSize"], layer["stride"]
+                pad, windows = -layer["padding"][0], layer["modulesX"]
+                behind = max(0, stride * (windows - 1) + size - layer["imgSize"][0] - 2 * pad)
+                parts = []
+                for x, matrix in zip(seen, layer["weights"]):
+                    kernels = matrix.reshape(len(x), size, size, -1).transpose(3, 0, 1, 2)
+                    x = np.pad(x, ((0, 0), (0, behind), (0, behind)))
+                    made_here = other_programs.convolution(x, kernels, np.zeros(1), stride, pad, 1)
+                    parts.append(made_here)
+                out = sum(parts) + layer["biases"].reshape(-1, 1, 1)
+            case "fc":
+                pairs = zip(seen, layer["weights"])
+                out = sum(x.reshape(-1) @ np.float64(matrix) for x, matrix in pairs)
+                out = out + layer["biases"][0]
+            case "neuron":
+                out = np.maximum(seen[0], 0)
+            case "pool":
+                out = reference.max_pool(seen[0].transpose(1, 2, 0)[None])[0].transpose(2, 0, 1)
+            case "cmrnorm":
+                maps = seen[0].transpose(1, 2, 0)
+                out = reference.response_norm(maps, k=2.0, alpha=2e-5).transpose(2, 0, 1)
+            case "rnorm":
+                maps = seen[0].transpose(1, 2, 0)[None]
+                out = reference.spatial_norm(maps)[0].transpose(2, 0, 1)
+            case "hs" | "dropout2":
+                out = 0.5 * seen[0]
+            case _:
+                continue
+        made[layer["name"]] = out
+    return made["fc1000"]
+
+
+def operations(value):
+    """The operations of a pickle that make a value, as Python 2 wrote them."""
+    match value:
+        case bool():
+            return b"\x88" if value else b"\x89"
+        case int():
+            return pickled.number(value)
+        case float():
+            return b"G" + struct.pack(">d", value)
+        case str():
+            return pickled.old_text(value.encode())
+        case list():
+            return pickled.listed(*map(operations, value))
+        case dict():
+            return pickled.dictionary((operations(k), operations(v)) for k, v in value.items())
+    return pickled.old_numpy(value)
+
+
+# An object of an old class with a state, and a number of numpy's, as there are in the options.
+OPTIONS = b"(" + pickled.name("options.OptionsParser") + b"o" + operations({"gpu": [0, 1]}) + b"b"
+SCALAR = pickled.name("numpy.core.multiarray.scalar") + pickled.row(b"N", b"N") + pickled.CALL
+
+
+def checkpoint(layers):
+    state = pickled.dictionary(
+        [
+            (operations("train_outputs"), pickled.listed(SCALAR)),
+            (operations("epoch"), operations(90)),
+            (operations("layers"), layers),
+        ]
+    )
+    pairs = [(operations("op"), OPTIONS), (operations("model_state"), state)]
+    return pickled.program(pickled.dictionary(pairs))
+
+
+def of_2012(net):
+    """A list of layers that name their inputs by place."""
+    places = {name: place for place, name in enumerate(net)}
+    return checkpoint(
+        operations(
+            [
+                layer | {"inputs": [places[name] for name in layer.get("inputs", [])]}
+                for layer in net.values()
+            ]
+        )
+    )
+
+
+def of_2014(net):
+    """An ordered dictionary, in which neurons stand behind all other layers."""
+    last = sorted(net.values(), key=lambda layer: layer["type"] == "neuron")
+    pairs = [b"](" + operations(layer["name"]) + operations(layer) + b"e" for layer in last]
+    ordered = pickled.name("collections.OrderedDict")
+    return checkpoint(ordered + pickled.row(pickled.listed(*pairs)) + pickled.CALL)
+
+
+def load(tmp_path, data):
+    path = tmp_path / "90.1"
+    path.write_bytes(data)
+    return alexnet_jax.load(path)
+
+
+@pytest.mark.parametrize(
+    ("net", "pickle", "expected"),
+    [(original, of_2012, ORIGINAL), (one_weird_trick, of_2014, WEIRD)],
+    ids=["ORIGINAL", "ONE_WEIRD_TRICK"],
+)
+def test_scores_are_those_of_the_layers_as_the_program_runs_them(
+    tmp_path, rng, net, pickle, expected
+):
+    net = net()
+    params, architecture, preprocessing = load(tmp_path, pickle(net))
+    assert architecture.layers == expected.layers
+    picture = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    image = picture[16:240, 16:240] - np.array([127.30, 119.72, 104.91])
+    apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=architecture))
+    ours = apply(params, preprocessing(picture[None]))[0]
+    np.testing.assert_allclose(ours, scores(net, image.transpose(2, 0, 1)), rtol=1e-4, atol=1e-4)
+
+
+def change(name, **fields):
+    return lambda net: net[name].update(fields)
+
+
+def headless(net):
+    for name in ("logprob", "probs", "fc1000"):
+        del net[name]
+
+
+def cross(net):
+    """The second towers of two layers change places."""
+    net["conv4a"]["inputs"], net["conv4b"]["inputs"] = ["conv3b_neuron"], ["conv3a_neuron"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (change("pool1a", sizeX=2), "pool1a: it is not the same in all towers"),
+        (cross, "conv4a: its towers stand in another order than those before"),
+        (change("hs1a", keep=0.4), "hs1a: it is of the kind hs, or has settings, that no net"),
+        (change("conv1a", groups=[3]), "conv1a: it has groups"),
+        (change("rnorm1a", type="cnorm"), "rnorm1a: it is of the kind cnorm"),
+        (change("conv3b", weights=[]), "conv3b: it has 0 matrices of weights for 2 inputs|conv3a"),
+        (change("conv2a", filterSize=[4]), "conv2a: .*(same in all towers|cannot reshape)"),
+        (change("fc1000", biases=7), "fc1000 is not fully described"),
+        (change("conv1a", inputs=["conv1a"]), "damaged"),
+        (headless, "its layers .* are not those of ORIGINAL"),
+    ],
+)
+def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, spoil, words):
+    net = original()
+    spoil(net)
+    with pytest.raises(ValueError, match=f"90.1.*({words})"):
+        load(tmp_path, of_2012(net))
+
+
+def test_other_pickles_are_refused_and_nothing_in_them_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call = pickled.name("os.system") + pickled.row(pickled.text("touch MARK")) + pickled.CALL
+    for content in (call, b"N", operations({"layers": 1}), b"(ios\nsystem\n"):
+        with pytest.raises(ValueError, match=r"90\.1: it is a pickle, but no checkpoint"):
+            load(tmp_path, pickled.program(content))
+    assert [path.name for path in tmp_path.iterdir()] == ["90.1"]
+    whole = of_2012(original())
+    for size in (2, 50, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(ValueError, match=r"90\.1"):
+            load(tmp_path, whole[:size])

@@ -1,0 +1,177 @@
+"""Our own file of weights: what goes in comes out, and what is damaged is said."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import alexnet_jax
+from alexnet_jax import Preprocessing, architectures, weights
+from tests.support.tiny import TINY, drawn, narrow
+
+NAMES = ("zero", "één", "two", "three", "four", "five", "six")
+
+
+def preprocessing_for(net):
+    size = net.image_sizes[0]
+    mean = np.random.default_rng(2).uniform(0, 255, (size + 4, size + 4, 3))
+    return Preprocessing(
+        stored_size=size + 4,
+        input_size=size,
+        mean=mean,
+        scale=1 / 3,
+        deviation=(0.1, 2.5, 3),
+        resize="both sides",
+        interpolation="cubic",
+        source_colours="BGR",
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A file, its metadata's record and its tensors."""
+    path = tmp_path_factory.mktemp("kept") / "net.safetensors"
+    weights.save(path, drawn(TINY), TINY, preprocessing_for(TINY), NAMES)
+    with safe_open(path, framework="numpy") as file:
+        record = json.loads(file.metadata()["alexnet_jax"])
+    return path, record, load_file(path)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "net",
+    [TINY, narrow(architectures.BATCH_NORM), narrow(architectures.ORIGINAL)],
+    ids=lambda net: net.name,
+)
+def test_a_net_of_ones_own_comes_back_bit_for_bit(tmp_path, net, precision):
+    params = jax.tree.map(lambda leaf: leaf.astype(precision), drawn(net))
+    path = tmp_path / "of.any.ending"
+    alexnet_jax.save(path, params, net, preprocessing_for(net), NAMES)
+    again, architecture, preprocessing = alexnet_jax.load(path)
+    assert architecture == net
+    assert preprocessing == preprocessing_for(net)
+    assert weights.read(path).class_names == NAMES
+    assert jax.tree.structure(again) == jax.tree.structure(params)
+    for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(params)):
+        assert isinstance(one, jax.Array)
+        assert one.dtype == other.dtype == precision
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_any_program_can_read_the_tensors_and_what_they_are(kept):
+    _, record, tensors = kept
+    assert tensors["conv3.weights"].shape == (3, 3, 12, 8)
+    assert tensors["preprocessing.mean"].shape == (18, 18, 3)
+    assert record["class_names"] == list(NAMES)
+    assert record["architecture"]["layers"][2] == {
+        "word": "ResponseNorm",
+        "n": 5,
+        "k": 2.0,
+        "alpha": 1e-4,
+        "beta": 0.75,
+        "divide_alpha_by_n": False,
+    }
+
+
+def test_what_does_not_belong_together_is_not_saved_and_nothing_is_lost(kept, tmp_path):
+    params, preprocessing = drawn(TINY), preprocessing_for(TINY)
+    path = tmp_path / "net"
+    path.write_bytes(b"older")
+    with pytest.raises(ValueError, match="6 class names for 7 classes"):
+        alexnet_jax.save(path, params, TINY, preprocessing, NAMES[:6])
+    with pytest.raises(ValueError, match="DIGITS has the layers"):
+        alexnet_jax.save(path, params, architectures.DIGITS, preprocessing)
+    other = preprocessing_for(architectures.DIGITS)
+    with pytest.raises(ValueError, match="TINY takes no images of 24 pixels"):
+        alexnet_jax.save(path, params, TINY, other)
+    with pytest.raises(OSError, match="No such file"):
+        alexnet_jax.save(tmp_path / "none" / "net", params, TINY, preprocessing)
+    assert path.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def layer(number, **fields):
+    def change(record, _):
+        record["architecture"]["layers"][number].update(fields)
+
+    return change
+
+
+def field(*path, value):
+    def change(record, _):
+        *where, last = path
+        for key in where:
+            record = record[key]
+        record[last] = value
+
+    return change
+
+
+def tensor(name, value):
+    def change(_, tensors):
+        tensors.pop(name, None) if value is None else tensors.update({name: value})
+
+    return change
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (layer(0, word="Convolution"), "none of the words Conv, .* but {'word': 'Convolution'"),
+        (layer(0, word="__import__('os').system"), "none of the words"),
+        (layer(0, maps="8"), "Conv.maps cannot be '8'"),
+        (layer(0, maps=10**12), "Conv.maps cannot be 1000000000000"),
+        (layer(0, stride=True), "Conv.stride cannot be True"),
+        (layer(0, stride=0), "conv1 has a stride of 0"),
+        (layer(0, padding=[1]), r"Conv.padding cannot be \[1\]"),
+        (layer(0, std=1e999), "metadata cannot be read|Conv.std cannot be inf"),
+        (layer(0, colour="red"), "Conv is not described by its fields"),
+        (layer(2, n=4), "ResponseNorm's n must be odd"),
+        (field("architecture", "layers", 0, value={"word": "Conv"}), "missing .* 'name'"),
+        (field("architecture", "layers", value=[{"word": "Relu"}] * 1001), "at most 1000"),
+        (field("architecture", "layers", value=[]), "must end in an Output layer"),
+        (field("architecture", "towers", value=0), "has no towers"),
+        (field("architecture", "image_sizes", value=[]), "its image_sizes are no sizes"),
+        (field("architecture", value={}), "its layers are not a list"),
+        (field("preprocessing", "resize", value="none"), "Preprocessing.resize cannot be 'none'"),
+        (field("preprocessing", "input_size", value=19), "not 19 and 18"),
+        (field("preprocessing", "input_size", value=13), "TINY takes no images of 13 pixels"),
+        (field("class_names", value=["a"]), "1 class names for 7 classes"),
+        (field("class_names", value=[1] * 7), "metadata are not complete"),
+        (field("version", value=2), "written by a later version"),
+        (tensor("conv3.weights", None), "conv3.weights is missing"),
+        (tensor("conv3.biases", np.zeros(9, "f4")), r"conv3.biases is \[9\], .* needs \[8\]"),
+        (tensor("conv3.biases", np.zeros(8, "i4")), "conv3.biases has numbers of type int32"),
+        (tensor("conv9.biases", np.zeros(8, "f4")), "TINY has no conv9.biases"),
+        (tensor("preprocessing.mean", np.zeros((17, 17, 3), "f4")), r"mean must be \[3\] or"),
+    ],
+)
+def test_a_damaged_file_is_told_by_its_name_and_the_place(kept, tmp_path, change, words):
+    _, record, tensors = kept
+    record, tensors, path = json.loads(json.dumps(record)), dict(tensors), tmp_path / "net"
+    change(record, tensors)
+    save_file(tensors, path, {"alexnet_jax": json.dumps(record)})
+    with pytest.raises(ValueError, match=f"{path}: .*({words})"):
+        alexnet_jax.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": NaN}', DEEP])
+def test_metadata_that_are_no_description_are_refused(kept, tmp_path, text):
+    save_file(kept[2], tmp_path / "net", {"alexnet_jax": text})
+    with pytest.raises(ValueError, match=r"metadata (cannot be read|are not complete)"):
+        alexnet_jax.load(tmp_path / "net")
+
+
+def test_half_a_file_is_refused(kept, tmp_path):
+    whole = kept[0].read_bytes()
+    for size in (9, 200, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "net").write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"net(:| is damaged:) "):
+            alexnet_jax.load(tmp_path / "net")

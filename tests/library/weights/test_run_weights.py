@@ -1,0 +1,104 @@
+"""A run's folder as weights: the best checkpoint, and what its pictures go through."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax import architectures, weights
+from alexnet_jax.weights.readers import run_folder
+from tests.support.tiny import TINY, drawn, narrow
+from train.config import config
+from train.inference.predictor import open_trained
+from train.run_dir.checkpoints import Checkpoints
+from train.steps.optimizers import sgd
+from train.steps.train_step import init_state
+
+NAMES = tuple("abcdefg")
+
+
+def make_run(path, net, by_step):
+    """A run's folder as `train.main` leaves it: parameters and test error of each step kept."""
+    path.mkdir()
+    record = {"data": {"class_names": list(NAMES)}}
+    size = net.image_sizes[0] + 4
+    config.save(config.Config(net=net.name, run_dir=path, stored_size=size), record)
+    mean = np.random.default_rng(3).uniform(90, 140, (size, size, 3)).astype("f4")
+    np.save(path / "mean.npy", mean)
+    like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, sgd()))
+    empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    with Checkpoints(path) as checkpoints:
+        for step, (params, error) in by_step.items():
+            state = empty.replace(step=np.int32(step), params=params)
+            checkpoints.save(state, step, None if error is None else {"top1_error": error})
+            checkpoints.wait()
+    return path
+
+
+def times(factor, params):
+    return jax.tree.map(lambda leaf: factor * leaf, params)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A run of the small net, whose second of three checkpoints is the best."""
+    net = architectures.DIGITS.with_classes(len(NAMES))
+    params = drawn(net)
+    steps = {4: (times(2.0, params), 0.5), 8: (params, 0.1), 12: (times(3.0, params), 0.2)}
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    return make_run(folder, net, steps)
+
+
+def test_the_scores_are_those_of_the_runs_own_prediction(digits, rng):
+    params, net, preprocessing = alexnet_jax.load(digits)
+    assert weights.read(digits).class_names == NAMES
+    assert net == architectures.DIGITS.with_classes(7)
+    size = preprocessing.stored_size
+    pictures = rng.integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    theirs = open_trained(digits).scorer()(pictures)[:, 0]
+    apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
+    np.testing.assert_allclose(apply(params, preprocessing(pictures)), theirs, rtol=1e-5, atol=1e-4)
+    assert (preprocessing.resize, preprocessing.interpolation) == ("shorter side", "cubic")
+
+
+def test_running_moments_come_with_the_rest(tmp_path, monkeypatch):
+    net = narrow(architectures.BATCH_NORM)
+    params = drawn(net)
+    monkeypatch.setattr(run_folder, "by_name", lambda name: net)
+    read, *_ = alexnet_jax.load(make_run(tmp_path / "run", net, {3: (params, None)}))
+    assert jax.tree.structure(read) == jax.tree.structure(params)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), read, params))
+
+
+def test_a_folder_that_holds_no_run_or_half_of_one_is_told(digits, tmp_path):
+    def refused(words, **arguments):
+        with pytest.raises(ValueError, match=f"{tmp_path}/run(:| is damaged:) .*{words}") as caught:
+            alexnet_jax.load(tmp_path / "run", **arguments)
+        assert "\n" not in str(caught.value)
+
+    (tmp_path / "run").mkdir()
+    refused("it holds no run, for there is no config.json in it")
+    shutil.copytree(digits, tmp_path / "run", dirs_exist_ok=True)
+    refused("it holds DIGITS, which differs from TINY", architecture=TINY)
+    refused("none of Caffe's weights", mean=tmp_path / "run" / "mean.npy")
+    (tmp_path / "run" / "mean.npy").write_bytes(b"\x93NUMPY\x01")
+    refused("")
+    shutil.copy(digits / "mean.npy", tmp_path / "run" / "mean.npy")
+    files = (path for path in (tmp_path / "run" / "checkpoints" / "8").rglob("*") if path.is_file())
+    largest = max(files, key=lambda path: path.stat().st_size)
+    numbers = bytearray(largest.read_bytes())
+    numbers[-9] ^= 1  # one bit, of which Orbax says nothing
+    largest.write_bytes(numbers)
+    refused(f"checkpoint 8 is damaged: its .*{largest.name} is not what was written")
+    largest.unlink()
+    refused(f"checkpoint 8 is damaged: its .*{largest.name} is missing")
+    (tmp_path / "run" / "checkpoints" / "8" / "digests.json").unlink()
+    refused("checkpoint 8 is damaged: it has no digests.json")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    refused("it holds no checkpoint yet")
+    text = (digits / "config.json").read_text()
+    for other in ("{", "[]", text.replace('"DIGITS"', '"NONE"'), text.replace('"a"', "1")):
+        (tmp_path / "run" / "config.json").write_text(other)
+        refused("config.json (cannot be read|is not that of a run)|no net named 'NONE'")

@@ -1,0 +1,144 @@
+"""Files that torch itself wrote, checked in; and, where torch is installed, all that it writes.
+
+tests/torch_files/ holds the state_dict of `module()` in both formats of torch.save.
+"""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.layer_specs import Conv, Dense, Flatten, MaxPool, Output, Relu
+from tests.support import pickled
+
+NET = Architecture(
+    "TORCH_TINY",
+    image_sizes=(27,),
+    towers=1,
+    layers=(
+        Conv("conv1", 4, kernel=3, stride=2, padding=(1, 1)),  # 14 x 14 x 4
+        Relu(),
+        MaxPool(),  # 6 x 6 x 4
+        Conv("conv2", 5, kernel=3, padding=(1, 1)),
+        Relu(),
+        Conv("conv3", 6, kernel=3, padding=(1, 1)),
+        Relu(),
+        Conv("conv4", 4, kernel=3, padding=(1, 1)),
+        Relu(),
+        Conv("conv5", 3, kernel=3, padding=(1, 1)),
+        Relu(),
+        MaxPool(),  # 2 x 2 x 3
+        Flatten(),
+        Dense("fc6", 7),
+        Relu(),
+        Dense("fc7", 6),
+        Relu(),
+        Output("fc8", 5),
+    ),
+)
+NUMBERS = ("features.0", "features.3", "features.6", "features.8", "features.10")
+NUMBERS += ("classifier.1", "classifier.4", "classifier.6")
+SHAPES = ((4, 3, 3, 3), (5, 4, 3, 3), (6, 5, 3, 3), (4, 6, 3, 3), (3, 4, 3, 3))
+SHAPES += ((7, 12), (6, 7), (5, 6))
+FILES = Path(__file__).parent / "torch_files"
+SCORES = [-0.5282725, -0.9148813, 0.9270616, 0.1231264, -1.2498105]  # of `image()`, by torch 2.13
+
+
+def waves(i, shape):
+    """Numbers that differ everywhere, for the i-th array."""
+    return np.sin(0.37 * (i + 1) * np.arange(1, np.prod(shape) + 1)).reshape(shape)
+
+
+def state():
+    """{name: array} in the order and axes of torch."""
+    arrays = {}
+    for i, (number, shape) in enumerate(zip(NUMBERS, SHAPES)):
+        scale = 3 / np.prod(shape[1:]) ** 0.5
+        arrays[f"{number}.weight"] = (scale * waves(2 * i, shape)).astype(np.float32)
+        arrays[f"{number}.bias"] = (0.1 * waves(2 * i + 1, shape[:1])).astype(np.float32)
+    return arrays
+
+
+def image():
+    return waves(40, (27, 27, 3)).astype(np.float32)
+
+
+def module(torch):
+    """The net as torchvision lays its own out."""
+    nn = torch.nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = [nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2)]
+            layers += [nn.Conv2d(4, 5, 3, 1, 1), nn.ReLU(), nn.Identity()]
+            for seen, maps in ((5, 6), (6, 4), (4, 3)):
+                layers += [nn.Conv2d(seen, maps, 3, 1, 1), nn.ReLU()]
+            self.features = nn.Sequential(*layers, nn.MaxPool2d(3, 2))
+            layers = [nn.Dropout(), nn.Linear(12, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, 6)]
+            self.classifier = nn.Sequential(*layers, nn.ReLU(), nn.Linear(6, 5))
+
+        def forward(self, x):
+            return self.classifier(self.features(x).flatten(1))
+
+    net = Net().eval()
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in state().items()})
+    return net
+
+
+def our_scores(params):
+    apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=NET))
+    return np.asarray(apply(params, image()[None]))[0]
+
+
+def test_files_that_torch_wrote_hold_its_numbers_and_give_its_scores():
+    zipped, _, preprocessing = alexnet_jax.load(FILES / "zip.pth", architecture=NET)
+    in_a_row, *_ = alexnet_jax.load(FILES / "row.pth", architecture=NET)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), zipped, in_a_row))
+    assert preprocessing.input_size == 27
+    kernels = np.asarray(zipped["conv2"].weights)
+    assert (kernels.transpose(3, 2, 0, 1) == state()["features.3.weight"]).all()
+    np.testing.assert_allclose(our_scores(zipped), SCORES, rtol=1e-5)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "float64"])
+def test_whatever_torch_saves_is_what_we_load(torch, tmp_path, zipped, kind):
+    net = module(torch)
+    saved = torch.nn.DataParallel(net).to(getattr(torch, kind)).state_dict()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9).state_dict()
+    checkpoint = {
+        "epoch": 3,
+        "state_dict": saved,
+        "best": torch.tensor(1.5),
+        "optimizer": optimizer,
+    }
+    path = tmp_path / "checkpoint.pth.tar"
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=zipped)
+    params, *_ = alexnet_jax.load(path, architecture=NET)
+    with torch.no_grad():
+        expected = net.float()(torch.from_numpy(image().transpose(2, 0, 1)[None]))[0].numpy()
+    np.testing.assert_allclose(our_scores(params), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_torch_reads_the_files_that_other_tests_make_by_hand(torch, tmp_path):
+    arrays = state()
+    files = {
+        "zip": pickled.zipped(pickled.state_dict(arrays), arrays),
+        "row": pickled.in_a_row(pickled.state_dict(arrays, b"N"), arrays),
+        "tar": pickled.in_a_tar(arrays),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        read = torch.load(tmp_path / name, weights_only=False)
+        assert read.keys() == arrays.keys()
+        for key, array in arrays.items():
+            assert (read[key].numpy() == array).all()

@@ -1,0 +1,70 @@
+"""The commands of docs/cluster.md: the SLURM file is run with a scheduler that is none."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from train.config.flags import parse
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def flags_of(command):
+    """Those of train.main, as the Config that they make; dots stand for more of them."""
+    words = shlex.split(command)
+    words = words[words.index("train.main") + 1 :]
+    return parse([word for word in words if word != "..."])
+
+
+def submit(tmp_path, status, **environment):
+    """What srun and scontrol are given, if srun ends with a status."""
+    for name, ending in (("srun", f"exit {status}"), ("scontrol", "exit 0")):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/given\n{ending}\n')
+        program.chmod(0o755)
+    environment |= {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "DATA": "/data",
+        "RUN_DIR": str(tmp_path),
+        "SLURM_NTASKS": "8",
+        "SLURM_CPUS_PER_TASK": "8",
+        "SLURM_JOB_ID": "77",
+    }
+    done = subprocess.run(["bash", DOCS / "train.sbatch"], env=environment, capture_output=True)
+    given = (tmp_path / "given").read_text().splitlines()
+    (tmp_path / "given").unlink()
+    return done.returncode, given
+
+
+def test_the_slurm_file_starts_a_run_that_the_command_understands(tmp_path):
+    assert subprocess.run(["bash", "-n", DOCS / "train.sbatch"]).returncode == 0
+    status, [srun] = submit(tmp_path, 0)
+    assert status == 0
+    started = flags_of(srun)
+    assert (started.net, started.devices, started.batch_size) == ("PAPER", 8, 512)
+    assert (started.base_batch, started.warmup_epochs) == (128, 5)
+
+
+@pytest.mark.parametrize("status", [143, 75])
+def test_a_job_that_was_stopped_or_lost_a_machine_goes_on(tmp_path, status):
+    ended, [_, requeue] = submit(tmp_path, status)
+    assert (ended, requeue) == (0, "scontrol requeue 77")
+    (tmp_path / "config.json").touch()
+    _, [srun, _] = submit(tmp_path, status)
+    assert "--resume" in srun.split()
+
+
+def test_a_job_does_not_go_on_for_ever_or_after_a_mistake(tmp_path):
+    for status, environment in ((2, {}), (1, {}), (75, {"SLURM_RESTART_COUNT": "20"})):
+        ended, given = submit(tmp_path, status, **environment)
+        assert (ended, len(given)) == (status, 1)
+
+
+def test_the_commands_by_hand_and_on_tpus_are_understood():
+    text = (DOCS / "cluster.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"python -m train\.main [^\n\"#]*", text)
+    assert [flags_of(command).devices for command in commands] == [2, 8, 8, 8, 16]

@@ -1,0 +1,28 @@
+"""Commands as a user starts them, and what they say."""
+
+import subprocess
+import sys
+
+import pytest
+
+from train import main
+from train.config.config import BadInput
+
+
+def run(module, *arguments, **where):
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **where)
+
+
+def refusal(*arguments):
+    """What train.main says in this process, without the start of another."""
+    with pytest.raises(BadInput) as caught:
+        main.main([*map(str, arguments)])
+    return str(caught.value)
+
+
+def assert_one_sentence(done, words, status=2):
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,45 @@
+"""Runs that nobody has trained: folders of noise, and a net that stands at its beginning."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from tests.support.tiny import drawn
+from train.config import config
+from train.config.config import Config
+from train.run_dir.checkpoints import Checkpoints
+from train.run_dir.folder import statistics_of
+from train.steps.optimizers import sgd
+from train.steps.schedules import no_plateau
+from train.steps.train_step import TrainState
+from train.trainer.build import open_net_and_data
+
+DEFAULTS = Config(held_out=0.3)
+
+
+def pictures(root, names, count=10):
+    """A folder of noise for each class."""
+    rng = np.random.default_rng(len(names))
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            noise = rng.integers(0, 256, (20, 20, 3), np.uint8)
+            Image.fromarray(noise).save(root / name / f"{i}.png")
+    return root
+
+
+def begin(run_dir, *, factor=1, **settings):
+    """A run that stands at its beginning, its initial weights so many times larger."""
+    settings = dataclasses.replace(DEFAULTS, run_dir=run_dir, **settings)
+    architecture, data = open_net_and_data(settings)
+    run_dir.mkdir()
+    config.save(settings, {"data": data.record()})
+    statistics_of(run_dir, data)
+    params = jax.tree.map(lambda leaf: factor * leaf, drawn(architecture))
+    state = TrainState(jnp.int32(0), params, sgd().init(params), no_plateau())
+    with Checkpoints(run_dir) as checkpoints:
+        checkpoints.save(state, 0, None)
+    return run_dir

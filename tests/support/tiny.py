@@ -1,0 +1,88 @@
+"""Nets small enough for loops in Python: one with the paper's words, and any other made narrow."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.layer_specs import (
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Gather,
+    MaxPool,
+    Output,
+    Relu,
+    ResponseNorm,
+)
+from alexnet_jax.ops.layers import Layer, Moments
+
+TINY = Architecture(
+    "TINY",
+    image_sizes=(14, 15),
+    towers=2,
+    layers=(
+        Conv("conv1", 8, kernel=3, stride=2, padding=(0, 1), std=0.1),  # 7 x 7 x 8
+        Relu(),
+        ResponseNorm(),
+        MaxPool(),  # 3 x 3 x 8
+        Conv("conv2", 12, kernel=3, padding=(1, 1), std=0.1, bias=1),
+        Relu(),
+        ResponseNorm(),
+        Gather(),
+        Conv("conv3", 8, kernel=3, padding=(1, 1), std=0.1),
+        Relu(),
+        Conv("conv4", 8, kernel=3, padding=(1, 1), std=0.1, bias=1),
+        Relu(),
+        MaxPool(),  # 1 x 1 x 8
+        Gather(),
+        Flatten(),
+        Dense("fc6", 32, std=0.3, bias=1),
+        Relu(),
+        Dropout(),
+        Gather(),
+        Dense("fc7", 32, std=0.3, bias=1),
+        Relu(),
+        Dropout(),
+        Output("fc8", 7, std=0.3),
+    ),
+)
+
+
+def narrow(net):
+    """Any net with a sixteenth of its maps, and wider initial values that keep its signal."""
+
+    def fewer(layer):
+        if isinstance(layer, Conv):
+            return dataclasses.replace(layer, maps=max(layer.maps // 16, 4), std=0.05)
+        if isinstance(layer, Dense):
+            return dataclasses.replace(layer, features=max(layer.features // 128, 16), std=0.3)
+        return dataclasses.replace(layer, std=0.3) if isinstance(layer, Output) else layer
+
+    layers = tuple(fewer(layer) for layer in net.with_classes(7).layers)
+    return dataclasses.replace(net, name=f"NARROW_{net.name}", layers=layers)
+
+
+def drawn(net):
+    """Initial values of a net without `init`, which compiles for every shape: ten seconds a net."""
+    rng, params = np.random.default_rng(1), {}
+    for step in net.steps():
+        if step.weights:
+            std = getattr(step.layer, "std", 1.0)
+            weights = jnp.asarray(std * rng.normal(size=step.weights), jnp.float32)
+            bias = getattr(step.layer, "bias", 0.0)
+            params[step.name] = Layer(weights, jnp.full(step.outputs[-1], bias, "float32"))
+        if step.running:
+            means, variances = 5 * rng.normal(size=(2, *step.weights))
+            moments = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
+            params[step.running] = Moments(*moments)
+    return params
+
+
+def training_batch(images, labels, first=0):
+    """A batch as the pipeline gives it: examples of the first epoch, from index `first` on."""
+    index = first + np.arange(len(labels))
+    numbers = {"index": index, "epoch": np.zeros_like(index), "place": index}
+    return {"image": images, "label": labels} | numbers

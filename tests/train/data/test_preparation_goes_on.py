@@ -1,0 +1,192 @@
+"""`train.prepare` after stops and damage, and what it refuses."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import run
+from tests.support.photographs import SYNSETS, photograph, undecodable
+from tests.support.prepared import contents, options
+from train.config.config import BadInput
+from train.data.dataset import open_data
+from train.data.preparation.prepare import Options, prepare
+from train.prepare import main
+from train.runtime import lock
+
+
+def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(tmp_path):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    photograph(tmp_path / "in" / "a" / "0.jpg", 0, (1600, 1200))
+    for i in range(1, 30):
+        shutil.copy(tmp_path / "in" / "a" / "0.jpg", tmp_path / "in" / "a" / f"{i}.jpg")
+    shutil.copytree(tmp_path / "in" / "a", tmp_path / "in" / "b")
+    arguments = [tmp_path / "in", "--size", 64, "--shard-size", 3, "--processes", 2]
+    straight, out = tmp_path / "straight", tmp_path / "out"
+    command = [sys.executable, "-m", "train.prepare", *map(str, [*arguments, out])]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while "".join(p.read_text() for p in out.glob("*.jsonl")).count("sha256") < 3:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    await_end_of_orphans(out)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("*.array_record")}
+    journal = (out / "unfinished.jsonl").read_text()
+    assert not (out / "manifest.json").exists()
+    with pytest.raises(BadInput, match=r"out holds no manifest.json, which train.prepare writes"):
+        open_data(out, "auto", 64)
+    (out / "unfinished.jsonl").write_text(journal + '{"file": "train-000')  # cut off in a line
+    done = run("train.prepare", *arguments, out)
+    assert done.returncode == 0, done.stderr
+    assert run("train.prepare", *arguments, straight).returncode == 0
+    assert contents(out) == contents(straight)
+    noted = [path for path in kept if path.name in journal]
+    assert 3 <= len(noted) < 20
+    assert all(path.stat().st_mtime_ns == kept[path] for path in noted)
+
+
+def await_end_of_orphans(out):
+    """Each process has its number in the name of what it was writing."""
+    for number in {path.suffix[1:] for path in out.glob("*.array_record.*")}:
+        state = ["ps", "-o", "stat=", "-p", number]
+        for _ in range(200):
+            if subprocess.run(state, capture_output=True, text=True).stdout.strip() in ("", "Z"):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("a process goes on without its parent")
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped"])
+def test_a_complete_folder_is_checked_and_mended(prepared, tree, tmp_path, damage):
+    out = tmp_path / "out"
+    shutil.copytree(prepared, out)
+    path = out / "train-00002-of-00004.array_record"
+    data = bytearray(path.read_bytes())
+    path.unlink()
+    if damage == "flipped":
+        data[1000] ^= 1
+        path.write_bytes(data)
+    prepare(options(tree, out))
+    assert contents(out) == contents(prepared)
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "older"])
+def test_statistics_that_are_missing_or_damaged_are_measured_again(
+    prepared, tree, tmp_path, damage
+):
+    out = tmp_path / "out"
+    shutil.copytree(prepared, out)
+    data = (out / "mean.npy").read_bytes()
+    if damage == "missing":
+        (out / "colours.npy").unlink()
+    elif damage == "flipped":
+        (out / "mean.npy").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    else:  # a folder that was made before there were statistics
+        manifest = json.loads((out / "manifest.json").read_text())
+        del manifest["statistics"], manifest["words"]
+        (out / "manifest.json").write_text(json.dumps(manifest))
+        (out / "mean.npy").unlink()
+        (out / "colours.npy").unlink()
+    prepare(options(tree, out))
+    assert contents(out) == contents(prepared)
+
+
+def test_pictures_that_were_left_out_are_taken_when_they_have_been_mended(prepared, tree, tmp_path):
+    shutil.copytree(tree, tmp_path / "in")
+    broken = list((tmp_path / "in" / "train" / SYNSETS[1]).iterdir())
+    for path in broken:
+        path.write_bytes(b"")
+    whole = options(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(BadInput, match="none of the pictures of n02119789 can be decoded"):
+        prepare(whole)
+    for path in broken:
+        shutil.copy(tree / path.relative_to(tmp_path / "in"), path)
+    prepare(whole)
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_a_second_process_is_kept_from_the_folder_and_other_flags_while_nothing_is_made(
+    prepared, tree, tmp_path
+):
+    with (
+        lock.held(prepared, ".lock", "written"),
+        pytest.raises(BadInput, match=r"is being written by process \d+ on "),
+    ):
+        prepare(options(tree, prepared))
+    (tmp_path / "unfinished.jsonl").write_text('{"size": 17}\n')
+    prepare(options(tree, tmp_path))
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_a_source_that_has_changed_is_not_mixed_with_the_old_one(prepared, tree, tmp_path):
+    shutil.copytree(tree, tmp_path / "in")
+    shutil.copytree(prepared, tmp_path / "out")
+    photograph(tmp_path / "in" / "train" / SYNSETS[0] / "new.JPEG", 5)
+    with pytest.raises(BadInput, match="out was begun with other pictures"):
+        prepare(options(tmp_path / "in", tmp_path / "out"))
+
+
+def test_strict_stops_at_a_picture_that_cannot_be_decoded(tree, tmp_path):
+    shutil.copytree(tree, tmp_path / "in")
+    broken = tmp_path / "in" / "train" / SYNSETS[1] / f"{SYNSETS[1]}_3.JPEG"
+    broken.write_bytes(b"")
+    arguments = (tmp_path / "in", tmp_path / "out", "--labels", tree / "val.txt", "--size", 16)
+    done = run("train.prepare", *arguments, "--strict", "--processes", 2)
+    assert (done.returncode, done.stderr) == (2, f"error: {broken} is not a picture\n")
+    whole = options(tmp_path / "in", tmp_path / "out", shard_size=2048)
+    assert prepare(whole).by_class["train"] == (8, 7, 8)
+    with pytest.raises(BadInput, match=f"{broken.name} is not a picture"):
+        prepare(dataclasses.replace(whole, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": 17}, "out was begun with the size 16, not 17; name another folder"),
+        ({"resize": "squash"}, "out was begun with the resize crop, not squash"),
+        ({"shard_size": 8}, "begun with the shard size 7, not 8"),
+        ({"class_order": "devkit"}, "--class-order devkit needs --synsets"),
+        ({"labels": None}, "val holds pictures that are in no class's folder; .* --labels"),
+        ({"labels": Path("none.txt")}, "none.txt cannot be read: No such file"),
+        ({"source": Path("nowhere")}, "nowhere is not a folder"),
+        ({"source": Path("/")}, "lies in /; the shards need a folder elsewhere"),
+        ({"out": Path("/proc/out")}, "/proc/out cannot be made a folder"),
+        ({"out": Path("/etc")}, "/etc holds other files already"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(prepared, tree, changes, words):
+    before = contents(prepared)
+    with pytest.raises(BadInput, match=words):
+        prepare(dataclasses.replace(options(tree, prepared), **changes))
+    assert contents(prepared) == before
+
+
+def test_a_class_without_a_picture_that_can_be_decoded_is_refused(tmp_path):
+    for name in ("a", "b"):
+        undecodable(tmp_path / "in" / name)
+    photograph(tmp_path / "in" / "a" / "0.jpg", 0)
+    photograph(tmp_path / "in" / "a" / "z.jpg", 0)
+    with pytest.raises(BadInput, match=r"none of the pictures of b can be decoded: b/.*, for one"):
+        prepare(Options(source=tmp_path / "in", out=tmp_path / "out", size=16))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["SRC"], "the following arguments are required: OUT"),
+        (["SRC", "OUT", "--size", "0"], "--size: must be a whole number from 1 to 16384, not 0"),
+        (["SRC", "OUT", "--size", "16385"], "--size: must be a whole number from 1 to 16384"),
+        (["SRC", "OUT", "--processes", "two"], "--processes: must be a whole number from 1 on"),
+        (["SRC", "OUT", "--held-out", "1"], "--held-out: must be above 0 and below 1, not 1"),
+        (["SRC", "OUT", "--resize", "warp"], "invalid choice: 'warp'"),
+    ],
+)
+def test_a_wrong_flag_is_named(flags, words):
+    with pytest.raises(BadInput, match=words):
+        main(flags)

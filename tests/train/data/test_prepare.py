@@ -1,0 +1,175 @@
+"""`train.prepare`: pictures to shards."""
+
+import argparse
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import loader
+from tests.support.photographs import DEVKIT, RED, SHOWN, SYNSETS, odd, photograph, undecodable
+from tests.support.prepared import contents, options, picture, records
+from train.data.dataset import open_data
+from train.data.preparation.prepare import Options, prepare
+from train.prepare import main
+
+
+def test_the_shards_hold_every_picture_once_with_its_label(prepared):
+    names = ["colours.npy", "manifest.json", "mean.npy", "test-00000-of-00001.array_record"]
+    assert sorted(contents(prepared)) == names + [
+        f"train-{i:05}-of-00004.array_record" for i in range(4)
+    ]
+    train, test = records(prepared), records(prepared, "test")
+    wanted = {
+        f"train/{name}/{name}_{i}.JPEG": n for n, name in enumerate(SYNSETS) for i in range(8)
+    }
+    assert {record["name"]: record["label"] for record in train} == wanted
+    assert len(train) == len(wanted)
+    assert [record["label"] for record in test] == list(SHOWN)
+    assert [record["name"][-8:] for record in test] == [f"000{i}.JPEG"[-8:] for i in range(1, 6)]
+
+
+def test_a_record_is_a_jpeg_file_of_the_size_of_quality_95(prepared):
+    jpeg = Image.open(io.BytesIO(records(prepared)[0]["jpeg"]))
+    assert (jpeg.format, jpeg.mode, jpeg.size) == ("JPEG", "RGB", (16, 16))
+    reference = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(reference, "JPEG", quality=95)
+    assert jpeg.quantization == Image.open(reference).quantization
+
+
+def test_training_pictures_are_shuffled_once_so_that_shards_mix_the_classes(
+    prepared, tree, tmp_path
+):
+    shards = [[r["label"] for r in records(prepared, f"train-{i:05}")] for i in range(4)]
+    assert [len(shard) for shard in shards] == [6, 6, 6, 6]
+    assert all(len(set(shard)) > 1 for shard in shards)
+    prepare(options(tree, tmp_path / "out", seed=1))
+    names, other = ([r["name"] for r in records(out)] for out in (prepared, tmp_path / "out"))
+    assert names != other
+    assert sorted(names) == sorted(other)
+
+
+def test_the_same_source_gives_the_same_bytes_whatever_the_number_of_processes(
+    prepared, tree, tmp_path
+):
+    shutil.copytree(tree, tmp_path / "moved")
+    prepare(options(tmp_path / "moved", tmp_path / "out", processes=3))
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_the_manifest_counts_and_digests_what_there_is(prepared):
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    assert manifest["classes"] == list(SYNSETS)
+    assert manifest["by_class"] == {"train": [8, 8, 8], "test": [1, 2, 2]}
+    settings = manifest["settings"]
+    assert [settings[name] for name in ("size", "resize", "quality")] == [16, "crop", 95]
+    assert (settings["class_order"], settings["seed"]) == ("sorted", 0)
+    lines = [f"{s['sha256']}  {s['file']}" for split in manifest["shards"].values() for s in split]
+    check = subprocess.run(["sha256sum", "-c"], input="\n".join(lines), cwd=prepared, text=True)
+    assert len(lines) == 5
+    assert check.returncode == 0
+    assert sum(s["pictures"] for s in manifest["shards"]["train"]) == 24
+
+
+def test_the_mean_and_the_colours_of_all_training_pictures_are_kept_beside_them(prepared):
+    images = np.stack([picture(record) for record in records(prepared)]).astype(np.float64)
+    mean = np.load(prepared / "mean.npy")
+    assert (len(images), mean.dtype) == (24, np.float32)
+    np.testing.assert_allclose(mean, images.mean(axis=0), rtol=1e-6)
+    variances, *colours = np.load(prepared / "colours.npy")
+    pixels = images.reshape(-1, 3)
+    _, singular, rows = np.linalg.svd(pixels - pixels.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.array(colours).T @ rows[::-1].T), np.eye(3), atol=1e-7)
+
+    kept = json.loads((prepared / "manifest.json").read_text())["statistics"]
+    assert kept["pictures"] == 24
+    np.testing.assert_allclose(kept["channel_mean"], pixels.mean(axis=0), atol=1e-4)
+    assert kept["files"] == {
+        name: hashlib.sha256((prepared / name).read_bytes()).hexdigest()
+        for name in ("mean.npy", "colours.npy")
+    }
+
+
+def test_the_words_of_synsets_are_kept(tree, tmp_path):
+    (tmp_path / "words.txt").write_text(
+        f"{SYNSETS[1]} kit fox, Vulpes macrotis\n{SYNSETS[0]}\nn9 x"
+    )
+    out = tmp_path / "out"
+    prepare(options(tree, out, synsets=tmp_path / "words.txt"))
+    words = {SYNSETS[1]: "kit fox, Vulpes macrotis"}
+    assert json.loads((out / "manifest.json").read_text())["words"] == words
+    assert open_data(out, "auto", 16).record()["words"] == words
+    assert prepare(options(tree, out)).words == words
+
+
+def test_the_devkits_order_of_classes_is_stated_and_used(tree, tmp_path):
+    (tmp_path / "synsets.txt").write_text("\n".join(DEVKIT))
+    out = tmp_path / "out"
+    prepare(options(tree, out, synsets=tmp_path / "synsets.txt", class_order="devkit"))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["classes"] == list(DEVKIT)
+    assert manifest["settings"]["class_order"] == "devkit"
+    for record in records(out):
+        assert record["name"].split("/")[1] == DEVKIT[record["label"]]
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_a_picture_is_cropped_or_squashed_and_fine_patterns_are_averaged(tmp_path, resize):
+    stripes = np.zeros((64, 192, 3), np.uint8)
+    stripes[:, 64:128:2] = 255  # thirds: black, black and white by turns, black
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(stripes).save(tmp_path / "in" / name / f"{i}.png")
+    prepare(Options(source=tmp_path / "in", out=tmp_path / "out", size=24, resize=resize))
+    image = picture(records(tmp_path / "out")[0]).astype(int)
+    middle = image[:, 10:14]
+    assert abs(middle - 127.5).max() < 12
+    if resize == "crop":
+        assert abs(image - 127.5).max() < 40
+    else:
+        assert max(image[:, :6].max(), image[:, -6:].max()) < 12
+
+
+def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_path, capsys):
+    oddities = odd(tmp_path / "in" / "train" / "red")
+    why = undecodable(tmp_path / "in" / "train" / "broken")
+    photograph(tmp_path / "in" / "train" / "broken" / "whole.jpg", 0)
+    for name in ("red", "broken"):
+        (tmp_path / "in" / "val" / name).mkdir(parents=True)
+        photograph(tmp_path / "in" / "val" / name / "whole.jpg", 0)
+    main([str(tmp_path / "in"), str(tmp_path / "out"), "--size", "16", "--processes", "2"])
+    said = capsys.readouterr().out
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    shards = [shard for split in manifest["shards"].values() for shard in split]
+    found = {name: words for shard in shards for name, words in shard["odd"].items()}
+    assert found == {f"train/red/{name}": words for name, words in oddities.items()}
+    assert manifest["oddities"] == dict.fromkeys(
+        [w for words in oddities.values() for w in words], 1
+    )
+    left_out = {name: why for shard in shards for name, why in shard["left_out"].items()}
+    assert left_out.keys() == {f"train/broken/{name}" for name in why}
+    for name, reason in why.items():
+        assert left_out[f"train/broken/{name}"].startswith(reason)
+        assert f"  train/broken/{name} {reason}" in said
+    assert "left out: 5" in said
+    assert "1 CMYK, 1 PNG named .JPEG" in said
+    for record in records(tmp_path / "out"):
+        gray = {"gray.JPEG": (82, 82, 82), "deep.png": (200, 200, 200)}
+        if record["label"] == 1:
+            colour = gray.get(Path(record["name"]).name, RED)
+            assert abs(picture(record).astype(int) - colour).max() < 12, record["name"]
+
+
+def test_the_loaders_benchmark_reads_what_the_shards_were_made_from(prepared, tree):
+    given = argparse.Namespace(records=prepared, folder=tree, images=9, batch_size=4, threads=[1])
+    takers = loader.all_takers(given)
+    for name in ("folder, plain Pillow loop", "folder, by index", "shards, by index"):
+        assert takers[name]().images == 8  # every third of 24

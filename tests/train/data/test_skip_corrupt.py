@@ -1,0 +1,80 @@
+"""Training pictures that cannot be decoded."""
+
+import numpy as np
+import pytest
+
+from train.config.config import BadInput
+from train.data.formats.image_file import BadPicture
+from train.data.pipeline import train_batches
+from train.data.skip_corrupt import Tolerant
+
+COUNT = 40
+
+
+class Numbered:
+    """Examples that are their own index; those in `bad` cannot be decoded."""
+
+    def __init__(self, *bad):
+        self.bad, self.tried = bad, []
+
+    def __len__(self):
+        return COUNT
+
+    def __getitem__(self, index):
+        self.tried.append(index)
+        if index in self.bad:
+            raise BadPicture(f"number {index} is not a picture")
+        return {"image": np.full((1, 1, 3), index, np.uint8), "label": index}
+
+
+def drawn(source, batches, *, position=0, threads=1):
+    iterator = train_batches(
+        source, batch_size=8, seed=0, position=position, threads=threads, prefetch=2
+    )
+    labels = [next(iterator)["label"].tolist() for _ in range(batches)]
+    iterator.close()
+    return labels
+
+
+def test_the_next_picture_takes_the_place_and_all_others_stay_where_they_are():
+    whole = drawn(Numbered(), 20)
+    skipped = drawn(Tolerant(Numbered(3, 17, 18, 39), 4), 20)
+    place = {3: 4, 17: 19, 18: 19, 39: 0}
+    assert skipped == [[place.get(label, label) for label in batch] for batch in whole]
+
+
+def test_neither_threads_nor_a_stop_change_what_is_drawn():
+    whole = drawn(Tolerant(Numbered(3, 17, 18), 3), 20)
+    assert drawn(Tolerant(Numbered(3, 17, 18), 3), 20, threads=4) == whole
+    assert drawn(Tolerant(Numbered(3, 17, 18), 3), 9, position=8 * 11) == whole[11:]
+
+
+def test_a_bad_picture_is_named_and_tried_once(capsys):
+    source = Numbered(3, 17)
+    tolerant = Tolerant(source, 2)
+    drawn(tolerant, 25)
+    said = capsys.readouterr().out.splitlines()
+    assert sorted(said) == [f"skipped: number {n} is not a picture" for n in (17, 3)]
+    assert tolerant.bad.keys() == {3, 17}
+    assert (source.tried.count(3), source.tried.count(17)) == (1, 1)
+
+
+def test_one_bad_picture_too_many_ends_it():
+    with pytest.raises(BadInput, match="number 3 is not a picture") as caught:
+        Tolerant(Numbered(3), 0)[3]
+    assert "allows" not in str(caught.value)  # the flag was not given
+    tolerant = Tolerant(Numbered(3, 17, 18), 2)
+    with pytest.raises(BadInput, match="is not a picture, and --bad-images allows 2"):
+        drawn(tolerant, 5)
+    assert len(tolerant.bad) == 2
+
+
+def test_what_is_worse_than_a_bad_picture_ends_it_at_once():
+    class Gone(Numbered):
+        def __getitem__(self, index):
+            raise BadInput("the disk is gone")
+
+    with pytest.raises(BadInput, match="the disk is gone"):
+        Tolerant(Gone(), COUNT)[0]
+    with pytest.raises(BadInput, match="none of the training pictures can be decoded"):
+        Tolerant(Numbered(*range(COUNT)), COUNT)[5]

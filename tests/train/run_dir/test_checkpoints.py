@@ -1,0 +1,246 @@
+"""Which checkpoints are kept, and what becomes of a damaged one."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import alexnet_jax
+from alexnet_jax.weights.files import checksums
+from tests.support.tiny import TINY
+from train.config.config import BadInput
+from train.run_dir.checkpoints import Checkpoints
+from train.run_dir.state_diff import first_difference
+from train.steps.optimizers import adam, sgd
+from train.steps.train_step import init_state, state_shardings
+
+OPTIMIZER = sgd()
+
+
+def state(step):
+    return init_state(jax.random.key(step), TINY, OPTIMIZER).replace(step=jnp.int32(step))
+
+
+def shardings(devices):
+    return state_shardings(TINY, OPTIMIZER, alexnet_jax.make_mesh(devices))
+
+
+def test_the_latest_two_and_the_best_are_kept(tmp_path):
+    errors = {1: 0.5, 2: 0.1, 3: 0.4, 4: None, 5: 0.3, 6: None}
+    with Checkpoints(tmp_path) as checkpoints:
+        for step, error in errors.items():
+            checkpoints.save(state(step), step, None if error is None else {"top1_error": error})
+            checkpoints.wait()
+        kept = sorted(int(path.name) for path in checkpoints.folder.iterdir())
+        assert kept == [2, 5, 6]
+        assert (checkpoints.latest_step(), checkpoints.best_step()) == (6, 2)
+
+
+def test_a_checkpoint_is_found_by_step_or_by_name(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(BadInput, match="holds no checkpoint yet"):
+            checkpoints.find("latest")
+        for step, error in {3: 0.1, 7: 0.2}.items():
+            checkpoints.save(state(step), step, {"top1_error": error})
+        checkpoints.wait()
+        assert [checkpoints.find(which) for which in ("best", "latest", 3, 7)] == [3, 7, 3, 7]
+        with pytest.raises(BadInput, match="holds the steps 3, 7, and not 5"):
+            checkpoints.find(5)
+
+
+def test_without_an_evaluation_the_best_is_the_latest(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.best_step() is None
+        checkpoints.save(state(3), 3, None)
+        checkpoints.wait()
+        assert checkpoints.best_step() == 3
+
+
+@pytest.mark.parametrize(("saved_on", "restored_on"), [(1, 2), (2, 1), (2, 4)])
+def test_a_checkpoint_restores_on_any_number_of_devices(tmp_path, saved_on, restored_on):
+    before = jax.device_put(state(7), shardings(saved_on))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(before, 9, None)
+        checkpoints.wait()
+        after, position = checkpoints.restore(7, before, shardings(restored_on))
+    assert position == 9
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert after.params["conv1"].weights.sharding.num_devices == restored_on
+
+
+def test_what_orbax_cannot_read_is_named_too(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(7), 7, None)
+        checkpoints.wait()
+        for path in (checkpoints.path(7) / "state").rglob("*"):
+            if path.is_file():
+                path.write_bytes(path.read_bytes()[:10])
+        checksums.write(checkpoints.path(7))
+        with pytest.raises(BadInput, match=r"checkpoints/7 cannot be read"):
+            checkpoints.restore(7, state(7), shardings(1))
+
+
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory):
+    """A run's folder with the checkpoints 1, the better one, and 2."""
+    run_dir = tmp_path_factory.mktemp("two")
+    with Checkpoints(run_dir) as checkpoints:
+        for step, error in {1: 0.1, 2: 0.2}.items():
+            checkpoints.save(state(step), step, {"top1_error": error})
+    return run_dir
+
+
+def assert_restores(run_dir, which, step):
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        assert checkpoints.find(which) == step
+        restored, position = checkpoints.restore(step, state(step), shardings(1))
+    assert position == step
+    for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(state(step)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_flipped_bit_is_read_back_as_another_number(two_steps, tmp_path, rng):
+    run_dir = shutil.copytree(two_steps, tmp_path / "run")
+    folder = run_dir / "checkpoints" / "2"
+    unnoticed, files = set(), [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        whole = path.read_bytes()
+        for place in rng.integers(0, len(whole), 5):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << rng.integers(0, 8)
+            path.write_bytes(flipped)
+            if checksums.fault(folder) is None:
+                unnoticed.add(path.name)
+                assert_restores(run_dir, 2, 2)
+        path.write_bytes(whole)
+    assert unnoticed <= {"_CHECKPOINT_METADATA", "commit_success.txt", "digests.json"}
+
+
+def halve(folder):
+    largest = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def empty_each_file(folder):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (halve, "is not what was written"),
+        (empty_each_file, "its checksums.json cannot be read"),
+        (lambda f: (f / "state" / "manifest.ocdbt").unlink(), "its state/manifest.ocdbt is missi"),
+        (lambda f: (f / "metrics" / "metrics").write_text("{"), "its metrics/metrics is not what"),
+        (lambda f: (f / "digests.json").unlink(), "it has no checksums.json"),
+        (lambda f: (f / "digests.json").write_text('{"sha256": {}}'), "names no files"),
+        (empty, "it has no checksums.json"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
+    two_steps, tmp_path, capsys, damage, words
+):
+    run_dir = shutil.copytree(two_steps, tmp_path / "run")
+    damaged = run_dir / "checkpoints" / "2"
+    damage(damaged)
+
+    assert_restores(run_dir, "latest", 1)
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: checkpoint {damaged} is skipped: ")
+    assert words in said
+    assert said.count("\n") == 1
+    with (
+        Checkpoints(run_dir, read_only=True) as checkpoints,
+        pytest.raises(BadInput, match="checkpoints/2 is damaged: "),
+    ):
+        checkpoints.find(2)
+
+    with Checkpoints(run_dir) as checkpoints:  # a run that goes on
+        assert words in capsys.readouterr().err
+        assert (run_dir / "damaged" / "2").is_dir()
+        assert checkpoints.latest_step() == 1
+        checkpoints.save(state(2), 2, None)
+    assert_restores(run_dir, "latest", 2)
+
+
+def test_without_the_best_checkpoint_the_next_best_is_taken(two_steps, tmp_path, capsys):
+    run_dir = shutil.copytree(two_steps, tmp_path / "run")
+    assert_restores(run_dir, "best", 1)
+    halve(run_dir / "checkpoints" / "1")
+    assert_restores(run_dir, "best", 2)
+    assert "checkpoints/1 is skipped" in capsys.readouterr().err
+
+
+def test_a_run_none_of_whose_checkpoints_is_whole_is_refused_as_it_is(two_steps, tmp_path):
+    run_dir = shutil.copytree(two_steps, tmp_path / "run")
+    for step in (1, 2):
+        halve(run_dir / "checkpoints" / str(step))
+    with pytest.raises(BadInput, match="checkpoints/2 is damaged: its "):
+        Checkpoints(run_dir)
+    with (
+        Checkpoints(run_dir, read_only=True) as checkpoints,
+        pytest.raises(BadInput, match="holds no checkpoint that is whole"),
+    ):
+        checkpoints.find("best")
+    assert not (run_dir / "damaged").exists()
+
+
+def test_a_checkpoint_has_its_digests_before_it_has_its_name(tmp_path, monkeypatch):
+    write, named = checksums.write, []
+    with Checkpoints(tmp_path) as checkpoints:
+
+        def observed(folder):
+            write(folder)
+            named.append(checkpoints.path(7).exists())
+
+        monkeypatch.setattr(checksums, "write", observed)
+        checkpoints.save(state(7), 7, None)
+        checkpoints.wait()
+        assert named == [False]
+        assert checksums.fault(checkpoints.path(7)) is None
+
+
+def test_an_error_that_is_no_number_does_not_make_the_best(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step, error in {1: 0.5, 2: float("nan"), 3: float("nan"), 4: 0.6}.items():
+            checkpoints.save(state(step), step, {"top1_error": error})
+        checkpoints.wait()
+        assert checkpoints.best_step() == 1
+        assert checkpoints.find("best") == 1
+
+
+def test_a_checkpoint_of_another_net_is_refused_by_the_first_difference(two_steps):
+    other = init_state(jax.random.key(0), TINY.with_classes(3), OPTIMIZER)
+    halved = jax.tree.map(lambda x: x.astype(jnp.bfloat16), state(0))
+    by_adam = init_state(jax.random.key(0), TINY, adam())
+    of_adam = state_shardings(TINY, adam(), alexnet_jax.make_mesh(1))
+    for like, lies, words in [
+        (other, shardings(1), r"2 has weights of \(32, 7\) in fc8, not \(32, 3\)"),
+        (halved, shardings(1), "2 has weights of float32 in conv1, not bfloat16"),
+        (by_adam, of_adam, "2 has no opt_state/count"),
+    ]:
+        with (
+            Checkpoints(two_steps, read_only=True) as checkpoints,
+            pytest.raises(BadInput, match=words),
+        ):
+            checkpoints.restore(2, like, lies)
+
+
+def test_a_layer_that_one_of_both_lacks_is_the_first_difference():
+    def net(*names):
+        return {"params": {name: {"weights": jnp.zeros((2, 3))} for name in names}}
+
+    assert first_difference(net("a", "b"), net("a", "b")) is None
+    assert first_difference(net("a"), net("a", "b")) == "has no weights in b"
+    assert first_difference(net("a", "b"), net("a")) == "has weights in b, which is not wanted"

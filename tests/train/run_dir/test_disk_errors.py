@@ -1,0 +1,100 @@
+"""A disk that fills ends the run in a sentence, and costs nothing that was saved."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from train.run_dir import disk_errors
+
+FLAGS = ["--devices", "2", "--batch-size", "16", "--seed", "7"]
+
+
+LIMITED = """
+import os, resource, sys
+size = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+def run(run_dir, *flags, largest_file=None):
+    limited = ["-c", LIMITED, str(largest_file)] if largest_file else []
+    module = ["-m", "train.main", "--run-dir", str(run_dir)]
+    command = [sys.executable, *limited, *module, *map(str, flags)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def assert_stopped(done, run_dir, words, step):
+    assert done.returncode == 1, done.stderr
+    assert (  # threads of Orbax may add lines of their own
+        f"stopped: {run_dir} cannot be written: {words}; the last checkpoint is "
+        f"{run_dir}/checkpoints/{step}; when that is mended, go on with: "
+        f"python -m train.main --run-dir {run_dir} --resume\n"
+    ) in done.stderr
+
+
+@pytest.fixture(scope="module")
+def ten_steps(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("disk") / "run"
+    done = run(run_dir, *FLAGS, "--steps", 10)
+    assert done.returncode == 0, done.stderr
+    return run_dir
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_the_run_goes_on(
+    ten_steps, tmp_path
+):
+    run_dir = shutil.copytree(ten_steps, tmp_path / "run")
+    before = files(run_dir / "checkpoints" / "10")
+    more = ["--resume", "--steps", 20, "--save-steps", 5]
+    done = run(run_dir, *more, largest_file=60_000)
+    assert_stopped(done, run_dir, "File too large", 10)
+    assert files(run_dir / "checkpoints" / "10") == before
+    done = run(run_dir, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "from step 10 of 20" in done.stdout
+
+
+def test_a_log_that_cannot_be_written_ends_the_run_too(ten_steps, tmp_path):
+    run_dir = shutil.copytree(ten_steps, tmp_path / "run")
+    size = (run_dir / "metrics.jsonl").stat().st_size
+    done = run(run_dir, "--resume", "--steps", 40, largest_file=max(size + 300, 2500))
+    assert_stopped(done, run_dir, "File too large", 10)
+
+
+def test_on_a_disk_that_is_full_the_run_stops_and_goes_on_when_there_is_space(ten_steps, tmp_path):
+    place = tmp_path / "small"
+    place.mkdir()
+    taken = sum(len(content) for content in files(ten_steps).values())
+    small = ["mount", "-t", "tmpfs", "-o", f"size={taken + 300_000}", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(small, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        run_dir = shutil.copytree(ten_steps, place / "run")
+        (place / "else").write_bytes(bytes(150_000))
+        done = run(run_dir, "--resume", "--steps", 20)
+        assert_stopped(done, run_dir, "No space left on device", 10)
+        subprocess.run([*small[:3], "-o", "remount,size=100M", str(place)], check=True)
+        done = run(run_dir, "--resume", "--steps", 20)
+        assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_only_what_a_disk_says_is_taken_for_it():
+    full = OSError(28, os.strerror(28))
+    assert disk_errors.fault(full) == "No space left on device"
+    assert disk_errors.fault(
+        ValueError("RESOURCE_EXHAUSTED: [OS error 28: No space left on device]")
+    )
+    wrapped = RuntimeError("the save has failed")
+    wrapped.__cause__ = full
+    assert disk_errors.fault(wrapped) == "No space left on device"
+    assert disk_errors.fault(RuntimeError("a mistake in the program")) is None

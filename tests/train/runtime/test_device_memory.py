@@ -1,0 +1,124 @@
+"""A batch that is too large for a device is refused before the first step."""
+
+import re
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from train.config.config import BadInput, Config
+from train.runtime import device_memory
+from train.runtime.cli import Ended
+from train.trainer.train import train
+
+
+def refuse(needs, batch_size, limit, parts=1):
+    """Refuse with programs of which only the bytes are known."""
+    compiled = []
+
+    def program(size):
+        compiled.append(size)
+        taken = needs(size)
+        sizes = {f"{name}_size_in_bytes": 0 for name in ("argument", "output", "temp", "alias")}
+        sizes["temp_size_in_bytes"] = taken
+        return SimpleNamespace(memory_analysis=lambda: SimpleNamespace(**sizes))
+
+    device_memory.fitting_program(program, batch_size, limit, parts)
+    return compiled
+
+
+@pytest.mark.parametrize("batch_size", [2, 100, 1000, 4096])
+def test_the_batch_size_that_is_named_fits_and_is_nearly_the_largest(batch_size):
+    def needs(size):  # some memory is taken in pieces
+        return 10_000 + 1000 * size + 300 * (size % 7)
+
+    limit = needs(batch_size) // 2 + 6000
+    with pytest.raises(BadInput) as refused:
+        refuse(needs, batch_size, limit)
+    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    largest = max(size for size in range(batch_size) if needs(size) <= limit)
+    assert 0.98 * largest - 2 <= fits <= largest
+    assert needs(fits) <= limit
+
+
+def test_a_batch_that_fits_or_whose_device_does_not_say_is_compiled_once():
+    assert refuse(lambda size: size, 64, 64) == [64]
+    assert refuse(lambda size: size, 64, None) == [64]
+
+
+def test_if_the_net_alone_is_too_large_that_is_said():
+    with pytest.raises(BadInput, match="not even a batch of 1 fits"):
+        refuse(lambda size: 1000 + size, 64, 500)
+
+
+@pytest.mark.parametrize("limit", range(8, 96, 7))
+def test_the_batch_size_that_is_named_can_be_divided_among_the_devices(limit):
+    compiled = []
+
+    def needs(size):
+        compiled.append(size)
+        return size
+
+    with pytest.raises(BadInput) as refused:
+        refuse(needs, 96, limit, parts=8)
+    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    assert fits == limit // 8 * 8
+    assert not [size for size in compiled if size % 8]
+
+
+def test_a_program_that_the_compiler_gives_up_is_too_large():
+    def needs(size):
+        if size > 50:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory in hbm")
+        return size
+
+    for limit in (100, None):
+        words = "needs more memory than a device has; a new run with --batch-size 32 would fit"
+        with pytest.raises(BadInput, match=words):
+            refuse(needs, 64, limit)
+
+
+def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        device_memory, "limit_of", lambda mesh: 20 * 2**20
+    )  # 26 MiB are needed for 64
+    with pytest.raises(BadInput) as refused:
+        train(Config(run_dir=tmp_path / "run", batch_size=64, steps=1))
+    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    assert 16 <= fits < 64
+    train(Config(run_dir=tmp_path / "other", batch_size=fits, steps=1))
+    assert not (tmp_path / "run" / "checkpoints" / "1").exists()
+
+
+def test_a_device_whose_memory_runs_out_later_ends_the_run_in_a_sentence(tmp_path, monkeypatch):
+    def step(state, batch):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(device_memory, "fitting_program", lambda *_: step)
+    words = "no memory left at --batch-size 16; .*--batch-size 8 would help; no checkpoint was kept"
+    with pytest.raises(Ended, match=words) as stopped:
+        train(Config(run_dir=tmp_path / "run", batch_size=16, steps=2))
+    assert stopped.value.status == 1
+
+
+def test_virtual_devices_share_what_the_machine_or_its_container_has(tmp_path, monkeypatch):
+    with open("/proc/meminfo") as file:
+        machine = 1024 * int(file.readline().split()[1])
+    monkeypatch.setattr(device_memory, "_CGROUP_LIMITS", ())
+    mesh = jax.make_mesh((2,), ("tower",))
+    assert device_memory.limit_of(mesh) == pytest.approx(machine / 2, rel=1e-3)
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(device_memory, "_CGROUP_LIMITS", (tmp_path / "none", limit))
+    limit.write_text("max\n")
+    assert device_memory.limit_of(mesh) == pytest.approx(machine / 2, rel=1e-3)
+    limit.write_text("1000000\n")
+    assert device_memory.limit_of(mesh) == 500_000
+
+
+def test_a_run_compiles_its_step_once(tmp_path, caplog):
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        train(Config(run_dir=tmp_path / "run", batch_size=16, steps=2))
+    compiled = [
+        message for message in caplog.messages if "XLA compilation of jit(train_step)" in message
+    ]
+    assert len(compiled) == 1

@@ -1,0 +1,212 @@
+"""What becomes of the training images on the device, against loops in NumPy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import alexnet_jax
+from train.data.pipeline import train_batches
+from train.steps.augment import (
+    add_colour_noise,
+    augmented,
+    example_keys,
+    originals_noise,
+    papers_noise,
+    random_crops,
+)
+
+
+def found_at(patch, image, mean, size):
+    """Every (row, column, mirrored) at which this patch could have been cut."""
+    centred = image.astype(np.float32) - mean
+    places = []
+    for row in range(image.shape[0] - size + 1):
+        for column in range(image.shape[1] - size + 1):
+            window = centred[row : row + size, column : column + size]
+            for mirrored in (False, True):
+                if np.array_equal(patch, window[:, ::-1] if mirrored else window):
+                    places.append((row, column, mirrored))
+    return places
+
+
+def keys_of(count):
+    return jax.random.split(jax.random.key(0), count)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_every_patch_is_a_window_of_its_image_and_all_windows_occur(rng, flip):
+    images = rng.integers(0, 256, (300, 6, 6, 3), np.uint8)
+    mean = rng.uniform(0, 255, (6, 6, 3)).astype(np.float32)
+    patches = random_crops(keys_of(300), jnp.asarray(images), jnp.asarray(mean), size=4, flip=flip)
+    places = [found_at(np.asarray(p), i, mean, 4) for p, i in zip(patches, images)]
+    assert all(len(place) == 1 for place in places)
+    counts = {place: places.count([place]) for [place] in places}
+    assert len(counts) == (18 if flip else 9)
+    assert min(counts.values()) > 300 / len(counts) / 4
+
+
+def test_an_example_and_an_epoch_have_a_key_of_their_own():
+    epochs, numbers = (x.ravel() for x in jnp.meshgrid(jnp.arange(20), jnp.arange(30)))
+    keys = jax.random.key_data(example_keys(jax.random.key(1), epochs, numbers))
+    assert len(np.unique(keys, axis=0)) == 600
+
+
+class Pictures:
+    """A dozen examples of noise."""
+
+    images = np.random.default_rng(3).integers(0, 256, (12, 6, 6, 3), np.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return {"image": self.images[index], "label": index}
+
+
+def drawn_inputs(batch_size, *, devices=1, position=0, prefetch=2, epochs=3, **options):
+    """What the net sees of every example in every epoch, by (epoch, example), over two epochs."""
+    mesh = alexnet_jax.make_mesh(devices)
+    noise = originals_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))
+    augment = functools.partial(augmented, mean=jnp.zeros((6, 6, 3)), size=4, flip=True, step=0)
+    augment = functools.partial(augment, noise=noise, **options)
+    augment = jax.jit(augment, in_shardings=(None, alexnet_jax.batch_sharding(mesh)))
+    batches = train_batches(
+        Pictures(),
+        batch_size=batch_size,
+        seed=5,
+        position=position,
+        threads=3,
+        prefetch=prefetch,
+    )
+    found = {}
+    for _ in range(position, epochs * 12 // batch_size):
+        batch = next(batches)
+        np.testing.assert_array_equal(batch["image"], Pictures.images[batch["index"]])
+        places = zip(batch["epoch"].tolist(), batch["label"].tolist(), batch["place"].tolist())
+        inputs = np.asarray(augment(jax.random.key(2), batch))
+        found |= {place: x for place, x in zip(places, inputs)}
+    batches.close()
+    return found
+
+
+def assert_alike(one, other):
+    """But for rounding: another draw moves pixels by whole gray levels."""
+    for place in one.keys() & other.keys():
+        np.testing.assert_allclose(one[place], other[place], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_what_an_example_draws_in_an_epoch_does_not_depend_on_batches_devices_or_stops(together):
+    whole = drawn_inputs(4, patches_together=together)
+    assert {(epoch, example) for epoch, example, _ in whole} == {
+        (epoch, example) for epoch in range(3) for example in range(12)
+    }
+    for changes in (
+        {"batch_size": 12},
+        {"batch_size": 2, "prefetch": 7},
+        {"batch_size": 4, "devices": 4},
+        {"batch_size": 4, "position": 5},
+    ):
+        other = drawn_inputs(**changes, patches_together=together)
+        assert other.keys() <= whole.keys()
+        assert len(other) >= 16
+        assert_alike(whole, other)
+
+
+def test_another_epoch_or_example_draws_anew():
+    whole = drawn_inputs(12)
+    by_example = {}
+    for (_, example, _), x in whole.items():
+        by_example.setdefault(example, []).append(x)
+    for first, second, third in by_example.values():  # its colours differ, wherever the patch is
+        assert not np.array_equal(first, second)
+        assert not np.array_equal(second, third)
+
+
+def test_images_in_a_row_share_their_patch_but_not_their_colours(rng):
+    one = rng.integers(0, 256, (6, 6, 3), np.uint8)
+    places = np.arange(40)
+    batch = {"image": np.stack([one] * 40), "index": rng.permutation(40), "place": places}
+    batch["epoch"] = np.zeros(40, int)
+    augment = functools.partial(
+        augmented,
+        jax.random.key(0),
+        batch,
+        jnp.zeros((6, 6, 3)),
+        size=4,
+        flip=True,
+        step=0,
+        patches_together=8,
+    )
+    cut = [found_at(np.asarray(x), one, 0, 4)[0] for x in augment()]
+    rows = [cut[first : first + 8] for first in range(0, 40, 8)]
+    assert all(len(set(row)) == 1 for row in rows)
+    assert len({row[0] for row in rows}) > 1
+    shifted = augment(noise=originals_noise(jnp.ones(3), jnp.eye(3)))
+    assert len(np.unique(shifted[:8, 0, 0, 0])) == 8
+
+
+# What the authors' later program ships for ImageNet: deviations, and principal colours in columns.
+DEVIATIONS = np.array([19.7208, 37.0939, 121.7801])
+COLOURS = np.array(
+    [[0.4180, -0.8170, 0.3973], [-0.7126, -0.0235, 0.7012], [-0.5635, -0.5762, -0.5920]]
+).T
+
+
+def shifts_of(noise, count, step=0):
+    """How far black images are shifted, [count, 3], each of them as a whole."""
+    images = jnp.zeros((count, 2, 3, 3))
+    moved = np.asarray(add_colour_noise(keys_of(count), images, noise, step), np.float64)
+    assert np.all(moved == moved[:, :1, :1])
+    return moved[:, 0, 0]
+
+
+def test_the_papers_noise_follows_its_formula_on_pixels_from_0_to_1():
+    shifts = shifts_of(papers_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS)), 40_000)
+    expected = np.zeros((3, 3))
+    for p, deviation in zip(COLOURS.T, DEVIATIONS):
+        eigenvalue = (deviation / 255) ** 2
+        expected += 0.1**2 * eigenvalue**2 * np.outer(p, p)  # of alpha, from N(0, 0.1^2)
+    np.testing.assert_allclose(np.cov(shifts.T / 255), expected, rtol=0.03, atol=1e-6)
+    np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.1)
+    assert np.std(shifts @ COLOURS[:, 2]) == pytest.approx(5.8, abs=0.1)  # gray levels
+
+
+@pytest.mark.parametrize("kind", ["paper", "original"])
+def test_colour_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
+    images = rng.uniform(-128, 128, (3, 2, 2, 3)).astype(np.float32)
+    make = {"paper": papers_noise, "original": originals_noise}[kind]
+    noise = make(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS))
+    ours = add_colour_noise(keys_of(3), jnp.asarray(images), noise, 0)
+    for number, key in enumerate(keys_of(3)):
+        alpha = 0.1 * np.asarray(jax.random.normal(key, (3,)), np.float64)
+        for row in range(2):
+            for column in range(2):
+                pixel = images[number, row, column].astype(np.float64)
+                for i in range(3):
+                    scale = DEVIATIONS[i] if kind == "original" else DEVIATIONS[i] ** 2 / 255
+                    pixel = pixel + COLOURS[:, i] * alpha[i] * scale
+                pixel = pixel / 1.1 if kind == "original" else pixel
+                np.testing.assert_allclose(ours[number, row, column], pixel, rtol=1e-4, atol=1e-3)
+
+
+def test_the_originals_noise_has_a_hundredth_of_the_pixels_covariance_and_shrinks_the_image():
+    noise = originals_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS))
+    pixels = COLOURS @ np.diag(DEVIATIONS**2) @ COLOURS.T
+    shifts = shifts_of(noise, 40_000)
+    np.testing.assert_allclose(np.cov(shifts.T), 0.01 * pixels / 1.1**2, rtol=0.03)
+    gray = jnp.full((9, 4, 4, 3), 55.0)
+    moved = add_colour_noise(keys_of(9), gray, noise, 0)
+    black = add_colour_noise(keys_of(9), jnp.zeros_like(gray), noise, 0)
+    np.testing.assert_allclose(moved - black, 50, rtol=1e-5)
+
+
+def test_each_image_draws_its_own_colour_until_the_noise_ends(rng):
+    images = jnp.asarray(rng.normal(size=(6, 4, 4, 3)), jnp.float32)
+    noise = originals_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS))._replace(until=7)
+    at = functools.partial(add_colour_noise, keys_of(6), images, noise)
+    assert len(np.unique(at(6)[:, 0, 0, 0])) == 6
+    np.testing.assert_array_equal(at(7), images)

@@ -1,0 +1,100 @@
+"""Error rates of one net and of several together, counted by hand."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import alexnet_jax
+from tests.support import reference
+from tests.support.tiny import TINY, drawn
+from train.data.pipeline import evaluation_batches
+from train.steps.eval_step import examine, make_scorer
+
+SMALL, LARGE = TINY, dataclasses.replace(TINY, image_sizes=(15,))
+COUNT = 10
+
+
+@pytest.fixture(scope="module")
+def two_nets():
+    """Of two nets: architecture, parameters, mean, and images at the size that each needs."""
+    rng = np.random.default_rng(0)
+    nets = []
+    for net, stored, params in [
+        (SMALL, 16, drawn(SMALL)),
+        (LARGE, 18, jax.tree.map(lambda leaf: 1.2 * leaf, drawn(LARGE))),
+    ]:
+        mean = rng.uniform(80, 120, (stored, stored, 3)).astype(np.float32)
+        nets.append((net, params, mean, rng.integers(0, 256, (COUNT, stored, stored, 3), np.uint8)))
+    return nets, rng.integers(0, 7, COUNT)
+
+
+@pytest.fixture(scope="module")
+def expected(two_nets):
+    """The probabilities [n, 10, classes] of each net, by loops over windows written out."""
+    found = []
+    for net, params, mean, images in two_nets[0]:
+        size = net.image_sizes[0]
+        far, middle = len(mean) - size, (len(mean) - size) // 2
+        of_patches = []
+        for mirror in (1, -1):
+            for top, left in ((0, 0), (0, far), (middle, middle), (far, 0), (far, far)):
+                window = (images - mean)[:, top : top + size, left : left + size][:, :, ::mirror]
+                powers = np.exp(reference.tiny_scores(params, window))
+                of_patches.append(powers / powers.sum(axis=1, keepdims=True))
+        found.append(np.stack(of_patches, axis=1))
+    return found
+
+
+def batches(images, labels, batch_size):
+    """All of them, the last batch filled up."""
+    source = [{"image": image, "label": label} for image, label in zip(images, labels)]
+    return evaluation_batches(source, batch_size=batch_size, threads=1, prefetch=1)
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch_size", "patches"),
+    [(1, 1, 1), (1, 64, 1), (2, 7, 1), (2, 4, 10), (4, 10, 10)],
+)
+def test_every_image_counts_once_whatever_the_batch_size(
+    two_nets, expected, devices, batch_size, patches
+):
+    nets, labels = two_nets
+    mesh = alexnet_jax.make_mesh(devices)
+    scorers = [
+        functools.partial(make_scorer(net, jnp.asarray(mean), mesh, patches=patches), params)
+        for net, params, mean, _ in nets
+    ]
+    ours = examine(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
+
+    centre = [p[:, 2] for p in expected]
+    views = [centre] if patches == 1 else [centre, [p.mean(axis=1) for p in expected]]
+    assert len(ours) == 3
+    for net, of_net in enumerate(ours):
+        assert len(of_net) == len(views)
+        for view, outcomes in zip(views, of_net):
+            right = [*view, (view[0] + view[1]) / 2][net]
+            assert_outcomes(outcomes, right, labels)
+
+
+def assert_outcomes(outcomes, probabilities, labels):
+    np.testing.assert_array_equal(outcomes.labels, labels)
+    np.testing.assert_array_equal(outcomes.guesses, probabilities.argmax(axis=1))
+    losses = -np.log(probabilities[np.arange(COUNT), labels])
+    np.testing.assert_allclose(outcomes.losses, losses, rtol=1e-3)
+    rates = outcomes.rates()
+    assert rates["loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    for k in (1, 5):
+        missed = reference.missed(probabilities, labels, k)
+        assert rates[f"top{k}_error"] == pytest.approx(missed / COUNT)
+
+
+def test_one_net_alone_has_no_mean(two_nets):
+    (net, params, mean, images), labels = two_nets[0][0], two_nets[1]
+    score = make_scorer(net, jnp.asarray(mean), alexnet_jax.make_mesh(1))
+    whole = ([batch] for batch in batches(images, labels, COUNT))
+    [[outcomes]] = examine([functools.partial(score, params)], whole)
+    assert outcomes.losses.shape == (COUNT,)

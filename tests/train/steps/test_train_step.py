@@ -1,0 +1,104 @@
+"""The jitted training step: in bfloat16, and lowered for machines that are not here."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+import alexnet_jax
+from alexnet_jax.architectures import PAPER
+from tests.support.tiny import TINY, training_batch
+from train.steps.optimizers import sgd
+from train.steps.schedules import constant
+from train.steps.train_step import abstract_batch, init_state, make_train_step
+
+
+def losses_and_params(precision):
+    """Twenty steps on two images of each class, dropout and crops included."""
+    rng, optimizer = np.random.default_rng(0), sgd()
+    state = init_state(jax.random.key(0), TINY, optimizer)
+    labels = np.repeat(np.arange(7), 2)
+    images = rng.integers(0, 256, (14, 18, 18, 3), np.uint8) // 4
+    images += (30 * labels[:, None, None, None]).astype(np.uint8)
+    step = make_train_step(
+        TINY,
+        optimizer,
+        jnp.full((18, 18, 3), 128.0),
+        schedule=constant(0.001),
+        key=jax.random.key(3),
+        flip=True,
+        mesh=alexnet_jax.make_mesh(2),
+        precision=precision,
+    )
+    losses = []
+    for _ in range(20):
+        state, metrics = step(state, training_batch(images, labels))
+        losses.append(float(metrics["loss"]))
+    return np.array(losses), state.params
+
+
+def test_losses_in_bfloat16_track_those_in_float32():
+    exact, _ = losses_and_params("float32")
+    rounded, params = losses_and_params("bfloat16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    assert not np.array_equal(exact, rounded)
+    assert exact[-1] < 0.9 * exact[0]  # there is something to track
+    np.testing.assert_allclose(rounded, exact, rtol=0.02)
+
+
+def predict(params, images):
+    return jax.nn.softmax(alexnet_jax.apply(params, images))
+
+
+def lowered_prediction(platform):
+    params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((32, 224, 224, 3), jnp.float32)
+    return export.export(jax.jit(predict), platforms=[platform])(params, images).mlir_module()
+
+
+def lowered_step(platform, devices):
+    optimizer = sgd()
+    state = jax.eval_shape(partial(init_state, jax.random.key(0), PAPER, optimizer))
+    step = make_train_step(
+        PAPER,
+        optimizer,
+        jnp.zeros((256, 256, 3)),
+        schedule=constant(0.01),
+        key=jax.random.key(1),
+        flip=True,
+        mesh=alexnet_jax.make_mesh(devices),
+    )
+    batch = abstract_batch(32, 256)
+    return export.export(step, platforms=[platform])(state, batch).mlir_module()
+
+
+def counts(program):
+    names = ("convolution", "reduce_window", "select_and_scatter", "optimization_barrier")
+    return [len(re.findall(rf"stablehlo\.{name}\b", program)) for name in names]
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_prediction_lowers_for_accelerators_with_xlas_own_operations(platform):
+    """Five layers and three pools of two towers, no grouped convolution."""
+    program = lowered_prediction(platform)
+    assert counts(program) == [10, 6, 0, 0]
+    assert "feature_group_count = 2" not in program
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_step_lowers_for_accelerators_with_xlas_own_operations(platform, devices):
+    """A tower: five layers forward, five kernels' gradients, four inputs' gradients."""
+    program = lowered_step(platform, devices)
+    towers = 2 if devices == 1 else 1
+    assert counts(program) == [14 * towers, 3 * towers, 3 * towers, 3]
+
+
+def test_only_the_cpu_gets_what_is_made_for_it():
+    """Ten convolutions, of the first two layers; the others become products (`winograd`)."""
+    program = lowered_step("cpu", 1)
+    assert counts(program) == [10, 0, 0, 3 * 3 + 4 + 14]  # barriers: products, norms, ReLUs

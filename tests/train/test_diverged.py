@@ -1,0 +1,82 @@
+"""A run whose numbers are no longer finite stops by its step and batch, and keeps what was good."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train.config.config import Config
+from train.data.pipeline import examples_of, train_batches
+from train.run_dir.checkpoints import Checkpoints
+from train.runtime.cli import Ended
+from train.trainer.loop import Loop
+from train.trainer.train import train
+
+
+class Numbered:
+    """Twenty examples that are their own index."""
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return {"image": np.zeros((1, 1, 3), np.uint8), "label": index}
+
+
+def test_the_examples_of_a_batch_are_those_that_the_pipeline_gives():
+    batches = train_batches(Numbered(), batch_size=7, seed=5, position=0, threads=1, prefetch=1)
+    for number in range(9):  # across the ends of three epochs
+        found = examples_of(20, seed=5, numbers=range(7 * number, 7 * number + 7))
+        np.testing.assert_array_equal(found, next(batches)["label"])
+    batches.close()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for split in ("train", "test"):
+        for name in "ab":
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(4):
+                picture = Image.new("RGB", (24, 24), (60 * i, 90, 99 * (name == "b")))
+                picture.save(tmp_path / split / name / f"{i}.png")
+    return tmp_path
+
+
+def config(pictures, **settings):
+    return Config(data=pictures, run_dir=pictures / "run", batch_size=4, stored_size=24, **settings)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_by_step_and_batch(pictures):
+    good = config(pictures, steps=4)
+    train(good)
+    with Checkpoints(good.run_dir, read_only=True) as checkpoints:
+        best = checkpoints.find("best")
+    kept = json.loads((good.run_dir / "config.json").read_text())
+    kept["config"]["learning_rate"] = 1e30  # no flag would change that
+    (good.run_dir / "config.json").write_text(json.dumps(kept))
+    bad = config(pictures, steps=40, resume=True, learning_rate=1e30)
+    with pytest.raises(Ended) as stopped:
+        train(bad)
+    assert stopped.value.status == 1
+    record = json.loads((good.run_dir / "diverged.json").read_text())
+    step = record["step"]
+    assert f"{record['what']}, of batch {step - 1}, whose images are listed in" in str(
+        stopped.value
+    )
+    assert f"the last good checkpoint is {good.run_dir}/checkpoints/" in str(stopped.value)
+    indices = examples_of(8, seed=0, numbers=range(4 * step - 4, 4 * step))
+    names = [f"train/{'ab'[i // 4]}/{i % 4}.png" for i in indices]
+    assert [example["name"] for example in record["examples"]] == names
+    with Checkpoints(good.run_dir, read_only=True) as checkpoints:
+        assert checkpoints.find("best") == best
+
+
+def test_a_test_loss_that_is_not_finite_stops_the_run_and_makes_no_checkpoint(
+    pictures, monkeypatch
+):
+    errors = {"test_top1_error": 0.0, "test_top5_error": 0.0}
+    monkeypatch.setattr(Loop, "_test", lambda *_: {"test_loss": float("nan"), **errors})
+    with pytest.raises(Ended, match="stopped: the test loss is nan after step 2, of batch 1"):
+        train(config(pictures, steps=4))
+    assert not list((pictures / "run" / "checkpoints").iterdir())

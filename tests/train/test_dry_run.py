@@ -1,0 +1,221 @@
+"""`--plan`: what a run would be, from published counts and from the program that is compiled."""
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+import alexnet_jax
+from alexnet_jax import architectures
+from tests.support.commands import run
+from tests.support.tiny import TINY
+from train.config.config import BadInput, Config
+from train.config.flags import parse
+from train.data.synthetic import imagined_data, imagined_statistics
+from train.dry_run.report import (
+    evaluations,
+    flops,
+    memory,
+    planned_run,
+    recipe,
+    schedule,
+    span,
+    traffic,
+)
+from train.dry_run.timing import Trial
+from train.runtime.hlo import Transfer, transfer, transfers_of
+from train.trainer.build import Run
+
+
+@pytest.mark.parametrize(
+    ("name", "gigaflops"),
+    [
+        ("PAPER", 4.136),
+        ("SINGLE_TOWER", 6.601),
+        ("ONE_WEIRD_TRICK", 4.145),
+        ("ONE_GPU", 2.244),
+        ("SIX_CONV", 4.263),
+    ],
+)
+def test_operations_of_an_image_are_the_published_ones(name, gigaflops):
+    assert flops(architectures.by_name(name)) / 1e9 == pytest.approx(gigaflops, abs=0.001)
+
+
+@pytest.fixture(scope="module")
+def trial():
+    """Two steps of a tiny net on two devices."""
+    settings = Config(devices=2, batch_size=4, flip=True, colour_noise="original")
+    settings = dataclasses.replace(settings, colour_noise_until=3.0)
+    data = imagined_data(18, train=100, test=10, classes=7)
+    mesh = alexnet_jax.make_mesh(2)
+    with Trial(Run(settings, Path(), TINY, data, mesh, imagined_statistics(18))) as trial:
+        assert len(trial.seconds(1)) == 1
+        yield trial
+
+
+def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
+    """Half of what is gathered goes each way, and its gradient comes back; scores go whole."""
+    seen = {"conv3": 3 * 3 * 12, "fc6": 8, "fc7": 32}  # of an image, as floats
+    wanted = [("all-reduce", 4 * 4 * 7)]
+    for numbers in seen.values():
+        wanted += [("all-gather", 4 * 4 * numbers / 2), ("reduce-scatter", 4 * 4 * numbers / 2)]
+    found = transfers_of(trial.program)
+    assert sorted((moved.operation, moved.sent) for moved in found) == sorted(wanted)
+    text = [line for _, line in traffic(trial.run, found)]
+    for layer in seen:
+        assert sum(f"what {layer} sees" in line for line in text) == 1
+        assert sum(line.endswith(f"back from {layer}") for line in text) == 1
+    assert sum("the sum of fc8's scores" in line for line in text) == 1
+    assert text[7].endswith("in 7 exchanges")
+
+
+def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
+    count = sum(step.parameters for step in TINY.steps())
+    held = 4 * ((count - 7) / 2 + 7)  # the biases of the scores are in both
+    lines = dict(memory(trial))
+    assert lines["parameters"] == lines["velocity"] == f"{held / 1e3:,.1f} kB"
+    assert lines["images, labels"] == f"{4 * (18 * 18 * 3 + 4 * 4) / 1e3:,.1f} kB"
+    activations, together = (
+        float(lines[name].split()[0].replace(",", "")) for name in ("activations", "together")
+    )
+    assert activations > 4 * 4 * 7 * 7 * 8 / 1e3  # conv1's maps at least
+    assert together > 2 * held / 1e3 + activations
+    state = jax.tree.map(lambda x: x.addressable_shards[0].data.nbytes, trial.state.params)
+    assert sum(jax.tree.leaves(state)) == held
+
+
+def test_layers_that_see_as_much_as_each_other_are_both_named():
+    """In the net for digits both fc6 and fc7 see 256 features."""
+    run = planned(plan_images=(100,), plan_classes=10, devices=2, batch_size=4)
+    moved = Transfer("all-gather", 4 * 256, 2048)
+    assert traffic(run, [moved])[0][1].endswith("what fc6 or fc7 sees")
+
+
+@pytest.mark.parametrize(
+    ("operation", "type", "numbers", "sent"),
+    [
+        ("all-gather", "f32[4,13,13,256]{3,2,1,0}", 173_056, 346_112),
+        ("all-gather-start", "(bf16[4,128]{1,0:T(8,128)}, bf16[4,256]{1,0})", 1024, 1024),
+        ("all-reduce", "(f32[8]{0}, f32[]{})", 9, 36),
+        ("all-reduce-start", "f32[8]{0}", 8, 32),
+        ("reduce-scatter", "f32[4,128]{1,0}", 512, 2048),
+    ],
+)
+def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
+    kind = operation.removesuffix("-start")
+    assert transfer(operation, type, "replica_groups={{0,1}}") == (kind, numbers, sent)
+
+
+IMAGENET = Config(plan=True, plan_images=(1_281_167, 50_000))
+
+
+def planned(**changes):
+    return planned_run(dataclasses.replace(IMAGENET, **changes))
+
+
+def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
+    settings = parse(["--experiment", "paper", "--plan", "--plan-images", "1281167", "50000"])
+    run = planned_run(dataclasses.replace(settings, devices=2))
+    lines = dict(recipe(run))
+    assert lines["net"] == "60,965,224 parameters, 2 towers"
+    assert lines["data"] == "1,281,167 training and 50,000 test images, imagined, 1,000 classes"
+    assert lines["images"].startswith("224 of 256 pixels square, random patches, reflections")
+    assert lines["step"].startswith("128 images, 529.4 GFLOP")
+    assert lines["epoch"] == "10,009.1 steps"
+    assert lines["run"] == "90 epochs, 900,821 steps"
+    assert "divided by ten, at most 3 times" in lines["rate"]
+    assert evaluations(run) == 90
+
+
+@pytest.mark.parametrize(
+    ("experiment", "images", "rule"),
+    [
+        ("keras-flowers", "227 of 227 pixels square", "SGD, momentum 0, weight decay 0"),
+        (
+            "flowers",
+            "227 of 256 pixels square, random patches, reflections, colour noise: original",
+            "SGD, momentum 0.9, weight decay 0.0005, 2 epochs of warm-up from 0.0005",
+        ),
+        (
+            "original",
+            "224 of 256 pixels square, random patches, reflections, 32 in a row alike, "
+            "colour noise: original until epoch 67",
+            "SGD, momentum 0.9, weight decay 0.0005, none of biases",
+        ),
+        ("keras-mnist", "224 of 224 pixels square", "Adam, momentum 0.9, weight decay 0"),
+    ],
+)
+def test_a_plan_says_what_happens_to_images_and_by_what_rule_it_learns(experiment, images, rule):
+    settings = parse(["--experiment", experiment, "--plan", "--plan-images", "99"])
+    lines = dict(recipe(planned_run(settings)))
+    assert (lines["images"], lines["rule"]) == (images, rule)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "steps", "count"),
+    [(100, 10, 20, 2), (100, 10, 25, 3), (100, 30, 4, 1), (100, 30, 5, 2), (10, 30, 3, 3)],
+)
+def test_a_run_is_evaluated_after_each_epoch_and_after_its_last_step(
+    images, batch_size, steps, count
+):
+    """Epochs end with steps 10 and 20; with 4 of 3.33; with each that takes several epochs."""
+    changes = {"plan_images": (images,), "batch_size": batch_size, "steps": steps}
+    assert evaluations(planned(**changes)) == count
+
+
+def test_the_rates_are_told_by_epoch():
+    cuts = planned(cut_epochs=(10.0, 20.0), epochs=16.0, bias_rate=2)
+    assert [line for _, line in schedule(cuts)] == [
+        "from epoch 0: 0.01, biases 0.02",
+        "from epoch 10: 0.001, biases 0.002",
+        "from epoch 20, which is behind the end: 0.0001, biases 0.0002",
+    ]
+    original = [line for _, line in schedule(planned(schedule="original", epochs=91.0))]
+    assert original[3] == "from epoch 67: 1e-05, biases 0.02, conv1 alone"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0.2 seconds"), (90, "1.5 minutes"), (7200, "2.0 hours"), (3.2e6, "37.0 days")],
+)
+def test_a_duration_is_told_in_its_largest_unit(seconds, text):
+    assert span(seconds) == text
+
+
+def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
+    elsewhere = {"cwd": tmp_path, "env": {"PYTHONPATH": str(Path(__file__).parents[2])}}
+    done = run("train.main", "--plan", "--devices", 2, "--batch-size", 250, **elsewhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  epoch          20.0 steps\n" in done.stdout
+    assert "5,000 training and 1,000 test images, 10 classes" in done.stdout
+    assert "images as they are read from the package" in done.stdout
+    [rate] = re.findall(r"speed +([\d.,]+) images/s", done.stdout)
+    [whole] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
+    unit = {"seconds": 1, "minutes": 60, "hours": 3600}[whole[1]]
+    expected = 16 * 5000 / float(rate.replace(",", ""))
+    assert math.isclose(float(whole[0]) * unit, expected, rel_tol=0.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--plan-images", "5"], "--plan-images is for --plan"),
+        (["--plan", "--plan-images", "0"], "--plan-images must be one number above 0, or two"),
+        (["--plan", "--plan-images", "5", "5", "5"], "--plan-images must be one number above 0"),
+        (["--plan", "--plan-images", "5", "--plan-classes", "1"], "--plan-classes must be above 1"),
+        (["--plan", "--plan-images", "5", "--data", "x"], "--plan-images stands for data"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(flags, words):
+    with pytest.raises(BadInput, match=words):
+        parse(flags)
+
+
+def test_a_plan_of_a_batch_that_cannot_be_divided_is_refused_as_its_run_would_be():
+    flags = ["--plan", "--plan-images", "20", "--devices", "4", "--batch-size", "5"]
+    with pytest.raises(BadInput, match="--batch-size 5: a batch of 5 images cannot be divided"):
+        planned_run(parse(flags))

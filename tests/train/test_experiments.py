@@ -1,0 +1,70 @@
+"""The named experiments against what their sources publish, on as many images as ImageNet has."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import alexnet_jax
+from alexnet_jax import architectures
+from train.config.experiments import EXPERIMENTS
+from train.config.flags import parse
+from train.steps.schedules import no_plateau
+from train.trainer.build import Run
+
+IMAGENET = SimpleNamespace(train=range(1_281_167))  # ILSVRC-2012
+PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))
+
+
+def run_of(name):
+    return Run(EXPERIMENTS[name], Path("runs"), architectures.PAPER, IMAGENET, None)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
+    found = parse(["--experiment", name, "--data", "here"])
+    wanted = dataclasses.replace(EXPERIMENTS[name], data=Path("here"))
+    assert (found, found.experiment) == (wanted, name)
+    assert architectures.by_name(found.net).name == found.net
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    assert name in capsys.readouterr().out.split("Experiments: ")[1].split(".")[0]
+
+
+def test_caffes_epochs_are_the_steps_of_its_solver():
+    """base_lr 0.01, gamma 0.1, stepsize 100000, max_iter 450000; lr_mult 1 and 2."""
+    run = run_of("caffe")
+    for number, row in enumerate(run.schedule.rows):
+        assert row.start == pytest.approx(100_000 * number, rel=1e-3)
+        assert row.weights == pytest.approx(0.01 * 0.1**number)
+        assert row.biases == 2 * row.weights
+    assert number == 4
+    assert run.last_step == pytest.approx(450_000, rel=1e-3)
+
+
+def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
+    run = run_of("paper")
+    assert run.last_step == 900_821  # 90 x 1,281,167 / 128
+    assert run.schedule.on_plateau
+    rates = run.schedule.rates(jnp.int32(0), no_plateau(), PARAMS)
+    assert {float(rate) for rate in jax.tree.leaves(rates)} == {float(jnp.float32(0.01))}
+
+
+@pytest.mark.parametrize(
+    ("name", "progress", "conv1", "fc8"),
+    [
+        ("original", 0.5, (1e-3, 0.02), (1e-3, 0.02)),  # epoch 45 of 91
+        ("original", 0.9, (0, 0), (1e-5, 0.02)),  # epoch 82
+        ("cuda-convnet2", 0.3, (0.00159, 0.02), (0.00159, 0.02)),
+        ("cuda-convnet2", 0.9, (0.00004, 0.002), (0.00004, 0.002)),
+    ],
+)
+def test_the_rates_of_a_run_are_those_of_its_source(name, progress, conv1, fc8):
+    run = run_of(name)
+    step = jnp.int32(round(progress * run.last_step))
+    rates = run.schedule.rates(step, no_plateau(), PARAMS)
+    assert [float(rate) for rate in rates["conv1"]] == pytest.approx(conv1, rel=0.01)
+    assert [float(rate) for rate in rates["fc8"]] == pytest.approx(fc8, rel=0.01)

@@ -1,0 +1,211 @@
+"""Runs that begin with learnt parameters: what they take over, what stays, what is refused."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import alexnet_jax
+from alexnet_jax.architectures import DIGITS
+from tests.support.tiny import TINY, drawn
+from train.config.config import BadInput, Config, load
+from train.config.flags import parse
+from train.inference.predictor import open_trained
+from train.steps.optimizers import OPTIMIZERS
+from train.steps.schedules import NET_145, Schedule, constant, no_plateau
+from train.steps.train_step import TrainState, make_train_step
+from train.trainer.train import train
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A run of five steps on the digits of the package."""
+    run_dir = tmp_path_factory.mktemp("learnt") / "run"
+    train(Config(run_dir=run_dir, steps=5, batch_size=50))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Three classes of noise, each of its own colour."""
+    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in (("train", 8), ("test", 2)):
+        for number, name in enumerate("abc"):
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (28, 28, 3), np.uint8)
+                pixels[..., number] //= 2
+                Image.fromarray(pixels).save(root / split / name / f"{i}.png")
+    return root
+
+
+def assert_equal(one, other):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_begins_with_the_layers_learnt_and_a_head_drawn_for_its_classes(
+    learnt, pictures, tmp_path
+):
+    """Seen behind a step whose rate is too small to change a bit."""
+    run_dir = tmp_path / "run"
+    still = {"learning_rate": 1e-30, "steps": 1, "batch_size": 4, "seed": 3}
+    train(Config(run_dir=run_dir, data=pictures, init=learnt, classes=3, **still))
+    before, after = open_trained(learnt).params, open_trained(run_dir).params
+    init_key, _ = jax.random.split(jax.random.key(3))
+    drawn_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
+    for name in before:
+        np.testing.assert_array_equal(
+            after[name].weights, drawn_head.weights if name == "fc8" else before[name].weights
+        )
+    np.testing.assert_array_equal(open_trained(run_dir).mean, open_trained(learnt).mean)
+
+
+def test_with_as_many_classes_the_head_is_taken_over_too(learnt, tmp_path):
+    train(Config(run_dir=tmp_path / "run", init=learnt, learning_rate=1e-30, steps=1))
+    pairs = (jax.tree.leaves(open_trained(run).params) for run in (tmp_path / "run", learnt))
+    for after, before in zip(*pairs, strict=True):  # a bias of 0 has moved by a gradient's 1e-30
+        np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
+
+
+def test_weights_learnt_on_scaled_colours_score_in_a_run_what_they_scored(pictures, tmp_path, rng):
+    net, params = DIGITS.with_classes(3), drawn(DIGITS.with_classes(3))
+    params["conv1"] = params["conv1"]._replace(weights=40 * params["conv1"].weights)
+    seen = alexnet_jax.Preprocessing(
+        stored_size=28,
+        input_size=24,
+        mean=[0.5, 0.4, 0.3],
+        scale=1 / 255,
+        deviation=(0.2, 0.25, 0.3),
+    )
+    path, run_dir = tmp_path / "net.safetensors", tmp_path / "run"
+    alexnet_jax.save(path, params, net, seen)
+    config = Config(run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1)
+    with pytest.raises(BadInput, match=r"on pixels of another scale.*; --freeze conv1 goes on"):
+        train(config)
+    train(replace(config, freeze="conv1", batch_size=4))
+    images = rng.integers(0, 256, (5, 28, 28, 3), np.uint8)
+    expected = alexnet_jax.apply(params, seen(images), architecture=net)
+    scores = open_trained(run_dir).scorer()(images)[:, 0]
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learnt, pictures, tmp_path):
+    flags = {"data": pictures, "init": learnt, "freeze": "conv1, conv2", "batch_size": 4}
+    config = Config(run_dir=tmp_path / "straight", steps=6, **flags)
+    train(config)
+    train(replace(config, run_dir=tmp_path / "stopped", steps=3))
+    again = parse(["--run-dir", str(tmp_path / "stopped"), "--resume", "--steps", "6"])
+    assert (again.init, again.freeze) == (learnt.resolve(), "conv1, conv2")
+    gone = learnt.rename(learnt.with_name("gone"))  # what it began with is not needed any more
+    try:
+        train(again)
+    finally:
+        gone.rename(learnt)
+    straight, stopped = (open_trained(tmp_path / name, 6) for name in ("straight", "stopped"))
+    assert_equal(straight.params, stopped.params)
+    before = open_trained(learnt).params
+    for name in before:
+        if name != "fc8":
+            same = np.array_equal(straight.params[name].weights, before[name].weights)
+            assert same == (name in ("conv1", "conv2"))
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule, rng):
+
+    optimizer, params = OPTIMIZERS[rule](), drawn(TINY)
+    batch = {
+        "image": jnp.asarray(rng.integers(0, 256, (4, 14, 14, 3)), jnp.uint8),
+        "label": jnp.array([0, 1, 2, 3]),
+    } | dict.fromkeys(("index", "epoch", "place"), jnp.arange(4))
+    mean, mesh = jnp.full((14, 14, 3), 128.0), alexnet_jax.make_mesh(1)
+    after, operations = {}, {}
+    for frozen in ((), ("conv1", "conv2", "conv3", "fc7")):
+        step = make_train_step(
+            TINY,
+            optimizer,
+            mean,
+            schedule=replace(constant(0.01), frozen=frozen),
+            key=jax.random.key(0),
+            flip=False,
+            mesh=mesh,
+        )
+        copies = jax.tree.map(jnp.array, params)
+        state = TrainState(jnp.int32(0), copies, optimizer.init(copies), no_plateau())
+        with jax.numpy_dtype_promotion("standard"):  # Optax's Adam is not strict
+            compiled = step.lower(state, batch).compile()
+        operations[frozen] = compiled.cost_analysis()["flops"]
+        after[frozen] = jax.device_get(compiled(state, batch)[0].params)
+    free, held = after.values()
+    for name in TINY_LAYERS:
+        expected = params if name in ("conv1", "conv2", "conv3", "fc7") else free
+        np.testing.assert_allclose(held[name].weights, expected[name].weights, rtol=1e-5, atol=1e-6)
+        if expected is params:
+            assert_equal(held[name], params[name])
+    every, fewer = operations.values()
+    products = {step.name: step.multiply_accumulates for step in TINY.steps()}
+    # Of each frozen layer its gradient is saved; behind the first that learns, the maps' too.
+    saved = 2 * 4 * (sum(products[n] for n in ("conv1", "conv2", "conv3", "fc7")))
+    assert every - fewer > 0.8 * saved
+
+
+TINY_LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc6", "fc7", "fc8")
+
+
+def test_freezing_outlasts_a_schedule_that_names_the_layer():
+    """Net 145 slows conv1 down from epoch 67 on."""
+    params = drawn(TINY)
+    free, held = (
+        Schedule(NET_145, frozen=frozen).rates(jnp.int32(70), no_plateau(), params)
+        for frozen in ((), ("conv1",))
+    )
+    assert free["conv1"].weights == jnp.float32(1e-5)
+    assert held["conv1"] == (0, 0)
+    assert held["conv2"] == free["conv2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"freeze": "conv9"}, "--freeze: DIGITS has no layer 'conv9', but conv1, conv2, "),
+        ({"freeze": "relu1"}, "--freeze: DIGITS has no layer 'relu1'"),
+        (
+            {"freeze": "conv1,conv2,conv3,conv4,conv5,fc6,fc7,fc8"},
+            "--freeze names every layer, so that nothing is left to learn",
+        ),
+        ({"classes": 4}, "--classes 4: the data in "),
+        ({"init": "nowhere"}, "--init nowhere does not exist"),
+        ({"init": "pictures"}, "it holds no run, for there is no config.json in it"),
+        (
+            {"init": "learnt", "net": "SCALED_8_113"},
+            "holds a net DIGITS, whose layers are not those of --net SCALED_8_113; --net DIGITS",
+        ),
+    ],
+)
+def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
+    learnt, pictures, tmp_path, changes, words
+):
+    folders = {"learnt": learnt, "pictures": pictures, "nowhere": tmp_path / "nowhere"}
+    if "init" in changes:
+        words = words.replace("nowhere", str(folders["nowhere"]))
+        changes = changes | {"init": folders[changes["init"]]}
+    with pytest.raises(BadInput) as caught:
+        train(Config(run_dir=tmp_path / "run", data=pictures, **changes))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_beginning_of_a_run_cannot_be_changed_in_a_resume(learnt, pictures, tmp_path):
+    run_dir = tmp_path / "run"
+    train(Config(run_dir=run_dir, data=pictures, init=learnt, steps=1, batch_size=4))
+    assert load(run_dir).init == learnt.resolve()
+    resume = ["--run-dir", str(run_dir), "--resume"]
+    with pytest.raises(BadInput, match="holds a run with --freeze None, not conv1"):
+        parse([*resume, "--freeze", "conv1"])
+    with pytest.raises(BadInput, match="holds a run with --init"):
+        parse([*resume, "--init", "other"])

@@ -1,0 +1,1 @@
+"""Published data sets and where to download them: `train.fetch`."""

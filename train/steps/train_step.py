@@ -1,0 +1,150 @@
+"""One step of training: a jitted function from state and batch to state and metrics."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import alexnet_jax
+from alexnet_jax import Architecture, Params
+
+from ..data.pipeline import TrainingBatch
+from .augment import ColourNoise, augmented
+from .schedules import Plateau, Schedule, no_plateau
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a step changes, and all that a checkpoint keeps of the model."""
+
+    step: jax.Array
+    params: Params
+    opt_state: optax.OptState
+    plateau: Plateau
+
+
+TrainStep = Callable[[TrainState, TrainingBatch], tuple[TrainState, dict[str, jax.Array]]]
+"""A jitted one, as `make_train_step` returns."""
+
+
+def init_state(
+    key: jax.Array, architecture: Architecture, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """Return the state before the first step."""
+    params = alexnet_jax.init(key, architecture)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), no_plateau())
+
+
+def state_shardings(
+    architecture: Architecture, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """Return where the state lies on the mesh: the velocity with its parameters, scalars on all."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    by_parameter = alexnet_jax.param_shardings(mesh, architecture)
+    abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
+    opt_state = optax.tree_map_params(
+        optimizer,
+        lambda _, sharding: sharding,
+        abstract.opt_state,
+        by_parameter,
+        transform_non_params=lambda _: everywhere,
+    )
+    plateau = jax.tree.map(lambda _: everywhere, abstract.plateau)
+    return TrainState(everywhere, by_parameter, opt_state, plateau)  # pyright: ignore[reportArgumentType]
+
+
+def make_train_step(
+    architecture: Architecture,
+    optimizer: optax.GradientTransformationExtraArgs,
+    mean: jax.Array,
+    *,
+    schedule: Schedule,
+    key: jax.Array,
+    flip: bool,
+    noise: ColourNoise | None = None,
+    patches_together: int = 1,
+    mesh: Mesh,
+    precision: str = "float32",
+) -> TrainStep:
+    """Return the jitted step; it gives up the old state's memory to the new one.
+
+    Its metrics are the mean cross entropy `loss` (nats), and the `top1_error` on the batch with
+    dropout on. What an image draws, its patch, reflection and colours, follows from (key, epoch,
+    index in the source), its dropout masks from (key, step, place in the batch): both are the same
+    on any devices and in a resumed run, the former in batches of any size, too.
+
+    With the `precision` "bfloat16" the net computes on copies of the parameters in that type, and
+    each product and norm still sums in float32, as do loss and update.
+    """
+    draw_key, dropout_key = jax.random.split(key)
+    augment = functools.partial(
+        augmented,
+        draw_key,
+        mean=mean,
+        size=architecture.image_sizes[0],
+        flip=flip,
+        noise=noise,
+        patches_together=patches_together,
+    )
+
+    def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
+        params = {
+            name: jax.lax.stop_gradient(layer) if name in schedule.frozen else layer
+            for name, layer in params.items()
+        }
+        params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
+        scores, moments = alexnet_jax.apply_in_training(
+            params, images, key, architecture=architecture, mesh=mesh
+        )
+        scores = scores.astype(jnp.float32)
+        loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
+        return loss, ((scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32), moments)
+
+    def train_step(
+        state: TrainState, batch: TrainingBatch
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        images = augment(batch, step=state.step)
+        step_key = jax.random.fold_in(dropout_key, state.step)
+        gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
+        (loss, (error, moments)), grads = gradient(state.params, images, batch["label"], step_key)
+        rates = schedule.rates(state.step, state.plateau, state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params, rates=rates)
+        params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
+        moved = alexnet_jax.running_moments(state.params, moments, architecture)
+        frozen = {f"{name}_running" for name in schedule.frozen}
+        params |= {name: running for name, running in moved.items() if name not in frozen}
+        state = TrainState(state.step + 1, params, opt_state, state.plateau)
+        return state, {"loss": loss, "top1_error": error}
+
+    state_lies = state_shardings(architecture, optimizer, mesh)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(
+        train_step,
+        donate_argnums=0,
+        in_shardings=(state_lies, alexnet_jax.batch_sharding(mesh)),
+        out_shardings=(state_lies, everywhere),
+    )
+
+
+def abstract_batch(batch_size: int, size: int) -> Any:
+    """Return the shapes and types of a `TrainingBatch` of images of `size`."""
+    image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
+    number = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    return {"image": image} | dict.fromkeys(("label", "index", "epoch", "place"), number)
+
+
+def compiled_for(
+    train_step: TrainStep, state: TrainState, batch_size: int, size: int
+) -> jax.stages.Compiled:
+    """Return the program of the step for batches of so many images of `size`, without running it.
+
+    It takes what the step does, and need not be compiled again, as the step would be.
+    """
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
+    batch = abstract_batch(batch_size, size)
+    return train_step.lower(like, batch).compile()  # pyright: ignore[reportFunctionMemberAccess]

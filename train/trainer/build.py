@@ -1,0 +1,224 @@
+"""What stays fixed during a run: its net, data, mesh, schedule and optimiser."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from alexnet_jax import Architecture, batch_parts, rows_here
+
+from ..config.config import BadInput, Config
+from ..data.dataset import DataSet, open_data
+from ..data.image_statistics import ImageStatistics
+from ..data.pipeline import train_batches
+from ..data.skip_corrupt import Tolerant
+from ..run_dir.checkpoints import Checkpoints
+from ..run_dir.folder import net_of, statistics_of, stored_size
+from ..runtime import device_memory
+from ..steps import schedules
+from ..steps.augment import NOISES, ColourNoise
+from ..steps.optimizers import OPTIMIZERS
+from ..steps.schedules import Schedule
+from ..steps.train_step import (
+    TrainState,
+    TrainStep,
+    compiled_for,
+    init_state,
+    make_train_step,
+    state_shardings,
+)
+from .fine_tuning import frozen_layers
+
+
+def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
+    """Return the net, with an output for each class, and the data at its size."""
+    architecture = net_of(config)
+    data = open_data(
+        config.data,
+        config.data_kind,
+        stored_size(config, architecture),
+        held_out=config.held_out,
+        seed=config.seed,
+    )
+    data = dataclasses.replace(data, train=Tolerant(data.train, config.bad_images))
+    return architecture.with_classes(len(data.class_names)), data
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays fixed during a run."""
+
+    config: Config
+    folder: Path
+    architecture: Architecture
+    data: DataSet
+    mesh: Mesh
+    statistics: ImageStatistics | None = None
+    """Of the training images; those that the folder keeps if None."""
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches in one cycle through the training images; the last one reaches into the next."""
+        return len(self.data.train) / self.config.batch_size
+
+    @property
+    def last_step(self) -> int:
+        """The number of steps of the whole run."""
+        images = round(self.config.epochs * len(self.data.train))
+        return self.config.steps or -(-images // self.config.batch_size)
+
+    @functools.cached_property
+    def _statistics(self) -> ImageStatistics:
+        return self.statistics or statistics_of(self.folder, self.data, mean=self.config.mean)
+
+    @functools.cached_property
+    def mean(self) -> jax.Array:
+        """What is subtracted from each image, [size, size, 3]."""
+        return jnp.asarray(self._statistics.mean)
+
+    @functools.cached_property
+    def noise(self) -> ColourNoise | None:
+        """The colour noise, if there is any."""
+        config, found = self.config, self._statistics
+        if config.colour_noise == "none":
+            return None
+        variances, colours = (jnp.asarray(x, jnp.float32) for x in (found.variances, found.colours))
+        noise = NOISES[config.colour_noise](variances, colours)
+        if config.colour_noise_until is None:
+            return noise
+        return noise._replace(until=round(config.colour_noise_until * self.steps_per_epoch))
+
+    @functools.cached_property
+    def schedule(self) -> Schedule:
+        """The learning rates by step."""
+        config = self.config
+        larger = config.batch_size / (config.base_batch or config.batch_size)
+        rate = config.learning_rate * larger
+        warm_up = {
+            "warm_up": round(config.warmup_epochs * self.steps_per_epoch),
+            "warm_up_from": 1 / larger,
+        }
+        match config.schedule:
+            case "plateau":
+                plateau = schedules.by_plateau(rate, config.bias_rate)
+                return dataclasses.replace(plateau, **warm_up)
+            case "cuts":
+                rows = schedules.cuts(rate, config.cut_epochs, config.bias_rate)
+            case "original":
+                rows = schedules.original(rate)
+            case "dexp":
+                rows = schedules.dexp(rate, config.epochs)
+        by_epochs = schedules.by_epochs(rows, self.steps_per_epoch)
+        return dataclasses.replace(by_epochs, **warm_up)
+
+    @functools.cached_property
+    def learning(self) -> Schedule:
+        """The schedule, under which the layers of --freeze learn nothing."""
+        frozen = frozen_layers(self.config, self.architecture)
+        return dataclasses.replace(self.schedule, frozen=frozen)
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformationExtraArgs:
+        """The rule that the configuration names, with the run's numbers."""
+        config = self.config
+        return OPTIMIZERS[config.optimizer](
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            decay_biases=config.decay_biases,
+        )
+
+    def compiled_step(self, state: TrainState) -> jax.stages.Compiled:
+        """Return the program of the step for states like this one.
+
+        Raises BadInput, with a batch size that fits, if the batch is too large for the devices.
+        """
+        step, size = self._train_step(), len(self.mean)
+        return device_memory.fitting_program(
+            lambda batch_size: compiled_for(step, state, batch_size, size),
+            self.config.batch_size,
+            device_memory.limit_of(self.mesh),
+            batch_parts(self.mesh),
+        )
+
+    def _train_step(self) -> TrainStep:
+        """The jitted step."""
+        _, step_key = jax.random.split(jax.random.key(self.config.seed))
+        return make_train_step(
+            self.architecture,
+            self.optimizer,
+            self.mean,
+            schedule=self.learning,
+            key=step_key,
+            flip=self.config.flip,
+            noise=self.noise,
+            patches_together=self.config.patches_together,
+            mesh=self.mesh,
+            precision=self.config.precision,
+        )
+
+    def batches(self, position: int, *, prefetch: int | None = None) -> grain.DatasetIterator:
+        """Return the endless stream of training batches from example number `position` on.
+
+        Of each, this process reads the rows that its devices hold.
+        """
+        config = self.config
+        return train_batches(
+            self.data.train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            position=position,
+            threads=config.threads,
+            prefetch=prefetch or config.prefetch,
+            rows=rows_here(self.mesh, config.batch_size),
+        )
+
+    @functools.cached_property
+    def shardings(self) -> TrainState:
+        """Where the state lies on the mesh."""
+        return state_shardings(self.architecture, self.optimizer, self.mesh)
+
+    @property
+    def _init(self) -> Callable[[], TrainState]:
+        init_key, _ = jax.random.split(jax.random.key(self.config.seed))
+        return functools.partial(init_state, init_key, self.architecture, self.optimizer)
+
+    def initial_state(self) -> TrainState:
+        """Return the state before the first step."""
+        return jax.jit(self._init, out_shardings=self.shardings)()
+
+    def start(self, checkpoints: Checkpoints) -> tuple[TrainState, int]:
+        """Return the state of the latest checkpoint, or else the initial one, and the position.
+
+        That is how many examples have been drawn, on whatever devices and processes.
+        """
+        step = checkpoints.latest_step()
+        if step is None:
+            return self.initial_state(), 0
+        if step > self.last_step:
+            raise BadInput(
+                f"{self.folder} stands at step {step}, behind {self.last_step}, the last"
+            )
+        return checkpoints.restore(step, jax.eval_shape(self._init), self.shardings)
+
+    def heading(self, step: int) -> str:
+        """Return a line that says what is about to be run."""
+        net, config = self.architecture, self.config
+        towers = f"{net.towers} tower{'s' * (net.towers > 1)}"
+        devices = f"{config.devices} {self.mesh.devices.flat[0].platform} device"
+        devices += "s" * (config.devices > 1)
+        if jax.process_count() > 1:
+            devices += f" of {jax.process_count()} processes"
+        count = sum(layer.parameters for layer in net.steps())
+        begin = f"from step {step} of {self.last_step}" if step else f"{self.last_step} steps"
+        return (
+            f"{net.name} ({count:,} parameters, {towers}) on {devices}, "
+            f"{len(self.data.train):,} images in batches of "
+            f"{config.batch_size}, {begin}, in {self.folder}"
+        )

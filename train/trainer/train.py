@@ -1,0 +1,69 @@
+"""A run from its first step to its last: `train(config)`."""
+
+import dataclasses
+from contextlib import nullcontext
+
+from ..config.config import Config
+from ..data.skip_corrupt import Tolerant
+from ..figures.curves import draw_curves
+from ..run_dir import disk_errors
+from ..run_dir.checkpoints import Checkpoints
+from ..run_dir.folder import make_folder, mesh_for, open_run
+from ..run_dir.metrics import MetricsLog
+from ..runtime import lock
+from ..runtime.distributed import leads, not_waiting_for_others
+from . import fine_tuning
+from .build import Run, open_net_and_data
+from .loop import Loop
+
+
+def train(config: Config) -> dict[str, float]:
+    """Train, or go on with a run, to its last step; report, draw and keep what came of it.
+
+    Returns the final `test_loss` (nats), `test_top1_error`, `test_top5_error` (fractions).
+    Raises BadInput on what the user can mend, Ended if the run stops before its last step.
+    """
+    architecture, data = open_net_and_data(config)
+    mesh = mesh_for(config, architecture)
+    beginning = fine_tuning.read_beginning(config, architecture)
+    folder = config.run_dir if not leads() else make_folder(config)
+    assert folder is not None  # several processes have been told
+    with lock.held(folder) if leads() else nullcontext(), disk_errors.faults_end_the_run(folder):
+        config = open_run(dataclasses.replace(config, run_dir=folder), data)
+        if beginning is not None:
+            beginning.keep_mean(folder, data)
+        return _train(Run(config, folder, architecture, data, mesh), beginning)
+
+
+def _train(run: Run, beginning: fine_tuning.Beginning | None) -> dict[str, float]:
+    data = run.data
+    # Within the checkpoints, whose end would wait for others, and for a full disk to say so again.
+    others, faults = not_waiting_for_others(), disk_errors.faults_end_the_run(run.folder)
+    with Checkpoints(run.folder) as checkpoints, others, faults:
+        state, position = run.start(checkpoints)
+        if beginning is not None:
+            state = beginning.given_to(state, run.architecture)
+        if leads():
+            print(run.heading(int(state.step)), flush=True)
+            if said := fine_tuning.heading(run.config, run.architecture, beginning):
+                print(said, flush=True)
+        with MetricsLog(run.folder, int(state.step)) if leads() else nullcontext() as log:
+            results = Loop(run, checkpoints, log).to_last_step(state, position)
+        best = checkpoints.best_step()
+        if isinstance(data.train, Tolerant) and data.train.bad:
+            print(f"skipped {len(data.train.bad)} training pictures that cannot be decoded")
+        if not leads():
+            return results
+        print(_report(results, len(data.test)))
+        print(f"curves      {draw_curves(run.folder)}")
+        last = checkpoints.path(run.last_step)
+        print(f"checkpoint  {last}  (lowest test error: step {best})")
+    return results
+
+
+def _report(results: dict[str, float], count: int) -> str:
+    top1, top5 = (100 * (1 - results[f"test_top{k}_error"]) for k in (1, 5))
+    return (
+        f"test accuracy {top1:.2f} %  top-5 {top5:.2f} %  "
+        f"(test error {100 - top1:.2f} %, {100 - top5:.2f} %, on {count:,} images)"
+    )
