@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
     @property
     def running(self) -> str | None:
-        """Where a batch normalisation's running statistics stand in the parameters, or None."""
+        """Where a batch normalization's running statistics stand in the parameters, or None."""
         return f"{self.name}_running" if isinstance(self.layer, BatchNorm) else None
 
     @property

@@ -8,11 +8,11 @@ import math
 import jax
 import jax.numpy as jnp
 
-CENTRE = 2
+CENTER = 2
 """The place of the central patch among the ten."""
 
 
-def centre_crops(images: jax.Array, size: int) -> jax.Array:
+def center_crops(images: jax.Array, size: int) -> jax.Array:
     """Cut the central patch out of each image: [n, height, width, 3] to [n, size, size, 3].
 
     Raises ValueError if the images are smaller.
@@ -22,9 +22,9 @@ def centre_crops(images: jax.Array, size: int) -> jax.Array:
 
 
 def ten_crops(images: jax.Array, size: int) -> jax.Array:
-    """Cut ten patches out of each image: four corners, the centre, and their reflections (§4.1).
+    """Cut ten patches out of each image: four corners, the center, and their reflections (§4.1).
 
-    They come in the order of the original program: top left, top right, centre, bottom left,
+    They come in the order of the original program: top left, top right, center, bottom left,
     bottom right, then the same five mirrored.
 
     Args:

@@ -24,7 +24,7 @@ from alexnet_jax.architectures import PAPER
 class AlexNet(nnx.Module):
     """A net whose parameters are NNX variables: `model.conv1.weights`, ..., `model.fc8.biases`.
 
-    Weights and biases are `nnx.Param`, the running moments of batch normalisations (as
+    Weights and biases are `nnx.Param`, the running moments of batch normalizations (as
     `model.norm1_running.means`) `nnx.BatchStat`. Shapes are those of `alexnet_jax.init`.
 
     As with Flax's own layers, `model.train()` brings dropout and the batch's own moments, which
@@ -104,7 +104,7 @@ class LinenAlexNet(linen.Module):
     """A net as a Linen module, whose variables are the library's own parameters.
 
     `variables["params"]` is a `Params`, "conv1" to "fc8"; the running moments of batch
-    normalisations stand in `variables["batch_stats"]`. `linen_variables` and `linen_params` turn
+    normalizations stand in `variables["batch_stats"]`. `linen_variables` and `linen_params` turn
     one into the other.
 
         model.apply(variables, images)

@@ -55,7 +55,7 @@ class Relu:
 
 @dataclass(frozen=True)
 class ResponseNorm:
-    """Local response normalisation over `n` neighbouring maps (§3.3).
+    """Local response normalization over `n` neighboring maps (§3.3).
 
     The maps are those of one tower, or behind `Gather` of all.
     `divide_alpha_by_n` picks the meaning of `alpha`: False is the formula printed in the paper,
@@ -77,9 +77,9 @@ class ResponseNorm:
 
 @dataclass(frozen=True)
 class SpatialNorm:
-    """Normalisation of each map by its own `size` x `size` neighbourhood.
+    """Normalization of each map by its own `size` x `size` neighborhood.
 
-    Not in the paper: the original program has it behind the second response normalisation (its
+    Not in the paper: the original program has it behind the second response normalization (its
     layers cnorm2a and cnorm2b). `alpha` is divided by the number of pixels, as there.
     """
 
@@ -96,9 +96,9 @@ class SpatialNorm:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch normalisation of each map over images and pixels (Ioffe and Szegedy 2015).
+    """Batch normalization of each map over images and pixels (Ioffe and Szegedy 2015).
 
-    Not in the paper: notebooks have it in the place of response normalisation. Training divides by
+    Not in the paper: notebooks have it in the place of response normalization. Training divides by
     the deviation of the batch itself, test time by a running one, which keeps `momentum` of itself
     in every step. The numbers are Keras's.
     """
@@ -134,7 +134,7 @@ class Gather:
 class Part:
     """Where towers that have met part again: each goes on with the maps of its own.
 
-    Between `Gather` and `Part` stands what needs the maps of all, as Caffe's normalisation does.
+    Between `Gather` and `Part` stands what needs the maps of all, as Caffe's normalization does.
     """
 
 

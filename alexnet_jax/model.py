@@ -29,7 +29,7 @@ def init(key: jax.Array, architecture: Architecture = PAPER) -> Params:
     Returns:
       For every layer its weights, conv [height, width, maps_in, maps_out] or dense
       [features_in, features_out], and its biases [outputs], as float32. Scales and running
-      variances of a batch normalisation start from 1, its offsets and running means from 0.
+      variances of a batch normalization start from 1, its offsets and running means from 0.
     """
     params: dict[str, Any] = {}
     for step in architecture.steps():
@@ -86,9 +86,9 @@ def apply_in_training(
 ) -> tuple[jax.Array, Params]:
     """Return the scores as `apply` with a `dropout_key`, and the moments of this batch.
 
-    The moments are what `running_moments` needs: of each batch normalisation the mean and variance
+    The moments are what `running_moments` needs: of each batch normalization the mean and variance
     of every map over the whole batch, under the name of its running ones. A net without batch
-    normalisation has none.
+    normalization has none.
     """
     name = architecture.steps()[-1].name
     captured, moments = _run(params, images, architecture, [name], dropout_key, mesh)

@@ -1,7 +1,7 @@
-"""What a set of weights was trained to see: colours, scale, mean, sizes and the rule of resizing.
+"""What a set of weights was trained to see: colors, scale, mean, sizes and the rule of resizing.
 
 Weights without this are half of a net: most failures to reproduce a published accuracy come from
-another mean, another scale, another order of colours or another way to resize.
+another mean, another scale, another order of colors or another way to resize.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 
 Resize = Literal["shorter side", "both sides"]
 Interpolation = Literal["linear", "cubic"]
-Colours = Literal["RGB", "BGR"]
+Colors = Literal["RGB", "BGR"]
 LARGEST_SIZE = 2**14  # pixels; more can only be a mistake
 
 
@@ -23,7 +23,7 @@ LARGEST_SIZE = 2**14  # pixels; more can only be a mistake
 class Preprocessing:
     """From 8-bit RGB pictures to what the net reads.
 
-    A picture is brought to `stored_size` pixels square, its centre of `input_size` pixels cut out,
+    A picture is brought to `stored_size` pixels square, its center of `input_size` pixels cut out,
     and
 
         (scale * pixels - mean) / deviation
@@ -36,8 +36,8 @@ class Preprocessing:
     input_size: int
     """Pixels square that the net reads."""
     mean: np.ndarray
-    """[3], one number a colour, or a mean image [stored_size, stored_size, 3], of which the same
-    centre is cut out; subtracted from scaled pixels. RGB."""
+    """[3], one number a color, or a mean image [stored_size, stored_size, 3], of which the same
+    center is cut out; subtracted from scaled pixels. RGB."""
     scale: float = 1.0
     """What pixels from 0 to 255 are multiplied with first."""
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -47,8 +47,8 @@ class Preprocessing:
     "both sides" loses nothing and squashes the picture."""
     interpolation: Interpolation = "linear"
     """Between pixels. Where a picture shrinks, the kernel widens with it, as Pillow's does."""
-    source_colours: Colours = "RGB"
-    """The order of colours in the file that the weights came from. Here everything is RGB: weights
+    source_colors: Colors = "RGB"
+    """The order of colors in the file that the weights came from. Here everything is RGB: weights
     and mean were turned when they were read."""
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Preprocessing:
         for name, words in (
             ("resize", Resize),
             ("interpolation", Interpolation),
-            ("source_colours", Colours),
+            ("source_colors", Colors),
         ):
             if getattr(self, name) not in get_args(words):
                 choice = " or ".join(map(repr, get_args(words)))
@@ -92,7 +92,7 @@ class Preprocessing:
 
         Args:
           images: uint8 [n, height, width, 3], RGB, 0 to 255, as decoded: not turned, scaled or
-            centred.
+            centered.
 
         Raises:
           TypeError: images of another type; whether they are scaled already cannot be known.
@@ -105,9 +105,9 @@ class Preprocessing:
         if images.shape[1:3] != (self.stored_size, self.stored_size):
             images = self._resized(jnp.asarray(images))
         start = (self.stored_size - self.input_size) // 2
-        centre = slice(start, start + self.input_size)
-        pixels = jnp.asarray(images)[:, centre, centre].astype(jnp.float32)
-        mean = self.mean[centre, centre] if self.mean.ndim == 3 else self.mean
+        center = slice(start, start + self.input_size)
+        pixels = jnp.asarray(images)[:, center, center].astype(jnp.float32)
+        mean = self.mean[center, center] if self.mean.ndim == 3 else self.mean
         return (self.scale * pixels - mean) / np.asarray(self.deviation, np.float32)
 
     def _resized(self, images: jax.Array) -> jax.Array:
@@ -119,7 +119,7 @@ class Preprocessing:
             resized = tuple(size * side // min(sides) for side in sides)
         for axis in (2, 1):  # along rows, then columns, and rounded in between, as Pillow does
             old, new = sides[axis - 1], resized[axis - 1]
-            # Rounded to even where the rest is odd, as torchvision does. The centre alone is
+            # Rounded to even where the rest is odd, as torchvision does. The center alone is
             # computed: all of a long thin strip would take gigabytes.
             corner = round((new - size) / 2)
             shape = tuple(size if i == axis else n for i, n in enumerate(images.shape))
@@ -133,11 +133,11 @@ class Preprocessing:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        colours = "a mean image"
+        colors = "a mean image"
         if self.mean.ndim == 1:
-            colours = "mean " + ", ".join(f"{x:.6g}" for x in self.mean)
+            colors = "mean " + ", ".join(f"{x:.6g}" for x in self.mean)
         parts = [f"{self.resize} to {self.stored_size} pixels", f"the central {self.input_size}"]
-        parts.append(f"RGB x {self.scale:.6g} - {colours}")
+        parts.append(f"RGB x {self.scale:.6g} - {colors}")
         if self.deviation != (1, 1, 1):
             parts.append("divided by " + ", ".join(f"{x:.6g}" for x in self.deviation))
         return "; ".join(parts)

@@ -136,7 +136,7 @@ def run(
     """Run `forward`, written for the towers that one device holds, on whole arrays.
 
     `forward` returns what its towers have of the layers `names`, and with a key the moments of
-    their batch normalisations; the result has the whole arrays of both. Without a mesh, or on a
+    their batch normalizations; the result has the whole arrays of both. Without a mesh, or on a
     mesh of one device, that one holds all towers.
     """
     if mesh is None or mesh.size == 1:

@@ -133,7 +133,7 @@ def timed(images: Iterable[object]) -> Turn:
 
 
 def plain_pillow(path: Path, size: int) -> "np.ndarray":
-    """Do what anybody would write to read a picture: decode, cut the centre out, resize."""
+    """Do what anybody would write to read a picture: decode, cut the center out, resize."""
     import numpy as np
     from PIL import Image, ImageOps
 

@@ -64,11 +64,11 @@ def prepare(task: str, batch: int) -> Prepared:
     mean = torch.full((3, 256, 256), 127.5)
     if task == "forward":
         net.eval()
-        centred = augmented(images, mean)
+        centered = augmented(images, mean)
 
         def forward() -> object:
             with torch.inference_mode():
-                return compiled(centred)
+                return compiled(centered)
 
         return forward
 

@@ -99,7 +99,7 @@ def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
 def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
     """Compute the same as `apply_in_training`, with the maps of all towers in one array throughout.
 
-    Of a net without batch normalisation.
+    Of a net without batch normalization.
     """
     del mesh  # of one device
     from jax import lax

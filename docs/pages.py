@@ -52,7 +52,7 @@ SECTIONS = {
     "Weights in and out": ["load", "save", "export", "Preprocessing"],
     "What a net looks at": ["visualize.saliency"],
     "Flax": ["flax_modules"],
-    "Normalisation": ["ops.normalization"],
+    "Normalization": ["ops.normalization"],
 }
 
 

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def predictions(trained: "Trained", album: list[Path]) -> Iterator[Prediction]:
-    """Return what the net sees in the centre of each picture, five classes at most."""
+    """Return what the net sees in the center of each picture, five classes at most."""
     import jax
     import numpy as np
 

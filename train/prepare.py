@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         "--resize",
         choices=("crop", "squash"),
         default="crop",
-        help="the shorter side to that size and the centre cut out, as in the paper, or both sides,"
+        help="the shorter side to that size and the center cut out, as in the paper, or both sides,"
         " as Caffe did (default: %(default)s)",
     )
     flags.add_argument(

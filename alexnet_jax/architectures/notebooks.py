@@ -37,7 +37,7 @@ def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Archite
 
     def fewer(layer: Word) -> Word:
         match layer:
-            case Conv("conv1", maps):  # sees three colours at any width
+            case Conv("conv1", maps):  # sees three colors at any width
                 return dataclasses.replace(layer, maps=maps * filters // 64)
             case Conv(maps=maps, std=std):
                 return dataclasses.replace(layer, maps=maps * filters // 64, std=std * wider)
@@ -139,7 +139,7 @@ BATCH_NORM = Architecture(
         Output("fc8", 5, std=_keras_std(4096, 5)),
     ),
 )
-"""A Keras notebook for five kinds of flowers, with batch normalisation behind every convolution.
+"""A Keras notebook for five kinds of flowers, with batch normalization behind every convolution.
 
 58,307,333 parameters, of which 2,752 are running statistics.
 """
@@ -183,7 +183,7 @@ KERAS_TUTORIAL = _keras_tutorial(
     conv5=_keras_conv("conv5", 384, 256, kernel=3, padding=(1, 1)),  # 13 x 13 x 256, then 6 x 6
     features=9216,
 )
-"""A Keras tutorial as its text has it: three batch normalisations, one dropout.
+"""A Keras tutorial as its text has it: three batch normalizations, one dropout.
 
 62,380,776 parameters, of which 1,216 are running statistics.
 """

@@ -5,9 +5,9 @@ the one whose logged errors are the paper's; the others are the comparisons in t
 and two that it does not print: ORIGINAL_PLAIN_CONV2 and NO_COMMUNICATION. What ORIGINAL has
 otherwise than the text, and the others share but for what each says of itself:
 
-- conv1 and conv5 have their ReLU behind the pooling, so that the first normalisation sees negative
+- conv1 and conv5 have their ReLU behind the pooling, so that the first normalization sees negative
   sums, too;
-- a normalisation of each map by its own neighbourhood follows on the second one;
+- a normalization of each map by its own neighborhood follows on the second one;
 - alpha is divided by n;
 - the kernels of conv3, conv4 and conv5 start from N(0, 0.03^2).
 """
@@ -92,7 +92,7 @@ ORIGINAL_PLAIN_CONV2 = Architecture(
         *HEAD,
     ),
 )
-"""Net 167: 145 without both normalisations over conv2, as good or better. 60,965,224 parameters."""
+"""Net 167: 145 without both normalizations over conv2, as good or better. 60,965,224 parameters."""
 
 ONE_GPU = Architecture(
     "ONE_GPU",

@@ -97,7 +97,7 @@ CAFFENET = Architecture(
         Output("fc8", 1000),
     ),
 )
-"""Caffe's models/bvlc_reference_caffenet, which pools before it normalises: 60,965,224 parameters.
+"""Caffe's models/bvlc_reference_caffenet, which pools before it normalizes: 60,965,224 parameters.
 
 57.4 % top-1, 80.4 % top-5 in its readme.
 """

@@ -12,7 +12,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def program(params: Params, architecture: Architecture, preprocessing: Preprocessing) -> bytes:
-    """Return the serialised program from pictures to scores, parameters within.
+    """Return the serialized program from pictures to scores, parameters within.
 
     Pictures are uint8 [n, stored_size, stored_size, 3], RGB, with any n; scores [n, classes].
     """

@@ -33,7 +33,7 @@ class Moments(NamedTuple):
 Params = dict[str, Layer]
 """All parameters of a net by layer name, "conv1" ... "fc8".
 
-A net with batch normalisation also has the running `Moments` of each in it: "norm1" holds scales
+A net with batch normalization also has the running `Moments` of each in it: "norm1" holds scales
 and offsets as weights and biases, "norm1_running" the statistics, which no gradient changes.
 """
 
@@ -84,7 +84,7 @@ def _product_backward(operands, cotangent):
         cotangent, weights, cpu=_times_transposed, default=lambda c, w: c @ w.T
     )
     # In this order, nothing needs the weights any more when their gradient is there, and the
-    # optimiser can overwrite them. XLA's own order may need a second copy of them.
+    # optimizer can overwrite them. XLA's own order may need a second copy of them.
     d_features, cotangent = lax.optimization_barrier((d_features, cotangent))
     return d_features, features.T @ cotangent
 

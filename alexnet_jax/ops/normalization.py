@@ -1,4 +1,4 @@
-"""Local response normalisation (§3.3), its gradient written by hand; the spatial and batch ones."""
+"""Local response normalization (§3.3), its gradient written by hand; the spatial and batch ones."""
 
 import functools
 from collections.abc import Callable
@@ -19,11 +19,11 @@ def local_response_norm(
     beta: float = 0.75,
     divide_alpha_by_n: bool = False,
 ) -> jax.Array:
-    """Divide each activity by a function of the activities of its n neighbouring maps (§3.3).
+    """Divide each activity by a function of the activities of its n neighboring maps (§3.3).
 
         b_i = a_i / (k + alpha * sum_j a_j^2) ^ beta
 
-    with j over the n maps centred on i, at the same pixel; maps beyond the ends count as zero.
+    with j over the n maps centered on i, at the same pixel; maps beyond the ends count as zero.
 
     The paper prints alpha undivided, and so compute TensorFlow (`depth_radius` = n // 2) and
     Theano-AlexNet. With `divide_alpha_by_n` alpha / n takes its place, also where the window is
@@ -77,11 +77,11 @@ local_response_norm.defvjp(_forward, _backward)
 def spatial_norm(
     maps: jax.Array, size: int = 5, k: float = 1.0, alpha: float = 1e-3, beta: float = 0.75
 ) -> jax.Array:
-    """Divide each activity by a function of its neighbours in the same map.
+    """Divide each activity by a function of its neighbors in the same map.
 
         b = a / (k + alpha / size^2 * sum a^2) ^ beta
 
-    with the sum over the size x size pixels centred on it; pixels beyond the edges count as zero.
+    with the sum over the size x size pixels centered on it; pixels beyond the edges count as zero.
     The layer "rnorm" of the original program, which divides alpha by size^2 when it reads it.
 
     Args:
@@ -114,7 +114,7 @@ def _power(d: jax.Array, beta: float) -> jax.Array:
 
 
 def _window_sum(values: jax.Array, n: int) -> jax.Array:
-    """The sum over the n maps centred on each."""
+    """The sum over the n maps centered on each."""
     shifts, band = functools.partial(_sum_of_shifts, n=n), functools.partial(_band_product, n=n)
     return lax.platform_dependent(values, tpu=band, default=shifts)
 

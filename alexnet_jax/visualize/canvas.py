@@ -47,7 +47,7 @@ class Canvas:
         return self.figure
 
     def block(
-        self, x: float, y: float, width: float, height: float, colour: str, *, lid: bool, flat: bool
+        self, x: float, y: float, width: float, height: float, color: str, *, lid: bool, flat: bool
     ) -> Box:
         """Draw a block seen from above and the left, a flat bar or as deep as it is wide.
 
@@ -57,15 +57,15 @@ class Canvas:
         left, right, back = x - width / 2, x + width / 2, x + width / 2 + depth
         top = y + rise if lid else y
         bottom = top + height
-        self._polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
+        self._polygon([(left, top), (right, top), (right, bottom), (left, bottom)], color)
         beside = [(right, top), (back, top - rise), (back, bottom - rise), (right, bottom)]
-        self._polygon(beside, _darker(colour))
+        self._polygon(beside, _darker(color))
         if lid:
             above = [(left, top), (left + depth, top - rise), (back, top - rise), (right, top)]
-            self._polygon(above, _lighter(colour))
+            self._polygon(above, _lighter(color))
         return Box(x, top, bottom, width)
 
-    def band(self, over: Box, under: Box, colour: str) -> None:
+    def band(self, over: Box, under: Box, color: str) -> None:
         """Join the lower edge of one block with the upper edge of another, behind both."""
         corners = [
             (over.x - over.width / 2, over.bottom),
@@ -73,7 +73,7 @@ class Canvas:
             (under.x + under.width / 2, under.top),
             (under.x - under.width / 2, under.top),
         ]
-        self.axes.add_patch(Polygon(corners, fc=colour, ec="none", alpha=0.25, zorder=1))
+        self.axes.add_patch(Polygon(corners, fc=color, ec="none", alpha=0.25, zorder=1))
 
     def plus(self, y: float, over: list[Box]) -> Box:
         """Draw lines from blocks to a sum in the middle of the sheet."""
@@ -88,13 +88,13 @@ class Canvas:
         look = {"color": INK, "size": 8.5, "va": "center_baseline", "zorder": 4, **look}
         self.axes.text(x, y, text, **look)
 
-    def _polygon(self, corners: list[tuple[float, float]], colour: str | tuple[float, ...]) -> None:
-        self.axes.add_patch(Polygon(corners, fc=colour, ec="w", lw=0.6, zorder=3))
+    def _polygon(self, corners: list[tuple[float, float]], color: str | tuple[float, ...]) -> None:
+        self.axes.add_patch(Polygon(corners, fc=color, ec="w", lw=0.6, zorder=3))
 
 
-def _darker(colour: str) -> tuple[float, ...]:
-    return tuple(0.78 * part for part in to_rgb(colour))
+def _darker(color: str) -> tuple[float, ...]:
+    return tuple(0.78 * part for part in to_rgb(color))
 
 
-def _lighter(colour: str) -> tuple[float, ...]:
-    return tuple(1 - 0.64 * (1 - part) for part in to_rgb(colour))
+def _lighter(color: str) -> tuple[float, ...]:
+    return tuple(1 - 0.64 * (1 - part) for part in to_rgb(color))

@@ -35,7 +35,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 _PITCH = 2.55  # inches from tower to tower
 _NAME, _DETAIL, _SHAPE = 3.1, 2.3, 0.2  # where text begins, from the columns' edge
 _GAP, _MEETING = 0.23, 0.52
-_COLOURS = {
+_COLORS = {
     Conv: "#3f74a6",
     Dense: "#3b8a7f",
     Output: INK,
@@ -103,8 +103,8 @@ class _Diagram:
 
     def _images(self, shape: Shape, width: float) -> None:
         red = box = self.canvas.block(0, self.y, width, 0.09, _RGB[0], lid=True, flat=False)
-        for colour in _RGB[1:]:
-            box = self.canvas.block(0, box.bottom, width, 0.09, colour, lid=False, flat=False)
+        for color in _RGB[1:]:
+            box = self.canvas.block(0, box.bottom, width, 0.09, color, lid=False, flat=False)
         self.above, self.y = [box] * self.towers, box.bottom
         self._row((red.top + box.bottom) / 2, "images", shape=shape)
 
@@ -129,7 +129,7 @@ class _Diagram:
             self.y += _GAP
         draw = self.canvas.block
         boxes = [
-            draw(x, self.y, width, height, _colour(step), lid=below, flat=not maps)
+            draw(x, self.y, width, height, _color(step), lid=below, flat=not maps)
             for x in self.columns
         ]
         if below:
@@ -148,7 +148,7 @@ class _Diagram:
             self._row(self.y, "", "the towers are summed", color=ACCENT)
         (classes,) = step.outputs
         y, width = self.y + _GAP, _width(classes)
-        box = self.canvas.block(0, y, width, 0.34, _colour(step), lid=True, flat=True)
+        box = self.canvas.block(0, y, width, 0.34, _color(step), lid=True, flat=True)
         self.canvas.band(self.above[0], box, _BAND)
         self._label(box, classes)
         self._row(box.middle, step.name, _detail(step), step.outputs, step.parameters)
@@ -189,8 +189,8 @@ class _Diagram:
         if shape:
             self.canvas.text(right, y - 0.07 * (parameters > 0), " × ".join(map(str, shape)))
         if parameters:
-            learnt = f"{parameters:,} parameters"
-            self.canvas.text(right, y + 0.07 * bool(shape), learnt, color=PALE)
+            learned = f"{parameters:,} parameters"
+            self.canvas.text(right, y + 0.07 * bool(shape), learned, color=PALE)
 
 
 def _height(maps: int) -> float:
@@ -231,6 +231,6 @@ def _padding(padding: tuple[int, int]) -> str:
     return f", padding {before} before, {after} after"
 
 
-def _colour(step: Step) -> str:
+def _color(step: Step) -> str:
     other = _NORM if "Norm" in type(step.layer).__name__ else _OTHER
-    return _COLOURS.get(type(step.layer), other)
+    return _COLORS.get(type(step.layer), other)

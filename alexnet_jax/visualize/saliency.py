@@ -1,6 +1,6 @@
 """What a net looks at: saliency maps, occlusion maps, images that excite a class. Pure functions.
 
-Images are as `apply` takes them, so 0 is the mean colour; classes are counted from 0.
+Images are as `apply` takes them, so 0 is the mean color; classes are counted from 0.
 """
 
 import jax
@@ -18,7 +18,7 @@ def saliency(
 ) -> jax.Array:
     """Return how much each pixel moves the score of a class (Simonyan et al. 2013, section 3).
 
-        the largest over the three colours of |d score / d pixel|
+        the largest over the three colors of |d score / d pixel|
 
     Args:
       params: as from `init`.
@@ -42,7 +42,7 @@ def occlusion(
     stride: int,
     architecture: Architecture = PAPER,
 ) -> jax.Array:
-    """Return the probability of a class with a square of the mean colour before each place.
+    """Return the probability of a class with a square of the mean color before each place.
 
     Where it falls, the net sees what it needs (Zeiler and Fergus 2013, section 4.2).
 

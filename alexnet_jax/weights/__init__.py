@@ -1,4 +1,4 @@
-"""Weights, published or our own, with all that belongs to them: recognised by their content."""
+"""Weights, published or our own, with all that belongs to them: recognized by their content."""
 
 import contextlib
 import mmap
@@ -44,14 +44,14 @@ def load(
     .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the ONNX zoo's bvlcalexnet,
     MatConvNet's .mat, a checkpoint of cuda-convnet; or the folder of a run of `train.main`, of
     which the best checkpoint is taken.
-    Nothing in a file is run. Colours come as RGB, features in our order, whatever the file has.
+    Nothing in a file is run. Colors come as RGB, features in our order, whatever the file has.
 
     Args:
       path: of the file or folder.
       architecture: the net whose layers the file has, where it is not the published one with any
         number of classes; ours say themselves.
       mean: for Caffe's weights, their mean image, a .binaryproto or .npy; without it a mean for
-        each colour is subtracted.
+        each color is subtracted.
 
     Raises:
       ValueError: a file that is damaged or none of these, in one sentence with path and layer.

@@ -1,6 +1,6 @@
 """Nets as files describe them, layer by layer, laid beside those that are known.
 
-So the order of pooling and normalisation and every constant come from the file, and a net that
+So the order of pooling and normalization and every constant come from the file, and a net that
 only looks like one of ours is not taken for it.
 """
 
@@ -71,7 +71,7 @@ def matched(
             arrays[word.name] = layer.arrays
     described = dataclasses.replace(net, layers=tuple(layers))
     if given and described != given:
-        raise ValueError(f"its normalisation is not that of {given.name}")
+        raise ValueError(f"its normalization is not that of {given.name}")
     return given or with_classes(described, arrays), arrays
 
 

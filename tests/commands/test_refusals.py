@@ -48,8 +48,8 @@ from train.trainer.build import open_net_and_data
         (["--schedule", "cosine"], "'cosine'"),
         (["--patience", "0"], "--patience must be above 0, not 0"),
         (["--bias-rate", "-1"], "--bias-rate must be at least 0, not -1.0"),
-        (["--colour-noise", "lots"], "'lots'"),
-        (["--colour-noise-until", "0"], "--colour-noise-until must be above 0, not 0.0"),
+        (["--color-noise", "lots"], "'lots'"),
+        (["--color-noise-until", "0"], "--color-noise-until must be above 0, not 0.0"),
         (["--device", "2"], "Unrecognized options: --device"),
         (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
         (["--experiment", "paper"], "--experiment paper needs --data; digits alone brings its own"),
@@ -170,7 +170,7 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
     assert "\nskipped 2 training pictures that cannot be decoded\n" in done.stdout
 
 
-def test_what_was_learnt_before_a_damaged_picture_is_kept_and_the_run_can_be_mended(tmp_path):
+def test_what_was_learned_before_a_damaged_picture_is_kept_and_the_run_can_be_mended(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("train/a", "train/b", "test/a", "test/b"):
         (tmp_path / name).mkdir(parents=True)

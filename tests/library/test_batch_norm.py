@@ -1,4 +1,4 @@
-"""Batch normalisation: its two ways of working, its running statistics, its devices."""
+"""Batch normalization: its two ways of working, its running statistics, its devices."""
 
 from functools import partial
 
@@ -57,7 +57,7 @@ def second_maps(params, normed):
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_at_test_time_the_running_moments_normalise(devices, images):
+def test_at_test_time_the_running_moments_normalize(devices, images):
     params, mesh = drawn(NET), alexnet_jax.make_mesh(devices)
     names = ["norm1", "norm2"]
     ours = jax.jit(partial(alexnet_jax.activations, names=names, architecture=NET, mesh=mesh))(

@@ -53,7 +53,7 @@ def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
 def test_each_tower_is_a_column_with_what_it_holds(net):
     written = figure_of(net).axes[0].texts
     heights = {text.get_text(): text.get_position()[1] for text in written}
-    inside = {}  # what stands in blocks, which is centred, by its height
+    inside = {}  # what stands in blocks, which is centered, by its height
     for text in written:
         if text.get_ha() == "center" and text.get_text() != "+":
             x, y = text.get_position()

@@ -19,18 +19,18 @@ def test_ten_crops_are_the_five_windows_of_section_4_1_and_their_reflections(
         top_left = image[:size, :size]
         top_right = image[:size, -size:]
         row, column = (height - size) // 2, (width - size) // 2
-        centre = image[row : row + size, column : column + size]
+        center = image[row : row + size, column : column + size]
         bottom_left = image[-size:, :size]
         bottom_right = image[-size:, -size:]
-        windows = [top_left, top_right, centre, bottom_left, bottom_right]
+        windows = [top_left, top_right, center, bottom_left, bottom_right]
         np.testing.assert_array_equal(patches, windows + [np.fliplr(w) for w in windows])
     np.testing.assert_array_equal(
-        evaluation.centre_crops(jnp.asarray(images), size), ours[:, evaluation.CENTRE]
+        evaluation.center_crops(jnp.asarray(images), size), ours[:, evaluation.CENTER]
     )
 
 
 def test_no_patch_is_cut_out_of_smaller_images():
-    for crops in (evaluation.centre_crops, evaluation.ten_crops):
+    for crops in (evaluation.center_crops, evaluation.ten_crops):
         with pytest.raises(ValueError, match="no 8 x 8 pixels can be cut out of images of 9 x 7"):
             crops(jnp.zeros((1, 9, 7, 3)), 8)
 

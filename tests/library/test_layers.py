@@ -80,7 +80,7 @@ NORMS = [
 
 @pytest.mark.parametrize("numbers", NORMS)
 @pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_response_normalisation_equals_loops(rng, numbers, scale):
+def test_response_normalization_equals_loops(rng, numbers, scale):
     a = scale * rng.normal(size=(2, 3, 3, 7))
     ours = local_response_norm(jnp.asarray(a, jnp.float32), **numbers)
     np.testing.assert_allclose(ours, reference.response_norm(a, **numbers), rtol=2e-5, atol=1e-6)
@@ -97,7 +97,7 @@ def test_alpha_can_be_the_papers_or_the_original_programs(rng):
 
 @pytest.mark.parametrize("numbers", NORMS)
 @pytest.mark.parametrize("divide", [False, True])
-def test_the_gradient_of_response_normalisation_equals_differences(rng, numbers, divide):
+def test_the_gradient_of_response_normalization_equals_differences(rng, numbers, divide):
     """The judge is the loop in float64, moved a little to either side along a direction."""
     a, weight = 30 * rng.normal(size=(2, 2, 7)), rng.normal(size=(2, 2, 7))
     n = numbers.get("n", 5)
@@ -119,7 +119,7 @@ def test_the_gradient_of_response_normalisation_equals_differences(rng, numbers,
 
 
 @pytest.mark.parametrize("numbers", [{}, {"size": 3, "k": 0.5, "alpha": 0.1}, {"beta": 0.5}])
-def test_spatial_normalisation_equals_loops(rng, numbers):
+def test_spatial_normalization_equals_loops(rng, numbers):
     a = 100 * rng.normal(size=(2, 7, 6, 3))
     ours = spatial_norm(jnp.asarray(a, jnp.float32), **numbers)
     np.testing.assert_allclose(ours, reference.spatial_norm(a, **numbers), rtol=2e-5)

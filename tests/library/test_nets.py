@@ -232,10 +232,10 @@ def test_a_scale_that_makes_no_net_is_refused(sizes, sentence):
         architectures.scaled(*sizes)
 
 
-def test_a_scaled_net_learns_eight_colours_at_113_pixels():
+def test_a_scaled_net_learns_eight_colors_at_113_pixels():
     net, optimizer = architectures.scaled(8, 113).with_classes(8), sgd()
-    colours = jnp.asarray(list(itertools.product([-60.0, 60.0], repeat=3)), jnp.float32)
-    images = jnp.broadcast_to(colours[:, None, None], (8, 113, 113, 3))
+    colors = jnp.asarray(list(itertools.product([-60.0, 60.0], repeat=3)), jnp.float32)
+    images = jnp.broadcast_to(colors[:, None, None], (8, 113, 113, 3))
 
     @jax.value_and_grad
     def loss(params):

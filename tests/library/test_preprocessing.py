@@ -1,4 +1,4 @@
-"""From 8-bit pictures to what a net reads: formula, centre, and resizing as Pillow does it."""
+"""From 8-bit pictures to what a net reads: formula, center, and resizing as Pillow does it."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ def pictures(rng, height, width, count=2):
     return rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def test_stored_pictures_are_scaled_centred_and_divided_at_the_crops_own_place(rng):
+def test_stored_pictures_are_scaled_centered_and_divided_at_the_crops_own_place(rng):
     mean = rng.uniform(0, 1, (13, 13, 3))
     preprocessing = Preprocessing(
         stored_size=13, input_size=8, scale=1 / 255, mean=mean, deviation=(0.5, 0.25, 2)
@@ -71,7 +71,7 @@ def test_what_cannot_be_raw_pictures_is_refused(rng):
         ({"scale": 0}, "scale must be a number above 0"),
         ({"deviation": (1, 0, 1)}, "deviation must be three numbers above 0"),
         ({"resize": "longer side"}, "resize must be 'shorter side' or 'both sides'"),
-        ({"source_colours": "GBR"}, "source_colours must be 'RGB' or 'BGR'"),
+        ({"source_colors": "GBR"}, "source_colors must be 'RGB' or 'BGR'"),
     ],
 )
 def test_nonsense_is_refused_by_its_field(fields, words):

@@ -21,18 +21,18 @@ def images(rng):
     return jnp.asarray(60 * rng.normal(size=(2, 14, 14, 3)), jnp.float32)
 
 
-def test_saliency_is_the_largest_change_of_the_classs_score_by_a_colour(params, images):
+def test_saliency_is_the_largest_change_of_the_classs_score_by_a_color(params, images):
     classes = jnp.array([3, 5])
     maps = jax.jit(lambda p, x: saliency.saliency(p, x, classes, architecture=TINY))(params, images)
     assert maps.shape == (2, 14, 14)
     exact = np.asarray(images, np.float64)
     for image, row, column in ((0, 4, 5), (0, 9, 9), (1, 7, 2)):
         slopes = []
-        for colour in range(3):
+        for color in range(3):
             scores = []
             for shift in (1e-3, -1e-3):
                 moved = exact[image : image + 1].copy()
-                moved[0, row, column, colour] += shift
+                moved[0, row, column, color] += shift
                 scores.append(reference.tiny_scores(params, moved)[0, classes[image]])
             slopes.append(abs(scores[0] - scores[1]) / 2e-3)
         assert maps[image, row, column] == pytest.approx(max(slopes), rel=1e-2, abs=1e-6)

@@ -104,7 +104,7 @@ NORMED = Architecture(
 
 @pytest.mark.parametrize(("net", "counts"), [(TINY, (2, 4, 8)), (NORMED, (2, 3, 8))])
 def test_twenty_training_steps_do_not_depend_on_the_number_of_devices(net, counts):
-    """Crops, flips, colour noise, dropout and batch norm included, to the rounding of float32."""
+    """Crops, flips, color noise, dropout and batch norm included, to the rounding of float32."""
     losses, params = twenty_steps(net, 1)
     assert len(set(losses)) == 20
     for devices in counts:

@@ -83,7 +83,7 @@ def test_the_notebook_away_from_a_clone_says_what_to_put_in(tmp_path, monkeypatc
 
 
 def shapes(rng):
-    """A picture of 224 pixels with forty ellipses, in colour."""
+    """A picture of 224 pixels with forty ellipses, in color."""
     picture = Image.new("RGB", (224, 224))
     for _ in range(40):
         left, top, width, height = rng.integers(10, 180, 4)

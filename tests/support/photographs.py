@@ -13,7 +13,7 @@ RED = (200, 30, 40)
 
 
 def photograph(path, seed, size=(40, 30)):
-    """A smooth picture in colour, another for each seed."""
+    """A smooth picture in color, another for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
 

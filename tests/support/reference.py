@@ -23,7 +23,7 @@ def conv(x, kernels, biases, stride=1, before=0, after=0):
 
 
 def response_norm(a, n=5, k=2.0, alpha=1e-4, beta=0.75):
-    """Section 3.3, one map at a time: j runs over the n maps centred on i that exist."""
+    """Section 3.3, one map at a time: j runs over the n maps centered on i that exist."""
     a = np.asarray(a, np.float64)
     out = np.zeros_like(a)
     for i in range(a.shape[-1]):
@@ -62,8 +62,8 @@ def batch_norm(x, scaling, moments, epsilon=1e-3):
     (gamma, beta), (means, variances) = scaling, moments
     x, out = np.asarray(x, np.float64), np.zeros(x.shape)
     for m in range(x.shape[-1]):
-        normalised = (x[..., m] - float(means[m])) / (float(variances[m]) + epsilon) ** 0.5
-        out[..., m] = float(gamma[m]) * normalised + float(beta[m])
+        normalized = (x[..., m] - float(means[m])) / (float(variances[m]) + epsilon) ** 0.5
+        out[..., m] = float(gamma[m]) * normalized + float(beta[m])
     return out
 
 

@@ -47,8 +47,8 @@ def test_operations_of_an_image_are_the_published_ones(name, gigaflops):
 @pytest.fixture(scope="module")
 def trial():
     """Two steps of a tiny net on two devices."""
-    settings = Config(devices=2, batch_size=4, flip=True, colour_noise="original")
-    settings = dataclasses.replace(settings, colour_noise_until=3.0)
+    settings = Config(devices=2, batch_size=4, flip=True, color_noise="original")
+    settings = dataclasses.replace(settings, color_noise_until=3.0)
     data = imagined_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
     with Trial(Run(settings, Path(), TINY, data, mesh, imagined_statistics(18))) as trial:
@@ -136,13 +136,13 @@ def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
         ("keras-flowers", "227 of 227 pixels square", "SGD, momentum 0, weight decay 0"),
         (
             "flowers",
-            "227 of 256 pixels square, random patches, reflections, colour noise: original",
+            "227 of 256 pixels square, random patches, reflections, color noise: original",
             "SGD, momentum 0.9, weight decay 0.0005, 2 epochs of warm-up from 0.0005",
         ),
         (
             "original",
             "224 of 256 pixels square, random patches, reflections, 32 in a row alike, "
-            "colour noise: original until epoch 67",
+            "color noise: original until epoch 67",
             "SGD, momentum 0.9, weight decay 0.0005, none of biases",
         ),
         ("keras-mnist", "224 of 224 pixels square", "Adam, momentum 0.9, weight decay 0"),

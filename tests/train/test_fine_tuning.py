@@ -1,4 +1,4 @@
-"""Runs that begin with learnt parameters: what they take over, what stays, what is refused."""
+"""Runs that begin with learned parameters: what they take over, what stays, what is refused."""
 
 from dataclasses import replace
 
@@ -21,16 +21,16 @@ from train.trainer.train import train
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory):
+def learned(tmp_path_factory):
     """A run of five steps on the digits of the package."""
-    run_dir = tmp_path_factory.mktemp("learnt") / "run"
+    run_dir = tmp_path_factory.mktemp("learned") / "run"
     train(Config(run_dir=run_dir, steps=5, batch_size=50))
     return run_dir
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Three classes of noise, each of its own colour."""
+    """Three classes of noise, each of its own color."""
     root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for split, count in (("train", 8), ("test", 2)):
         for number, name in enumerate("abc"):
@@ -47,31 +47,31 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_begins_with_the_layers_learnt_and_a_head_drawn_for_its_classes(
-    learnt, pictures, tmp_path
+def test_a_run_begins_with_the_layers_learned_and_a_head_drawn_for_its_classes(
+    learned, pictures, tmp_path
 ):
     """Seen behind a step whose rate is too small to change a bit."""
     run_dir = tmp_path / "run"
     still = {"learning_rate": 1e-30, "steps": 1, "batch_size": 4, "seed": 3}
-    train(Config(run_dir=run_dir, data=pictures, init=learnt, classes=3, **still))
-    before, after = open_trained(learnt).params, open_trained(run_dir).params
+    train(Config(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
+    before, after = open_trained(learned).params, open_trained(run_dir).params
     init_key, _ = jax.random.split(jax.random.key(3))
     drawn_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
     for name in before:
         np.testing.assert_array_equal(
             after[name].weights, drawn_head.weights if name == "fc8" else before[name].weights
         )
-    np.testing.assert_array_equal(open_trained(run_dir).mean, open_trained(learnt).mean)
+    np.testing.assert_array_equal(open_trained(run_dir).mean, open_trained(learned).mean)
 
 
-def test_with_as_many_classes_the_head_is_taken_over_too(learnt, tmp_path):
-    train(Config(run_dir=tmp_path / "run", init=learnt, learning_rate=1e-30, steps=1))
-    pairs = (jax.tree.leaves(open_trained(run).params) for run in (tmp_path / "run", learnt))
+def test_with_as_many_classes_the_head_is_taken_over_too(learned, tmp_path):
+    train(Config(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
+    pairs = (jax.tree.leaves(open_trained(run).params) for run in (tmp_path / "run", learned))
     for after, before in zip(*pairs, strict=True):  # a bias of 0 has moved by a gradient's 1e-30
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
 
 
-def test_weights_learnt_on_scaled_colours_score_in_a_run_what_they_scored(pictures, tmp_path, rng):
+def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictures, tmp_path, rng):
     net, params = DIGITS.with_classes(3), drawn(DIGITS.with_classes(3))
     params["conv1"] = params["conv1"]._replace(weights=40 * params["conv1"].weights)
     seen = alexnet_jax.Preprocessing(
@@ -93,21 +93,21 @@ def test_weights_learnt_on_scaled_colours_score_in_a_run_what_they_scored(pictur
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learnt, pictures, tmp_path):
-    flags = {"data": pictures, "init": learnt, "freeze": "conv1, conv2", "batch_size": 4}
+def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictures, tmp_path):
+    flags = {"data": pictures, "init": learned, "freeze": "conv1, conv2", "batch_size": 4}
     config = Config(run_dir=tmp_path / "straight", steps=6, **flags)
     train(config)
     train(replace(config, run_dir=tmp_path / "stopped", steps=3))
     again = parse(["--run-dir", str(tmp_path / "stopped"), "--resume", "--steps", "6"])
-    assert (again.init, again.freeze) == (learnt.resolve(), "conv1, conv2")
-    gone = learnt.rename(learnt.with_name("gone"))  # what it began with is not needed any more
+    assert (again.init, again.freeze) == (learned.resolve(), "conv1, conv2")
+    gone = learned.rename(learned.with_name("gone"))  # what it began with is not needed any more
     try:
         train(again)
     finally:
-        gone.rename(learnt)
+        gone.rename(learned)
     straight, stopped = (open_trained(tmp_path / name, 6) for name in ("straight", "stopped"))
     assert_equal(straight.params, stopped.params)
-    before = open_trained(learnt).params
+    before = open_trained(learned).params
     for name in before:
         if name != "fc8":
             same = np.array_equal(straight.params[name].weights, before[name].weights)
@@ -181,15 +181,15 @@ def test_freezing_outlasts_a_schedule_that_names_the_layer():
         ({"init": "nowhere"}, "--init nowhere does not exist"),
         ({"init": "pictures"}, "it holds no run, for there is no config.json in it"),
         (
-            {"init": "learnt", "net": "SCALED_8_113"},
+            {"init": "learned", "net": "SCALED_8_113"},
             "holds a net DIGITS, whose layers are not those of --net SCALED_8_113; --net DIGITS",
         ),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
-    learnt, pictures, tmp_path, changes, words
+    learned, pictures, tmp_path, changes, words
 ):
-    folders = {"learnt": learnt, "pictures": pictures, "nowhere": tmp_path / "nowhere"}
+    folders = {"learned": learned, "pictures": pictures, "nowhere": tmp_path / "nowhere"}
     if "init" in changes:
         words = words.replace("nowhere", str(folders["nowhere"]))
         changes = changes | {"init": folders[changes["init"]]}
@@ -200,10 +200,10 @@ def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_beginning_of_a_run_cannot_be_changed_in_a_resume(learnt, pictures, tmp_path):
+def test_the_beginning_of_a_run_cannot_be_changed_in_a_resume(learned, pictures, tmp_path):
     run_dir = tmp_path / "run"
-    train(Config(run_dir=run_dir, data=pictures, init=learnt, steps=1, batch_size=4))
-    assert load(run_dir).init == learnt.resolve()
+    train(Config(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
+    assert load(run_dir).init == learned.resolve()
     resume = ["--run-dir", str(run_dir), "--resume"]
     with pytest.raises(BadInput, match="holds a run with --freeze None, not conv1"):
         parse([*resume, "--freeze", "conv1"])

@@ -109,11 +109,11 @@ class Config:
     for each of red, green and blue."""
     patches_together: int = 1
     """So many images in a row share the place of their random patch, and its reflection: 32 in the
-    original program. Colour noise is each image's own."""
-    colour_noise: Literal["none", "paper", "original"] = "none"
-    """Shift each training image along the principal colours of all (section 4.1): by the paper's
+    original program. Color noise is each image's own."""
+    color_noise: Literal["none", "paper", "original"] = "none"
+    """Shift each training image along the principal colors of all (section 4.1): by the paper's
     formula on pixels from 0 to 1, or as the original program did, about twice as far."""
-    colour_noise_until: float | None = None
+    color_noise_until: float | None = None
     """The epoch after which there is no more of it."""
     save_steps: int | None = None
     """Keep a checkpoint every so many steps, besides each epoch."""
@@ -190,7 +190,7 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stored_size": (lambda n: n > 0, "above 0"),
     "patches_together": (lambda n: n > 0, "above 0"),
     "classes": (lambda n: n > 0, "above 0"),
-    "colour_noise_until": (lambda x: 0 < x < float("inf"), "above 0"),
+    "color_noise_until": (lambda x: 0 < x < float("inf"), "above 0"),
     "save_steps": (lambda n: n > 0, "above 0"),
     "bad_images": (lambda n: n >= 0, "at least 0"),
     "threads": (lambda n: n > 0, "above 0"),

@@ -19,7 +19,7 @@ PAPER = Config(
     schedule="plateau",
     cut_epochs=(25.0, 51.0, 79.0),
     flip=True,
-    colour_noise="paper",
+    color_noise="paper",
 )
 """The paper's text: 90 cycles in batches of 128, the rate cut when the held-out error stays.
 
@@ -41,13 +41,13 @@ ORIGINAL = Config(
     decay_biases=False,
     flip=True,
     patches_together=32,
-    colour_noise="original",
-    colour_noise_until=67.0,
+    color_noise="original",
+    color_noise_until=67.0,
 )
 """Net 145 of the original program as it was run: the paper's net, whose errors the paper prints.
 
 Its own rates for biases, no decay of them, conv1 slower from epoch 67 on and frozen from 72 on,
-and no colour noise then. Its log has 40.66 % and 18.21 % error on ILSVRC-2012, over ten patches.
+and no color noise then. Its log has 40.66 % and 18.21 % error on ILSVRC-2012, over ten patches.
 Not run here: about 37 days on 2 CPU cores, as PAPER.
 
     python -m train.main --experiment original --data DIR --devices 2
@@ -84,7 +84,7 @@ CUDA_CONVNET2 = Config(
     cut_epochs=(),
     decay_biases=False,
     flip=True,
-    colour_noise="original",
+    color_noise="original",
 )
 """cuda-convnet2's training example, the single tower of "One weird trick", on one GPU.
 
@@ -161,11 +161,11 @@ FLOWERS = Config(
     cut_epochs=(35.0, 45.0),
     stored_size=256,
     flip=True,
-    colour_noise="original",
+    color_noise="original",
 )
 """The same net, photographs and epochs with the paper's cures for over-fitting (sections 4 and 5).
 
-Random patches, reflections, colour noise, momentum and weight decay; dropout is in the net. Ours:
+Random patches, reflections, color noise, momentum and weight decay; dropout is in the net. Ours:
 79.21 % validation accuracy, 80.84 % over ten patches, in 110 minutes on 2 cores. A first rate of
 0.01 without warm-up lets the loss rise tenfold in three steps.
 

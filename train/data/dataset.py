@@ -141,7 +141,7 @@ def _open_cifar(directory: Path, size: int) -> DataSet:
 
 
 def _check_classes(directory: Path, train: np.ndarray, test: np.ndarray) -> None:
-    """Raise BadInput if a class is learnt and not tested, or tested and not learnt."""
+    """Raise BadInput if a class is learned and not tested, or tested and not learned."""
     for here, there, names in ((train, test, _SPLITS), (test, train, _SPLITS[::-1])):
         if len(lacking := np.setdiff1d(here, there)):
             index = int(np.argmax(here == lacking[0]))

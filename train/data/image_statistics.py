@@ -1,4 +1,4 @@
-"""What is measured on the training images before the first step: their mean, and their colours."""
+"""What is measured on the training images before the first step: their mean, and their colors."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,16 +9,16 @@ import numpy as np
 from ..config.config import BadInput
 from .examples import Source
 
-MEAN, COLOURS = "mean.npy", "colours.npy"
+MEAN, COLORS = "mean.npy", "colours.npy"
 """The files that a run's folder and a folder of records keep them in."""
 
 
 class ImageStatistics(NamedTuple):
-    """The mean image (§2), and the principal colours of all pixels (§4.1), on 0 to 255."""
+    """The mean image (§2), and the principal colors of all pixels (§4.1), on 0 to 255."""
 
     mean: np.ndarray  # float32 [size, size, 3]
-    variances: np.ndarray  # float64 [3], along the principal colours, ascending
-    colours: np.ndarray  # float64 [3, 3], in its columns; red, green and blue of each in its rows
+    variances: np.ndarray  # float64 [3], along the principal colors, ascending
+    colors: np.ndarray  # float64 [3, 3], in its columns; red, green and blue of each in its rows
 
 
 class Sums(NamedTuple):
@@ -26,7 +26,7 @@ class Sums(NamedTuple):
 
     images: int
     pixels: np.ndarray  # int64 [size, size, 3]
-    products: np.ndarray  # int64 [3, 3], of two colours of one pixel
+    products: np.ndarray  # int64 [3, 3], of two colors of one pixel
 
     def plus(self, other: "Sums") -> "Sums":
         """Return the sums over the images of both."""
@@ -51,18 +51,18 @@ def sums_of(images: Iterable[np.ndarray], size: int) -> Sums:
 
 
 def statistics_from(sums: Sums) -> ImageStatistics:
-    """Return the mean image and the principal colours that follow from sums over images."""
+    """Return the mean image and the principal colors that follow from sums over images."""
     mean = sums.pixels / sums.images
-    colour = mean.mean(axis=(0, 1))
+    color = mean.mean(axis=(0, 1))
     count = sums.images * len(mean) ** 2
-    covariance = sums.products / count - np.outer(colour, colour)
-    variances, colours = np.linalg.eigh(covariance)
+    covariance = sums.products / count - np.outer(color, color)
+    variances, colors = np.linalg.eigh(covariance)
     # Of gray images all but one are 0, and rounding may leave them below it.
-    return ImageStatistics(mean.astype(np.float32), np.maximum(variances, 0), colours)
+    return ImageStatistics(mean.astype(np.float32), np.maximum(variances, 0), colors)
 
 
 def image_statistics(source: Source, *, at_most: int = 5000) -> ImageStatistics:
-    """Read the training images once, and sum up their pixels and the products of their colours.
+    """Read the training images once, and sum up their pixels and the products of their colors.
 
     Of a source with more than `at_most` examples, that many are read, evenly spaced.
     """
@@ -79,7 +79,7 @@ def with_mean_by_channel(found: ImageStatistics) -> ImageStatistics:
 
 def write_statistics(folder: Path, found: ImageStatistics) -> None:
     """Write the two files, each whole or not at all."""
-    arrays = {MEAN: found.mean, COLOURS: np.vstack([found.variances, found.colours])}
+    arrays = {MEAN: found.mean, COLORS: np.vstack([found.variances, found.colors])}
     for name, array in arrays.items():
         half_written = (folder / name).with_suffix(".tmp.npy")
         np.save(half_written, array)
@@ -89,8 +89,8 @@ def write_statistics(folder: Path, found: ImageStatistics) -> None:
 def read_statistics(folder: Path, size: int) -> ImageStatistics:
     """Read the two files of images of `size` pixels. Raises BadInput if one is damaged."""
     mean = read_mean(folder, size)
-    variances, *colours = _read(folder / COLOURS, (4, 3), np.float64, "the colour statistics")
-    return ImageStatistics(mean, variances, np.array(colours))
+    variances, *colors = _read(folder / COLORS, (4, 3), np.float64, "the color statistics")
+    return ImageStatistics(mean, variances, np.array(colors))
 
 
 def read_mean(folder: Path, size: int) -> np.ndarray:

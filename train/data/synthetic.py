@@ -38,7 +38,7 @@ def imagined_data(size: int, *, train: int, test: int, classes: int) -> DataSet:
 
 
 def imagined_statistics(size: int) -> ImageStatistics:
-    """Return some mean image and principal colours, as good as any to compile a step with."""
+    """Return some mean image and principal colors, as good as any to compile a step with."""
     # Of a mean whose pixels are equal, a compiler could see that it need not be cut.
     mean = np.random.default_rng(0).uniform(0, 255, (size, size, 3)).astype(np.float32)
     return ImageStatistics(mean, np.array([400.0, 1400.0, 14800.0]), np.eye(3))

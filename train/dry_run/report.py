@@ -83,15 +83,15 @@ def _images(run: Run) -> list[str]:
     said = [f"{size} of {stored} pixels square"]
     said += ["random patches"] * (stored > size) + ["reflections"] * config.flip
     said += [f"{config.patches_together} in a row alike"] * (config.patches_together > 1)
-    if config.colour_noise != "none":
-        until = config.colour_noise_until
+    if config.color_noise != "none":
+        until = config.color_noise_until
         end = f" until epoch {until:g}" if until is not None else ""
-        said.append(f"colour noise: {config.colour_noise}{end}")
+        said.append(f"color noise: {config.color_noise}{end}")
     return said
 
 
 def _rule(config: Config) -> str:
-    """The optimiser and what it goes by, but the schedule."""
+    """The optimizer and what it goes by, but the schedule."""
     name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[config.optimizer]
     said = f"{name}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}"
     if config.weight_decay and not config.decay_biases:

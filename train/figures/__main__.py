@@ -9,7 +9,7 @@ from . import classes, curves, kernels, neighbors, saliency
 FIGURES = {
     "curves": curves,
     "kernels": kernels,
-    "neighbours": neighbors,
+    "neighbors": neighbors,
     "saliency": saliency,
     "classes": classes,
 }

@@ -40,14 +40,14 @@ def draw_classes(trained: "Trained", path: Path) -> Path:
     import jax
     import jax.numpy as jnp
 
-    from alexnet_jax.evaluation import centre_crops
+    from alexnet_jax.evaluation import center_crops
     from alexnet_jax.visualize import saliency
 
     net, count = trained.architecture, min(trained.architecture.classes, MOST)
     images = saliency.class_images(
         trained.params, jnp.arange(count), jax.random.key(0), architecture=net
     )
-    images += centre_crops(jnp.asarray(trained.mean[None]), net.image_sizes[0])
+    images += center_crops(jnp.asarray(trained.mean[None]), net.image_sizes[0])
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = page.blank(1.7 * columns, 0.3 + 1.9 * rows)

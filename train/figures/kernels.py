@@ -67,8 +67,8 @@ def draw_kernels(params: "Params", architecture: "Architecture", when: str, path
     figure.suptitle(f"{architecture.name}, {first.name}{when}")
     all_axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for number, (axes, block) in enumerate(zip(all_axes, blocks, strict=True), 1):
-        size, _, colours, count = towers[0].shape
-        title = f"tower {number}: {count} kernels of {size} x {size} x {colours}"
+        size, _, colors, count = towers[0].shape
+        title = f"tower {number}: {count} kernels of {size} x {size} x {colors}"
         axes.set_title(title, fontsize="medium", loc="left")
         axes.imshow(block, interpolation="nearest")
         axes.set_axis_off()
@@ -76,16 +76,16 @@ def draw_kernels(params: "Params", architecture: "Architecture", when: str, path
 
 
 def mosaic(kernels: np.ndarray, columns: int) -> np.ndarray:
-    """Lay kernels [height, width, 3, n] side by side in rows, as colours from 0 to 1.
+    """Lay kernels [height, width, 3, n] side by side in rows, as colors from 0 to 1.
 
     Each is scaled alone, 0.5 + w / (2 max |w|), in the order of the maps that they make. Between
     them and where there is none it is white.
     """
-    height, width, colours, count = kernels.shape
+    height, width, colors, count = kernels.shape
     columns = min(columns, count)
     rows = -(-count // columns)
     down, right = height + _GAP, width + _GAP
-    sheet = np.ones((rows * down - _GAP, columns * right - _GAP, colours))
+    sheet = np.ones((rows * down - _GAP, columns * right - _GAP, colors))
     for number in range(count):
         kernel = kernels[..., number]
         largest = np.abs(kernel).max() or 1.0

@@ -1,6 +1,6 @@
 """Pictures that the net finds alike (Figure 4, right): beside each query those nearest to it.
 
-`python -m train.figures neighbours RUN QUERIES GALLERY FILE` compares the features of the last
+`python -m train.figures neighbors RUN QUERIES GALLERY FILE` compares the features of the last
 hidden layer by their Euclidean distance.
 """
 
@@ -41,7 +41,7 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> Path:
-    """Find the neighbours, print them with their distances, and draw them."""
+    """Find the neighbors, print them with their distances, and draw them."""
     page.check_file(given.file)
     from ..inference.image_files import find_album, read_album
     from ..runtime import backend
@@ -60,11 +60,11 @@ def main(given: argparse.Namespace) -> Path:
     options = {"batch_size": _BATCH, "threads": trained.config.threads}
     asked = read_album(queries, size, **options)
     found = nearest(features, asked, read_album(gallery, size, **options), given.nearest)
-    for query, neighbours in found:
+    for query, neighbors in found:
         print(query)
-        for distance, path in neighbours:
+        for distance, path in neighbors:
             print(f"  {distance:10.4g}  {path}")
-    return draw_neighbours(trained, found, given.file)
+    return draw_neighbors(trained, found, given.file)
 
 
 def nearest(
@@ -100,22 +100,22 @@ def _described(features: Features, batches: Batches) -> Iterable[tuple[list[Path
         yield paths, np.asarray(features(images), np.float64)[: len(paths)]
 
 
-def draw_neighbours(
+def draw_neighbors(
     trained: "Trained", found: Sequence[tuple[Path, list[Found]]], path: Path
 ) -> Path:
     """Draw a row for each query, itself at the left. Returns `path`."""
     from ..data.formats.image_file import read_picture
 
-    columns = 1 + max(len(neighbours) for _, neighbours in found)
+    columns = 1 + max(len(neighbors) for _, neighbors in found)
     figure = page.blank(1.3 * columns + 0.3, 1.45 * len(found) + 0.5)
     widths = [1.25, *[1] * (columns - 1)]
     grid = figure.subplots(len(found), columns, squeeze=False, width_ratios=widths)
     figure.suptitle(
-        f"{trained.architecture.name}: queries, and their neighbours by Euclidean distance"
+        f"{trained.architecture.name}: queries, and their neighbors by Euclidean distance"
     )
-    for row, (query, neighbours) in zip(grid, found, strict=True):
-        titles = ["query", *(f"{distance:.3g}" for distance, _ in neighbours)]
-        shown = [query, *(neighbour for _, neighbour in neighbours)]
+    for row, (query, neighbors) in zip(grid, found, strict=True):
+        titles = ["query", *(f"{distance:.3g}" for distance, _ in neighbors)]
+        shown = [query, *(neighbor for _, neighbor in neighbors)]
         for axes in row:
             axes.set_axis_off()
         for axes, title, picture in zip(row, titles, shown, strict=False):

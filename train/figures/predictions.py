@@ -26,7 +26,7 @@ class Prediction(NamedTuple):
 
 
 def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) -> Path:
-    """Draw each picture and its bars; that of the truth has another colour. Returns `path`."""
+    """Draw each picture and its bars; that of the truth has another color. Returns `path`."""
     rows = -(-len(predictions) // _COLUMNS)
     columns = min(_COLUMNS, len(predictions))
     figure = page.blank(5.5 * columns, 1.9 * rows + 0.4)
@@ -46,11 +46,11 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
 
 
 def draw_bars(axes: "Axes", prediction: Prediction) -> None:
-    """Draw the probabilities of one picture's classes; that of the right one has another colour."""
+    """Draw the probabilities of one picture's classes; that of the right one has another color."""
     axes.set_axis_on()
     places = range(len(prediction.classes))
-    colours = ["#f08080" if place == prediction.right else "0.8" for place in places]
-    axes.barh(places, prediction.probabilities, color=colours, height=0.8)
+    colors = ["#f08080" if place == prediction.right else "0.8" for place in places]
+    axes.barh(places, prediction.probabilities, color=colors, height=0.8)
     for place, name in zip(places, prediction.classes, strict=True):
         axes.text(0.02, place, page.short(name), va="center", fontsize="small")
     axes.set_xlim(0, 1)

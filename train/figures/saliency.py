@@ -1,7 +1,7 @@
 """What a class depends on in a picture: `python -m train.figures saliency RUN PICTURE FILE`.
 
 From the left: what the net sees; how much each pixel moves the score of the likeliest class; the
-probability of that class with a square of the mean colour before each place.
+probability of that class with a square of the mean color before each place.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | N
     import jax
     import jax.numpy as jnp
 
-    from alexnet_jax.evaluation import centre_crops
+    from alexnet_jax.evaluation import center_crops
     from alexnet_jax.visualize import saliency
 
     from ..data.formats.image_file import read_picture
@@ -59,7 +59,7 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | N
     if square > size:
         raise BadInput(f"--square {square} is larger than the {size} pixels that the net sees")
     stored = read_picture(picture, trained.stored_size)
-    image = centre_crops(jnp.asarray(stored[None] - trained.mean), size)
+    image = center_crops(jnp.asarray(stored[None] - trained.mean), size)
     probabilities = jax.nn.softmax(trained.scorer()(stored[None])[0, 0])
     label = int(probabilities.argmax())
     maps = saliency.saliency(trained.params, image, jnp.array([label]), architecture=net)
@@ -68,12 +68,12 @@ def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | N
     )
     figure = page.blank(10, 3.6)
     seen, salient, behind = figure.subplots(1, 3)
-    shown = centre_crops(jnp.asarray(stored[None]), size)[0]
+    shown = center_crops(jnp.asarray(stored[None]), size)[0]
     seen.imshow(shown)
     seen.set_title(f"{page.short(trained.called(label))}: {100 * probabilities[label]:.1f} %")
     salient.imshow(maps[0], cmap="magma")
     salient.set_title("saliency")
-    # A square belongs to the place of its centre.
+    # A square belongs to the place of its center.
     first = (square - stride) / 2 - 0.5
     edges = first, first + stride * len(covered)
     behind.imshow(shown)

@@ -34,7 +34,7 @@ def check_classes(nets: Sequence[Trained]) -> None:
 def open_test_images(nets: Sequence[Trained], directory: Path | None) -> dict[int, Source]:
     """Open the test images of the nets' runs, or those in `directory`, once for each stored size.
 
-    Where the seed drew them, they are those that the runs have not learnt from. Raises BadInput if
+    Where the seed drew them, they are those that the runs have not learned from. Raises BadInput if
     the data have other classes, or the runs no test images in common.
     """
     first = nets[0].config
@@ -44,15 +44,15 @@ def open_test_images(nets: Sequence[Trained], directory: Path | None) -> dict[in
         config, size = net.config, net.stored_size
         runs = f"{nets[0].folder} and {net.folder}"
         if directory is None and config.data != place:
-            learnt = f"{place or 'the digits'} and {config.data or 'the digits'}"
-            raise BadInput(f"{runs} learnt from {learnt}; --data says what to test them on")
+            learned = f"{place or 'the digits'} and {config.data or 'the digits'}"
+            raise BadInput(f"{runs} learned from {learned}; --data says what to test them on")
         if size not in opened:
             opened[size] = open_data(place, kind, size, held_out=first.held_out, seed=first.seed)
         if opened[size].drawn and (config.seed, config.held_out) != (first.seed, first.held_out):
             raise BadInput(
                 f"{runs} hold out different pictures, by --seed {first.seed} and {config.seed}, "
                 f"--held-out {first.held_out} and {config.held_out}: "
-                "one has learnt from what the other is tested on"
+                "one has learned from what the other is tested on"
             )
         check_data(net.folder, opened[size])
     return {size: data.test for size, data in opened.items()}

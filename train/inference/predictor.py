@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 import alexnet_jax
 from alexnet_jax import Architecture, Params
-from alexnet_jax.evaluation import centre_crops
+from alexnet_jax.evaluation import center_crops
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Part
 
 from ..config.config import Config, load, read_record
@@ -72,12 +72,12 @@ class Trained:
             alexnet_jax.activations, names=name, architecture=self.architecture, mesh=self.mesh
         )
 
-        def of_centre(params: Params, images: ArrayLike) -> jax.Array:
-            centred = jnp.asarray(images).astype(jnp.float32) - self.mean
-            found = maps(params, centre_crops(centred, size))[name]
+        def of_center(params: Params, images: ArrayLike) -> jax.Array:
+            centered = jnp.asarray(images).astype(jnp.float32) - self.mean
+            found = maps(params, center_crops(centered, size))[name]
             return found.reshape(len(found), -1)
 
-        return functools.partial(jax.jit(of_centre), self.params)
+        return functools.partial(jax.jit(of_center), self.params)
 
 
 def open_trained(run_dir: Path, checkpoint: str | int = "best", *, devices: int = 1) -> Trained:

@@ -26,7 +26,7 @@ def _error(metrics: dict[str, float]) -> float:
 
 
 class Checkpoints:
-    """The folder `checkpoints` of a run: model, optimiser, step and data position together.
+    """The folder `checkpoints` of a run: model, optimizer, step and data position together.
 
     Kept are the latest two, and the one with the lowest test error. Each holds digests of its
     files; one that does not agree with them is named and skipped.

@@ -20,7 +20,7 @@ from ..config.config import BadInput, Config
 from ..data.dataset import DataSet
 from ..data.formats import manifest
 from ..data.image_statistics import (
-    COLOURS,
+    COLORS,
     MEAN,
     ImageStatistics,
     image_statistics,
@@ -157,9 +157,9 @@ def statistics_of(run_dir: Path, data: DataSet, *, mean: str = "image") -> Image
     """Return the statistics of the training images that the run keeps, taken the first time.
 
     They are those that came with the data or else measured here; with the `mean` "channel" each
-    pixel has that of its colour over all pixels.
+    pixel has that of its color over all pixels.
     """
-    if leads() and not all((run_dir / name).exists() for name in (MEAN, COLOURS)):
+    if leads() and not all((run_dir / name).exists() for name in (MEAN, COLORS)):
         found = data.statistics or image_statistics(data.train)
         write_statistics(run_dir, with_mean_by_channel(found) if mean == "channel" else found)
     meet("the statistics")

@@ -17,7 +17,7 @@ def first_difference(saved: Any, wanted: Any) -> str | None:
       wanted: pytree of arrays or `jax.ShapeDtypeStruct`.
     """
     have, want = _arrays(saved), _arrays(wanted)
-    # Parameters before what the optimiser made of them.
+    # Parameters before what the optimizer made of them.
     for path in sorted(want, key=lambda path: path[0] != "params"):
         what, where = _in_words(path)
         if path not in have:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 
 
-class ColourNoise(NamedTuple):
-    """How far, and along which colours, whole images are shifted (§4.1)."""
+class ColorNoise(NamedTuple):
+    """How far, and along which colors, whole images are shifted (§4.1)."""
 
-    colours: jax.Array  # [3, 3]: a column is a principal colour, one deviation of the noise long
+    colors: jax.Array  # [3, 3]: a column is a principal color, one deviation of the noise long
     divisor: float = 1.0  # of the shifted image
     until: float = math.inf  # from this step on there is none
 
@@ -25,7 +25,7 @@ def augmented(
     step: jax.Array | int,
     size: int,
     flip: bool,
-    noise: ColourNoise | None = None,
+    noise: ColorNoise | None = None,
     patches_together: int = 1,
 ) -> jax.Array:
     """Return the net's input of a training batch, float32 [n, size, size, 3].
@@ -38,10 +38,10 @@ def augmented(
       key: of the run.
       batch: as `train_batches` gives it.
       mean: float [height, width, 3], subtracted pixel by pixel before the patch is cut (§2).
-      step: of the run, on which it depends whether there is colour noise still.
+      step: of the run, on which it depends whether there is color noise still.
       size: of the patches, in pixels.
       flip: whether to mirror half of them.
-      noise: of the colours, each image's own.
+      noise: of the colors, each image's own.
       patches_together: how many images in a row share a patch.
     """
     patch_key, noise_key = jax.random.split(key)
@@ -53,7 +53,7 @@ def augmented(
     images = random_crops(keys, images, mean, size=size, flip=flip)
     if noise is None:
         return images
-    return add_colour_noise(example_keys(noise_key, epochs, indices), images, noise, step)
+    return add_color_noise(example_keys(noise_key, epochs, indices), images, noise, step)
 
 
 def example_keys(key: jax.Array, epochs: jax.Array, numbers: jax.Array) -> jax.Array:
@@ -87,18 +87,18 @@ def random_crops(
         column = jax.random.randint(column_key, (), 0, image.shape[1] - size + 1)
         # To cut while the image is still bytes would move less, but a TPU copies the whole batch
         # for each image then: most of a step.
-        centred = lax.dynamic_slice(image - mean, (row, column, 0), (size, size, 3))
+        centered = lax.dynamic_slice(image - mean, (row, column, 0), (size, size, 3))
         mirrored = flip and jax.random.bernoulli(flip_key)
-        return jnp.where(mirrored, centred[:, ::-1], centred)
+        return jnp.where(mirrored, centered[:, ::-1], centered)
 
     return jax.vmap(patch)(keys, images.astype(jnp.float32))
 
 
 DEVIATION = 0.1
-"""Of alpha, by which the principal colours are multiplied (§4.1)."""
+"""Of alpha, by which the principal colors are multiplied (§4.1)."""
 
 
-def papers_noise(variances: jax.Array, colours: jax.Array) -> ColourNoise:
+def papers_noise(variances: jax.Array, colors: jax.Array) -> ColorNoise:
     """Return the noise [p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T, a from N(0, 0.1^2) (§4.1).
 
     The l are eigenvalues for pixels from 0 to 1, as the field reads it: for those from 0 to 255 the
@@ -106,30 +106,30 @@ def papers_noise(variances: jax.Array, colours: jax.Array) -> ColourNoise:
 
     Args:
       variances: [3], the eigenvalues for pixels from 0 to 255.
-      colours: [3, 3], in each column the eigenvector of one of them.
+      colors: [3, 3], in each column the eigenvector of one of them.
     """
-    return ColourNoise(255 * colours * (DEVIATION * variances / 255**2))
+    return ColorNoise(255 * colors * (DEVIATION * variances / 255**2))
 
 
-def originals_noise(variances: jax.Array, colours: jax.Array) -> ColourNoise:
+def originals_noise(variances: jax.Array, colors: jax.Array) -> ColorNoise:
     """Return the original program's noise, of the same arguments.
 
     It multiplies a by the deviations, the roots of the eigenvalues, and divides the shifted image
     by 1.1, so that its scale stays near that of the images at test time.
     """
-    return ColourNoise(colours * (DEVIATION * jnp.sqrt(variances)), divisor=1 + DEVIATION)
+    return ColorNoise(colors * (DEVIATION * jnp.sqrt(variances)), divisor=1 + DEVIATION)
 
 
-def add_colour_noise(
-    keys: jax.Array, images: jax.Array, noise: ColourNoise, step: jax.Array | int
+def add_color_noise(
+    keys: jax.Array, images: jax.Array, noise: ColorNoise, step: jax.Array | int
 ) -> jax.Array:
-    """Shift the colour of each image [n, height, width, 3] as a whole, as long as there is noise.
+    """Shift the color of each image [n, height, width, 3] as a whole, as long as there is noise.
 
     `keys` are [n], one for each image.
     """
 
     def shift(key: jax.Array) -> jax.Array:
-        return (noise.colours * jax.random.normal(key, (3,))).sum(axis=1)
+        return (noise.colors * jax.random.normal(key, (3,))).sum(axis=1)
 
     shifts = jax.vmap(shift)(keys)
     shifted = (images + shifts[:, None, None]) / noise.divisor

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 import alexnet_jax
 from alexnet_jax import Architecture, Params
-from alexnet_jax.evaluation import CENTRE, centre_crops, mean_prediction, missed, ten_crops
+from alexnet_jax.evaluation import CENTER, center_crops, mean_prediction, missed, ten_crops
 
 from ..data.pipeline import FILLER, Batch
 
@@ -32,8 +32,8 @@ def make_scorer(
     size = architecture.image_sizes[0]
 
     def score(params: Params, images: jax.Array) -> jax.Array:
-        centred = images.astype(jnp.float32) - mean
-        cuts = ten_crops(centred, size) if patches == 10 else centre_crops(centred, size)[:, None]
+        centered = images.astype(jnp.float32) - mean
+        cuts = ten_crops(centered, size) if patches == 10 else center_crops(centered, size)[:, None]
         batch = cuts.reshape(-1, *cuts.shape[2:])
         scores = alexnet_jax.apply(params, batch, architecture=architecture, mesh=mesh)
         return scores.reshape(*cuts.shape[:2], -1)
@@ -106,7 +106,7 @@ def _of_patches(scores: jax.Array) -> list[jax.Array]:
     """The predictions [n, classes] from the central patch, and from all ten if there are."""
     if scores.shape[1] == 1:
         return [scores[:, 0]]
-    return [scores[:, CENTRE], mean_prediction(scores, axis=1)]
+    return [scores[:, CENTER], mean_prediction(scores, axis=1)]
 
 
 def _outcome(scores: jax.Array, labels: jax.Array) -> Outcomes:

@@ -86,7 +86,7 @@ def lars(
         w <- w + v
 
     with the norms over all weights of a layer, as Optax has it; the paper has |gradient| +
-    weight_decay * |w| for |u|. Biases, and the scales and offsets of batch normalisation, which
+    weight_decay * |w| for |u|. Biases, and the scales and offsets of batch normalization, which
     may be 0, go by `sgd`. `update` takes `rates` as that of `sgd`.
     """
     trusted = optax.masked(

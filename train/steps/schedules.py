@@ -1,6 +1,6 @@
 """How fast every layer learns, and when that changes: schedules as tables of rates.
 
-The step looks up a rate for each array of parameters and hands them to the optimiser.
+The step looks up a rate for each array of parameters and hands them to the optimizer.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ NET_145: Rows = (
     Row(72, 0, 0, ("conv1",)),
     Row(79, 0.00001, 0.02),
 )
-"""What the original program's net 145 learnt at, of 91 epochs: its author changed it by hand."""
+"""What the original program's net 145 learned at, of 91 epochs: its author changed it by hand."""
 
 
 def cuts(learning_rate: float, cut_epochs: Sequence[float], bias_rate: float = 1) -> Rows:

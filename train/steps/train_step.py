@@ -14,7 +14,7 @@ import alexnet_jax
 from alexnet_jax import Architecture, Params
 
 from ..data.pipeline import TrainingBatch
-from .augment import ColourNoise, augmented
+from .augment import ColorNoise, augmented
 from .schedules import Plateau, Schedule, no_plateau
 
 
@@ -66,7 +66,7 @@ def make_train_step(
     schedule: Schedule,
     key: jax.Array,
     flip: bool,
-    noise: ColourNoise | None = None,
+    noise: ColorNoise | None = None,
     patches_together: int = 1,
     mesh: Mesh,
     precision: str = "float32",
@@ -74,7 +74,7 @@ def make_train_step(
     """Return the jitted step; it gives up the old state's memory to the new one.
 
     Its metrics are the mean cross entropy `loss` (nats), and the `top1_error` on the batch with
-    dropout on. What an image draws, its patch, reflection and colours, follows from (key, epoch,
+    dropout on. What an image draws, its patch, reflection and colors, follows from (key, epoch,
     index in the source), its dropout masks from (key, step, place in the batch): both are the same
     on any devices and in a resumed run, the former in batches of any size, too.
 

@@ -1,4 +1,4 @@
-"""What stays fixed during a run: its net, data, mesh, schedule and optimiser."""
+"""What stays fixed during a run: its net, data, mesh, schedule and optimizer."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.folder import net_of, statistics_of, stored_size
 from ..runtime import device_memory
 from ..steps import schedules
-from ..steps.augment import NOISES, ColourNoise
+from ..steps.augment import NOISES, ColorNoise
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.schedules import Schedule
 from ..steps.train_step import (
@@ -84,16 +84,16 @@ class Run:
         return jnp.asarray(self._statistics.mean)
 
     @functools.cached_property
-    def noise(self) -> ColourNoise | None:
-        """The colour noise, if there is any."""
+    def noise(self) -> ColorNoise | None:
+        """The color noise, if there is any."""
         config, found = self.config, self._statistics
-        if config.colour_noise == "none":
+        if config.color_noise == "none":
             return None
-        variances, colours = (jnp.asarray(x, jnp.float32) for x in (found.variances, found.colours))
-        noise = NOISES[config.colour_noise](variances, colours)
-        if config.colour_noise_until is None:
+        variances, colors = (jnp.asarray(x, jnp.float32) for x in (found.variances, found.colors))
+        noise = NOISES[config.color_noise](variances, colors)
+        if config.color_noise_until is None:
             return noise
-        return noise._replace(until=round(config.colour_noise_until * self.steps_per_epoch))
+        return noise._replace(until=round(config.color_noise_until * self.steps_per_epoch))
 
     @functools.cached_property
     def schedule(self) -> Schedule:

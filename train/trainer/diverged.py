@@ -13,7 +13,7 @@ def note_batch(run: Run, step: int, batch: int, what: str) -> Path:
     Args:
       run: whose training images they are.
       step: at which it was seen.
-      batch: the number, from 0 on, of the batch that the step learnt from.
+      batch: the number, from 0 on, of the batch that the step learned from.
       what: was seen.
     """
     source, size = run.data.train, run.config.batch_size

@@ -1,4 +1,4 @@
-"""Runs that begin with learnt parameters: which those are, and which layers keep them."""
+"""Runs that begin with learned parameters: which those are, and which layers keep them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ from ..steps.train_step import TrainState
 
 @dataclass(frozen=True)
 class Beginning:
-    """Learnt parameters, and the mean that their images had subtracted."""
+    """Learned parameters, and the mean that their images had subtracted."""
 
     source: Path
     architecture: Architecture
-    """With as many classes as they were learnt for."""
+    """With as many classes as they were learned for."""
     params: Params
     """As arrays of NumPy, for pixels from 0 to 255."""
     mean: np.ndarray
     """[3] or [size, size, 3], RGB, 0 to 255."""
     scaled: bool = False
-    """Whether they were learnt on another scale of pixels, which now is in the first kernels."""
+    """Whether they were learned on another scale of pixels, which now is in the first kernels."""
 
     def keep_mean(self, run_dir: Path, data: DataSet) -> None:
         """Let the run subtract this mean, and not that of its own images.
 
-        As a mean image if it has the size of the stored images, else as one number a colour.
+        As a mean image if it has the size of the stored images, else as one number a color.
         """
         own = statistics_of(run_dir, data)
         mean = np.asarray(self.mean, np.float32)
@@ -100,14 +100,14 @@ def read_beginning(config: Config, architecture: Architecture) -> Beginning | No
     first = _first(architecture)
     if beginning.scaled and first not in frozen:
         raise BadInput(
-            f"--init {config.init} was learnt on pixels of another scale, for which the rates of "
+            f"--init {config.init} was learned on pixels of another scale, for which the rates of "
             f"{first} would be wrong; --freeze {first} goes on with it"
         )
     return beginning
 
 
 def heading(config: Config, architecture: Architecture, beginning: Beginning | None) -> str | None:
-    """Return a line that says what a run begins with and what stays; None if nothing is learnt."""
+    """Return a line that says what a run begins with and what stays; None if nothing is learned."""
     parts = []
     if beginning is not None:
         parts.append(f"begins with {beginning.source}")
@@ -139,12 +139,12 @@ def _read(path: Path) -> Beginning:
         raise BadInput(f"--init {error}") from None
     # (scale * x - mean) / deviation = (x - mean / scale) * gain
     gain = preprocessing.scale / np.asarray(preprocessing.deviation, np.float32)
-    learnt: dict[str, Any] = {name: _on_host(layer) for name, layer in params.items()}
+    learned: dict[str, Any] = {name: _on_host(layer) for name, layer in params.items()}
     first = _first(architecture)
-    weights, biases = learnt[first]
-    learnt[first] = Layer(weights * gain[:, None], biases)
+    weights, biases = learned[first]
+    learned[first] = Layer(weights * gain[:, None], biases)
     mean = preprocessing.mean / np.float32(preprocessing.scale)
-    return Beginning(path, architecture, learnt, mean, scaled=bool((gain != 1).any()))
+    return Beginning(path, architecture, learned, mean, scaled=bool((gain != 1).any()))
 
 
 def _first(architecture: Architecture) -> str:

@@ -68,7 +68,7 @@ class Loop:
                         asked = asked or self._agreement.on(interruption.signal)
                         if asked and step < run.last_step:
                             self._stop(step, asked)
-        except BadInput:  # a picture that cannot be decoded, say; what was learnt is kept
+        except BadInput:  # a picture that cannot be decoded, say; what was learned is kept
             if jax.process_count() == 1:  # the others would have to save, too
                 self._read(progress)
                 self._save(state, position + (int(state.step) - first) * size, {})

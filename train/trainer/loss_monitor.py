@@ -30,6 +30,6 @@ class StuckLoss:
             f"{self.classes} classes gives ln({self.classes}) = {guessing:.3f}; some thousand "
             "steps of this can be normal for a deep net, but if it lasts, likely causes are: a "
             "learning rate too high or too low; initial biases (the paper's are 1, Caffe's net "
-            "learnt with 0.1); initial weights that do not suit the scale of the input, which is 0 "
+            "learned with 0.1); initial weights that do not suit the scale of the input, which is 0 "
             "to 255 less its mean; labels that do not belong to their pictures"
         )

@@ -24,11 +24,11 @@ from alexnet_jax.weights.matching import Found, Laid, matched
 PREPROCESSING = Preprocessing(
     stored_size=256,
     input_size=227,
-    mean=np.array([122.679, 116.669, 104.007]),  # of the colours of ilsvrc_2012_mean.npy
+    mean=np.array([122.679, 116.669, 104.007]),  # of the colors of ilsvrc_2012_mean.npy
     resize="both sides",
-    source_colours="BGR",
+    source_colors="BGR",
 )
-"""As its examples/imagenet have it, but with a mean for each colour in the place of an image."""
+"""As its examples/imagenet have it, but with a mean for each color in the place of an image."""
 
 
 class _Fields(NamedTuple):
@@ -62,7 +62,7 @@ def contents(net: Message, architecture: Architecture | None, mean: np.ndarray |
     Args:
       net: the message.
       architecture: the net it has to be, if not CAFFE or CAFFENET with any number of classes.
-      mean: as from `mean_image`, or a mean for each colour is subtracted.
+      mean: as from `mean_image`, or a mean for each color is subtracted.
 
     Raises:
       ValueError: a net that is another one, or is damaged.
@@ -157,7 +157,7 @@ def _word(kind: str, layer: Message, fields: _Fields) -> Laid:
         case "LRN":
             given = settings(fields.norm)
             if _side(given, (4,), 0):
-                raise ValueError("it normalises within maps")
+                raise ValueError("it normalizes within maps")
             k, alpha = (
                 protobuf_wire.real(given.get(5, []), 1),
                 protobuf_wire.real(given.get(2, []), 1),

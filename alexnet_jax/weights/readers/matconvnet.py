@@ -1,7 +1,7 @@
 """MatConvNet's imagenet-caffe-alex.mat and -ref.mat: Caffe's weights, turned to MATLAB's axes.
 
 Kernels are [height, width, maps_in, maps_out] and dense layers kernels as large as the maps. Its
-importer has turned the colours to RGB already, and the mean image.
+importer has turned the colors to RGB already, and the mean image.
 """
 
 import dataclasses
@@ -122,7 +122,7 @@ def _preprocessing(said: Struct, default: Preprocessing) -> Preprocessing:
         mean=average if average.size >= 3 else default.mean,
         resize="shorter side" if said.get("keepAspect") else "both sides",
         interpolation="cubic" if said.get("interpolation") == "bicubic" else "linear",
-        source_colours="RGB",
+        source_colors="RGB",
     )
 
 

@@ -27,7 +27,7 @@ def contents(
 ) -> Contents:
     """Return what an ONNX model holds whose layers are those of CAFFE, CAFFENET or TORCHVISION.
 
-    A net with response normalisation is taken to be Caffe's, with its colours, mean and images
+    A net with response normalization is taken to be Caffe's, with its colors, mean and images
     of 227 pixels, as its weights were trained; the zoo's graph reads 224 and loses by it.
 
     Args:

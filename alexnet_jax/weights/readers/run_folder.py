@@ -24,7 +24,7 @@ from alexnet_jax.weights.loaded import Contents
 
 
 def contents(folder: Path, expected: Architecture | None) -> Contents:
-    """Return what a run has learnt, at the step with the lowest test error, or the latest.
+    """Return what a run has learned, at the step with the lowest test error, or the latest.
 
     Raises ValueError for a folder without a run, a damaged one, or another net than the one
     expected, if one is.

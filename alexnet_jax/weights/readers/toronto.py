@@ -17,7 +17,7 @@ MAGIC = b"\x93NUMPY"
 def contents(
     data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
 ) -> Contents:
-    """Return what the file holds, in which axes stand as ours and colours as Caffe's.
+    """Return what the file holds, in which axes stand as ours and colors as Caffe's.
 
     Args:
       data: the file, from its beginning.

@@ -63,18 +63,18 @@ def test_old_and_new_fields_hold_the_same(tmp_path, arrays):
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), old[0], new[0]))
 
 
-def test_without_a_mean_image_each_colour_has_a_mean_of_its_own(tmp_path, arrays, rng):
+def test_without_a_mean_image_each_color_has_a_mean_of_its_own(tmp_path, arrays, rng):
     path = written(tmp_path, model(NETS["CAFFE"], arrays, old=False))
     _, _, preprocessing = alexnet_jax.load(path)
     assert preprocessing.mean == pytest.approx([122.679, 116.669, 104.007])  # red first
-    assert (preprocessing.resize, preprocessing.source_colours) == ("both sides", "BGR")
+    assert (preprocessing.resize, preprocessing.source_colors) == ("both sides", "BGR")
     image = rng.uniform(0, 255, (3, 256, 256))
     np.save(tmp_path / "mean.npy", image)
     _, _, preprocessing = alexnet_jax.load(path, mean=tmp_path / "mean.npy")
     assert preprocessing.mean[3, 5] == pytest.approx(image[::-1, 3, 5])
 
 
-def test_constants_of_normalisation_and_classes_come_from_the_file(tmp_path, arrays):
+def test_constants_of_normalization_and_classes_come_from_the_file(tmp_path, arrays):
     proto = model(NETS["CAFFE"], arrays, old=False)
     norm = next(layer for layer in proto.layer if layer.name == "norm2")
     norm.lrn_param.k, norm.lrn_param.alpha, norm.lrn_param.local_size = 2, 5e-4, 3
@@ -144,7 +144,7 @@ def remove(name):
         (change("pool5", pooling_param__stride=1), "pool5 has size 3, stride 1"),
         (change("fc7", inner_product_param__transpose=True), "fc7: its weights are transposed"),
         (change("relu3", relu_param__negative_slope=0.1), "relu3: it lets a part of negative"),
-        (change("norm1", lrn_param__norm_region=1), "norm1: it normalises within maps"),
+        (change("norm1", lrn_param__norm_region=1), "norm1: it normalizes within maps"),
         (change("norm1", lrn_param__local_size=4), "norm1: .* n must be odd"),
         (
             change_blob("conv2", 0, shape=[16, 6, 5, 5]),

@@ -136,11 +136,11 @@ def zoo(arrays, **settings):
     return model(other_programs.CAFFE, arrays, groups, padding, **settings)
 
 
-def assert_holds(params, arrays, colours):
+def assert_holds(params, arrays, colors):
     for layer, (kernels, biases) in arrays.items():
         ours = np.asarray(params[layer].weights)
         if layer == "conv1":
-            kernels = kernels[:, colours]
+            kernels = kernels[:, colors]
         if layer == "fc6":
             kernels = kernels.reshape(-1, 16, 6, 6).transpose(0, 2, 3, 1).reshape(len(kernels), -1)
         axes = (2, 3, 1, 0) if kernels.ndim == 4 else (1, 0)

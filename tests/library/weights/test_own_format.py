@@ -26,7 +26,7 @@ def preprocessing_for(net):
         deviation=(0.1, 2.5, 3),
         resize="both sides",
         interpolation="cubic",
-        source_colours="BGR",
+        source_colors="BGR",
     )
 
 
@@ -132,7 +132,7 @@ DEEP = "[" * 100_000
         (layer(0, stride=0), "conv1 has a stride of 0"),
         (layer(0, padding=[1]), r"Conv.padding cannot be \[1\]"),
         (layer(0, std=1e999), "metadata cannot be read|Conv.std cannot be inf"),
-        (layer(0, colour="red"), "Conv is not described by its fields"),
+        (layer(0, color="red"), "Conv is not described by its fields"),
         (layer(2, n=4), "ResponseNorm's n must be odd"),
         (field("architecture", "layers", 0, value={"word": "Conv"}), "missing .* 'name'"),
         (field("architecture", "layers", value=[{"word": "Relu"}] * 1001), "at most 1000"),

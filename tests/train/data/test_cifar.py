@@ -24,7 +24,7 @@ def write_cifar(folder, rng, count=4):
 
 
 @pytest.mark.parametrize("folder", [".", "cifar-10-batches-bin"])
-def test_cifar_10_is_read_in_colour_and_in_the_order_of_its_batches(tmp_path, rng, folder):
+def test_cifar_10_is_read_in_color_and_in_the_order_of_its_batches(tmp_path, rng, folder):
     images, labels = write_cifar(tmp_path / folder, rng)
     data = open_data(tmp_path, "auto", 32)
     assert (len(data.train), len(data.test)) == (20, 4)
@@ -41,8 +41,8 @@ def test_cifar_10_is_read_in_colour_and_in_the_order_of_its_batches(tmp_path, rn
 
 def test_cifar_images_are_brought_to_the_size_that_is_asked_for(tmp_path, rng):
     images, _ = write_cifar(tmp_path, rng)
-    for i, colour in enumerate(RED):
-        images[0, 1, :, :, i] = colour
+    for i, color in enumerate(RED):
+        images[0, 1, :, :, i] = color
     record = b"\3" + np.moveaxis(images[0, 1], -1, 0).tobytes()
     (tmp_path / "data_batch_1.bin").write_bytes(record)
     example = open_data(tmp_path, "cifar", 28).train[0]

@@ -62,7 +62,7 @@ def test_a_rotation_noted_by_the_camera_is_applied(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "turned.png", 24), upright)
 
 
-def test_the_shorter_side_is_brought_to_size_and_the_centre_cut_out(tmp_path):
+def test_the_shorter_side_is_brought_to_size_and_the_center_cut_out(tmp_path):
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 255
     Image.fromarray(wide).save(tmp_path / "wide.png")

@@ -1,4 +1,4 @@
-"""Mean and principal colours of the training images."""
+"""Mean and principal colors of the training images."""
 
 import numpy as np
 import pytest
@@ -17,22 +17,22 @@ def test_the_mean_image_is_the_mean_over_the_training_set(rng):
     np.testing.assert_allclose(first_and_last, images[[0, 29]].mean(axis=0), rtol=1e-6)
 
 
-def test_the_principal_colours_are_those_of_a_singular_value_decomposition(rng):
-    mixed = rng.uniform(size=(3, 3)) * [60, 20, 5]  # so that the colours are correlated
+def test_the_principal_colors_are_those_of_a_singular_value_decomposition(rng):
+    mixed = rng.uniform(size=(3, 3)) * [60, 20, 5]  # so that the colors are correlated
     images = np.clip(128 + rng.normal(size=(12, 9, 9, 3)) @ mixed.T, 0, 255).astype(np.uint8)
     found = image_statistics([{"image": image, "label": 0} for image in images])
 
     pixels = images.reshape(-1, 3).astype(np.float64)
     _, singular, rows = np.linalg.svd(pixels - pixels.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(found.variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
-    alignment = found.colours.T @ rows[::-1].T  # the sign of an eigenvector is free
+    alignment = found.colors.T @ rows[::-1].T  # the sign of an eigenvector is free
     np.testing.assert_allclose(np.abs(alignment), np.eye(3), atol=1e-7)
 
 
-def test_gray_images_have_one_principal_colour():
+def test_gray_images_have_one_principal_color():
     data = open_data(None, "auto", 28)
     gray = image_statistics(data.train, at_most=50)
-    np.testing.assert_allclose(np.abs(gray.colours[:, 2]), 3**-0.5, rtol=1e-9)
+    np.testing.assert_allclose(np.abs(gray.colors[:, 2]), 3**-0.5, rtol=1e-9)
     assert gray.variances[2] > 1000
     assert np.all((gray.variances[:2] >= 0) & (gray.variances[:2] < 1e-9))
 
@@ -43,5 +43,5 @@ def test_a_run_keeps_its_statistics_and_names_them_when_they_are_damaged(tmp_pat
     for ours, kept in zip(taken, statistics_of(tmp_path, data), strict=True):
         np.testing.assert_array_equal(ours, kept)
     np.save(tmp_path / "colours.npy", np.zeros((3, 3)))
-    with pytest.raises(BadInput, match=r"colours.npy is not the colour statistics of 4 x 3 finite"):
+    with pytest.raises(BadInput, match=r"colours.npy is not the color statistics of 4 x 3 finite"):
         statistics_of(tmp_path, data)

@@ -88,7 +88,7 @@ def test_the_devkits_order_can_be_a_text(tmp_path, text):
     assert read_synsets(tmp_path / "synsets.txt") == DEVKIT
 
 
-def test_an_unlabelled_test_set_beside_the_validation_set_is_left_alone(tree, tmp_path):
+def test_an_unlabeled_test_set_beside_the_validation_set_is_left_alone(tree, tmp_path):
     ilsvrc(tmp_path / "all", count=1)
     (tmp_path / "all" / "test").mkdir()
     for name in "ab":

@@ -77,16 +77,16 @@ def test_the_manifest_counts_and_digests_what_there_is(prepared):
     assert sum(s["pictures"] for s in manifest["shards"]["train"]) == 24
 
 
-def test_the_mean_and_the_colours_of_all_training_pictures_are_kept_beside_them(prepared):
+def test_the_mean_and_the_colors_of_all_training_pictures_are_kept_beside_them(prepared):
     images = np.stack([picture(record) for record in records(prepared)]).astype(np.float64)
     mean = np.load(prepared / "mean.npy")
     assert (len(images), mean.dtype) == (24, np.float32)
     np.testing.assert_allclose(mean, images.mean(axis=0), rtol=1e-6)
-    variances, *colours = np.load(prepared / "colours.npy")
+    variances, *colors = np.load(prepared / "colours.npy")
     pixels = images.reshape(-1, 3)
     _, singular, rows = np.linalg.svd(pixels - pixels.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
-    np.testing.assert_allclose(np.abs(np.array(colours).T @ rows[::-1].T), np.eye(3), atol=1e-7)
+    np.testing.assert_allclose(np.abs(np.array(colors).T @ rows[::-1].T), np.eye(3), atol=1e-7)
 
     kept = json.loads((prepared / "manifest.json").read_text())["statistics"]
     assert kept["pictures"] == 24
@@ -164,8 +164,8 @@ def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_pa
     for record in records(tmp_path / "out"):
         gray = {"gray.JPEG": (82, 82, 82), "deep.png": (200, 200, 200)}
         if record["label"] == 1:
-            colour = gray.get(Path(record["name"]).name, RED)
-            assert abs(picture(record).astype(int) - colour).max() < 12, record["name"]
+            color = gray.get(Path(record["name"]).name, RED)
+            assert abs(picture(record).astype(int) - color).max() < 12, record["name"]
 
 
 def test_the_loaders_benchmark_reads_what_the_shards_were_made_from(prepared, tree):

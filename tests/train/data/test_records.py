@@ -214,7 +214,7 @@ def test_another_programs_manifest_is_no_folder_of_records(tree, tmp_path):
     assert len(open_data(tmp_path / "tree", "auto", 32).train) == 24
 
 
-def test_both_decoders_give_the_same_bytes_and_the_same_judgement(monkeypatch, rng):
+def test_both_decoders_give_the_same_bytes_and_the_same_judgment(monkeypatch, rng):
     simplejpeg = pytest.importorskip("simplejpeg")
     data = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (50, 70, 3), np.uint8)).save(data, "JPEG", quality=95)
@@ -260,9 +260,9 @@ def test_a_run_on_records_takes_their_statistics(prepared, tmp_path, mean):
         )
     np.testing.assert_allclose(found.mean, wanted, rtol=1e-6)
     np.testing.assert_array_equal(np.load(tmp_path / "mean.npy"), found.mean)
-    variances, *colours = np.load(prepared / "colours.npy")
+    variances, *colors = np.load(prepared / "colours.npy")
     np.testing.assert_array_equal(found.variances, variances)
-    np.testing.assert_array_equal(found.colours, colours)
+    np.testing.assert_array_equal(found.colors, colors)
 
 
 def test_the_statistics_of_records_are_not_those_of_another_size(prepared):

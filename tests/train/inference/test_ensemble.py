@@ -74,7 +74,7 @@ def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run
 def test_runs_on_other_data_need_to_be_told_what_to_test_on(run, tmp_path):
     elsewhere = pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
     nets = [open_trained(run), open_trained(begin(tmp_path / "run", data=elsewhere))]
-    with pytest.raises(BadInput, match=r"learnt from .* and .*; --data says what to test them on"):
+    with pytest.raises(BadInput, match=r"learned from .* and .*; --data says what to test them on"):
         open_test_images(nets, None)
     [source] = open_test_images(nets, elsewhere).values()
     assert len(source) == 3

@@ -1,4 +1,4 @@
-"""Predictions, kernels and neighbours: what they show, and the pictures that are written."""
+"""Predictions, kernels and neighbors: what they show, and the pictures that are written."""
 
 import json
 import os
@@ -35,8 +35,8 @@ def run(data, tmp_path_factory):
     return begin(tmp_path_factory.mktemp("runs") / "run", factor=2, data=data)
 
 
-def colours_of(path):
-    """How many colours a picture has, and its size."""
+def colors_of(path):
+    """How many colors a picture has, and its size."""
     with Image.open(path) as picture:
         return len(picture.convert("RGB").getcolors(1 << 20) or range(1 << 20)), picture.size
 
@@ -50,12 +50,12 @@ def test_a_mosaic_holds_every_kernel_once_each_scaled_by_itself(rng):
         top, left = 4 * (number // 2), 5 * (number % 2)
         for row in range(3):
             for column in range(4):
-                for colour in range(3):
-                    w, largest = kernels[row, column, colour, number], 0.0
+                for color in range(3):
+                    w, largest = kernels[row, column, color, number], 0.0
                     for x in kernels[..., number].ravel():
                         largest = max(largest, abs(x))
                     wanted = 0.5 + 0.5 * w / largest if largest else 0.5
-                    assert sheet[top + row, left + column, colour] == pytest.approx(wanted)
+                    assert sheet[top + row, left + column, color] == pytest.approx(wanted)
     assert np.all(sheet[3] == 1)
     assert np.all(sheet[8:, 5:] == 1)
 
@@ -63,8 +63,8 @@ def test_a_mosaic_holds_every_kernel_once_each_scaled_by_itself(rng):
 def test_kernels_are_drawn_for_each_tower(run, tmp_path, capsys):
     figures.main(["kernels", str(run), str(tmp_path / "kernels.png")])
     assert capsys.readouterr().out == f"{tmp_path / 'kernels.png'}\n"
-    colours, (width, height) = colours_of(tmp_path / "kernels.png")
-    assert colours > 500
+    colors, (width, height) = colors_of(tmp_path / "kernels.png")
+    assert colors > 500
     assert width > height
 
 
@@ -73,7 +73,7 @@ def test_kernels_of_a_file_of_weights_are_drawn(tmp_path):
     seen = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
     alexnet_jax.save(path, drawn(TINY), TINY, seen)
     figures.main(["kernels", str(path), str(drawing)])
-    assert colours_of(drawing)[0] > 100
+    assert colors_of(drawing)[0] > 100
 
 
 def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_path, capsys):
@@ -82,14 +82,14 @@ def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_pa
         path = tmp_path / f"{name}.png"
         figures.main([name, str(run), *inputs, str(path)])
         assert capsys.readouterr().out == f"{path}\n"
-        assert colours_of(path)[0] > 500
+        assert colors_of(path)[0] > 500
     with pytest.raises(BadInput, match=r"none\.png does not exist"):
         figures.main(["saliency", str(run), "none.png", str(tmp_path / "x.png")])
     with pytest.raises(BadInput, match="--square 25 is larger than the 24 pixels that the net"):
         figures.main(["saliency", str(run), str(picture), str(path), "--square", "25"])
 
 
-def test_neighbours_are_the_nearest_by_euclidean_distance_and_never_the_query_itself(data):
+def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_itself(data):
     def corner(images):
         return images[:, :3, :3, 0].reshape(len(images), -1)
 
@@ -100,7 +100,7 @@ def test_neighbours_are_the_nearest_by_euclidean_distance_and_never_the_query_it
     for path in gallery:
         described[path] = np.asarray(Image.open(path))[:3, :3, 0].astype(float)
     assert [query for query, _ in found] == queries
-    for query, neighbours in found:
+    for query, neighbors in found:
         distances = []
         for path in gallery:
             if path != query:
@@ -108,7 +108,7 @@ def test_neighbours_are_the_nearest_by_euclidean_distance_and_never_the_query_it
                     (a - b) ** 2 for a, b in zip(described[query].ravel(), described[path].ravel())
                 )
                 distances.append((total**0.5, path))
-        assert neighbours == [(pytest.approx(d), p) for d, p in sorted(distances)[:3]]
+        assert neighbors == [(pytest.approx(d), p) for d, p in sorted(distances)[:3]]
 
 
 def test_features_are_those_in_front_of_the_scores(run, data):
@@ -121,16 +121,16 @@ def test_features_are_those_in_front_of_the_scores(run, data):
     assert trained.last_hidden == "relu7"
 
 
-def test_neighbours_are_printed_and_drawn(run, data, tmp_path, capsys):
+def test_neighbors_are_printed_and_drawn(run, data, tmp_path, capsys):
     arguments = [run, data / "ant" / "0.png", data, tmp_path / "near.png", "--nearest", 4]
-    figures.main(["neighbours", *map(str, arguments)])
+    figures.main(["neighbors", *map(str, arguments)])
     query, *lines, drawn = capsys.readouterr().out.splitlines()
     assert (query, drawn) == (str(data / "ant" / "0.png"), str(tmp_path / "near.png"))
     distances = [float(line.split()[0]) for line in lines]
     assert len(distances) == 4
     assert distances == sorted(distances)
     assert min(distances) > 0
-    assert colours_of(drawn)[0] > 100
+    assert colors_of(drawn)[0] > 100
 
 
 def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_path, capsys):
@@ -143,7 +143,7 @@ def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_p
         percents = [float(line.split()[0]) for line in lines[first : first + 3]]
         assert percents == sorted(percents, reverse=True)
         assert sum(percents) == pytest.approx(100, abs=0.02)
-    assert colours_of(drawn)[0] > 100
+    assert colors_of(drawn)[0] > 100
 
 
 def test_names_are_drawn_letter_by_letter_whatever_is_in_them(tmp_path):
@@ -152,7 +152,7 @@ def test_names_are_drawn_letter_by_letter_whatever_is_in_them(tmp_path):
         Path(names[2]), np.zeros((8, 8, 3), np.uint8), names, [0.5, 0.3, 0.2], None, None
     )
     draw_predictions([seen], "a net", tmp_path / "seen.png")
-    assert colours_of(tmp_path / "seen.png")[0] > 20
+    assert colors_of(tmp_path / "seen.png")[0] > 20
     assert page.short("kit fox, Vulpes macrotis") == "kit fox"
     assert page.plain("ants, many.jpg") == "ants, many.jpg"
     assert len(page.short("a" * 40)) == 26
@@ -164,8 +164,8 @@ def test_of_two_classes_of_one_name_the_right_ones_bar_is_red():
     seen = Prediction(Path("x.png"), image, ["crane", "crane"], [0.6, 0.4], "crane", 1)
     axes = page.blank(2, 2).subplots()
     draw_bars(axes, seen)
-    colours = [bar.get_facecolor() for bar in axes.patches]
-    assert colours == [to_rgba("0.8"), to_rgba("#f08080")]
+    colors = [bar.get_facecolor() for bar in axes.patches]
+    assert colors == [to_rgba("0.8"), to_rgba("#f08080")]
 
 
 def test_a_class_is_called_by_the_words_of_its_synset(run, data, tmp_path, capsys):
@@ -199,10 +199,10 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         (["kernels", "nowhere", "x.png"], "nowhere holds no run"),
         (["kernels", "MEAN", "x.png"], r"mean\.npy: it is a plain array"),
         (["classes", "MEAN", "x.png"], r"mean\.npy holds no run"),
-        (["neighbours", "RUN", "EMPTY", "DATA", "x.png"], "holds no pictures"),
-        (["neighbours", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
+        (["neighbors", "RUN", "EMPTY", "DATA", "x.png"], "holds no pictures"),
+        (["neighbors", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
         (
-            ["neighbours", "RUN", "DATA", "DATA", "x.png", "--nearest", "0"],
+            ["neighbors", "RUN", "DATA", "DATA", "x.png", "--nearest", "0"],
             "'0' is no whole number from 1 on",
         ),
     ],

@@ -26,7 +26,7 @@ from train.steps.train_step import init_state, state_shardings
 
 STEPS = 20
 FLAGS = ["--batch-size", "16", "--save-steps", "10", "--seed", "7", "--flip"]
-FLAGS += ["--colour-noise", "original"]
+FLAGS += ["--color-noise", "original"]
 # At 0.01 a rounding of conv1 becomes a thousandth of the loss within ten steps.
 FLAGS += ["--learning-rate", "0.0001"]
 

@@ -10,7 +10,7 @@ import pytest
 import alexnet_jax
 from train.data.pipeline import train_batches
 from train.steps.augment import (
-    add_colour_noise,
+    add_color_noise,
     augmented,
     example_keys,
     originals_noise,
@@ -21,11 +21,11 @@ from train.steps.augment import (
 
 def found_at(patch, image, mean, size):
     """Every (row, column, mirrored) at which this patch could have been cut."""
-    centred = image.astype(np.float32) - mean
+    centered = image.astype(np.float32) - mean
     places = []
     for row in range(image.shape[0] - size + 1):
         for column in range(image.shape[1] - size + 1):
-            window = centred[row : row + size, column : column + size]
+            window = centered[row : row + size, column : column + size]
             for mirrored in (False, True):
                 if np.array_equal(patch, window[:, ::-1] if mirrored else window):
                     places.append((row, column, mirrored))
@@ -121,12 +121,12 @@ def test_another_epoch_or_example_draws_anew():
     by_example = {}
     for (_, example, _), x in whole.items():
         by_example.setdefault(example, []).append(x)
-    for first, second, third in by_example.values():  # its colours differ, wherever the patch is
+    for first, second, third in by_example.values():  # its colors differ, wherever the patch is
         assert not np.array_equal(first, second)
         assert not np.array_equal(second, third)
 
 
-def test_images_in_a_row_share_their_patch_but_not_their_colours(rng):
+def test_images_in_a_row_share_their_patch_but_not_their_colors(rng):
     one = rng.integers(0, 256, (6, 6, 3), np.uint8)
     places = np.arange(40)
     batch = {"image": np.stack([one] * 40), "index": rng.permutation(40), "place": places}
@@ -149,9 +149,9 @@ def test_images_in_a_row_share_their_patch_but_not_their_colours(rng):
     assert len(np.unique(shifted[:8, 0, 0, 0])) == 8
 
 
-# What the authors' later program ships for ImageNet: deviations, and principal colours in columns.
+# What the authors' later program ships for ImageNet: deviations, and principal colors in columns.
 DEVIATIONS = np.array([19.7208, 37.0939, 121.7801])
-COLOURS = np.array(
+COLORS = np.array(
     [[0.4180, -0.8170, 0.3973], [-0.7126, -0.0235, 0.7012], [-0.5635, -0.5762, -0.5920]]
 ).T
 
@@ -159,28 +159,28 @@ COLOURS = np.array(
 def shifts_of(noise, count, step=0):
     """How far black images are shifted, [count, 3], each of them as a whole."""
     images = jnp.zeros((count, 2, 3, 3))
-    moved = np.asarray(add_colour_noise(keys_of(count), images, noise, step), np.float64)
+    moved = np.asarray(add_color_noise(keys_of(count), images, noise, step), np.float64)
     assert np.all(moved == moved[:, :1, :1])
     return moved[:, 0, 0]
 
 
 def test_the_papers_noise_follows_its_formula_on_pixels_from_0_to_1():
-    shifts = shifts_of(papers_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS)), 40_000)
+    shifts = shifts_of(papers_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS)), 40_000)
     expected = np.zeros((3, 3))
-    for p, deviation in zip(COLOURS.T, DEVIATIONS):
+    for p, deviation in zip(COLORS.T, DEVIATIONS):
         eigenvalue = (deviation / 255) ** 2
         expected += 0.1**2 * eigenvalue**2 * np.outer(p, p)  # of alpha, from N(0, 0.1^2)
     np.testing.assert_allclose(np.cov(shifts.T / 255), expected, rtol=0.03, atol=1e-6)
     np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.1)
-    assert np.std(shifts @ COLOURS[:, 2]) == pytest.approx(5.8, abs=0.1)  # gray levels
+    assert np.std(shifts @ COLORS[:, 2]) == pytest.approx(5.8, abs=0.1)  # gray levels
 
 
 @pytest.mark.parametrize("kind", ["paper", "original"])
-def test_colour_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
+def test_color_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
     images = rng.uniform(-128, 128, (3, 2, 2, 3)).astype(np.float32)
     make = {"paper": papers_noise, "original": originals_noise}[kind]
-    noise = make(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS))
-    ours = add_colour_noise(keys_of(3), jnp.asarray(images), noise, 0)
+    noise = make(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
+    ours = add_color_noise(keys_of(3), jnp.asarray(images), noise, 0)
     for number, key in enumerate(keys_of(3)):
         alpha = 0.1 * np.asarray(jax.random.normal(key, (3,)), np.float64)
         for row in range(2):
@@ -188,25 +188,25 @@ def test_colour_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
                 pixel = images[number, row, column].astype(np.float64)
                 for i in range(3):
                     scale = DEVIATIONS[i] if kind == "original" else DEVIATIONS[i] ** 2 / 255
-                    pixel = pixel + COLOURS[:, i] * alpha[i] * scale
+                    pixel = pixel + COLORS[:, i] * alpha[i] * scale
                 pixel = pixel / 1.1 if kind == "original" else pixel
                 np.testing.assert_allclose(ours[number, row, column], pixel, rtol=1e-4, atol=1e-3)
 
 
 def test_the_originals_noise_has_a_hundredth_of_the_pixels_covariance_and_shrinks_the_image():
-    noise = originals_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS))
-    pixels = COLOURS @ np.diag(DEVIATIONS**2) @ COLOURS.T
+    noise = originals_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
+    pixels = COLORS @ np.diag(DEVIATIONS**2) @ COLORS.T
     shifts = shifts_of(noise, 40_000)
     np.testing.assert_allclose(np.cov(shifts.T), 0.01 * pixels / 1.1**2, rtol=0.03)
     gray = jnp.full((9, 4, 4, 3), 55.0)
-    moved = add_colour_noise(keys_of(9), gray, noise, 0)
-    black = add_colour_noise(keys_of(9), jnp.zeros_like(gray), noise, 0)
+    moved = add_color_noise(keys_of(9), gray, noise, 0)
+    black = add_color_noise(keys_of(9), jnp.zeros_like(gray), noise, 0)
     np.testing.assert_allclose(moved - black, 50, rtol=1e-5)
 
 
-def test_each_image_draws_its_own_colour_until_the_noise_ends(rng):
+def test_each_image_draws_its_own_color_until_the_noise_ends(rng):
     images = jnp.asarray(rng.normal(size=(6, 4, 4, 3)), jnp.float32)
-    noise = originals_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLOURS))._replace(until=7)
-    at = functools.partial(add_colour_noise, keys_of(6), images, noise)
+    noise = originals_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))._replace(until=7)
+    at = functools.partial(add_color_noise, keys_of(6), images, noise)
     assert len(np.unique(at(6)[:, 0, 0, 0])) == 6
     np.testing.assert_array_equal(at(7), images)

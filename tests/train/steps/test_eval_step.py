@@ -70,8 +70,8 @@ def test_every_image_counts_once_whatever_the_batch_size(
     ]
     ours = examine(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
 
-    centre = [p[:, 2] for p in expected]
-    views = [centre] if patches == 1 else [centre, [p.mean(axis=1) for p in expected]]
+    center = [p[:, 2] for p in expected]
+    views = [center] if patches == 1 else [center, [p.mean(axis=1) for p in expected]]
     assert len(ours) == 3
     for net, of_net in enumerate(ours):
         assert len(of_net) == len(views)

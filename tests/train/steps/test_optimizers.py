@@ -1,4 +1,4 @@
-"""The optimisers against section 5, and Kingma and Ba's algorithm, written out."""
+"""The optimizers against section 5, and Kingma and Ba's algorithm, written out."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_biases_are_spared_the_decay_where_that_is_asked_for(rng):
 
 
 @pytest.mark.parametrize("optimizer", [sgd(), adam(weight_decay=0.1), lars()])
-def test_a_rate_of_zero_stops_an_array_at_once_and_its_neighbour_goes_on(rng, optimizer):
+def test_a_rate_of_zero_stops_an_array_at_once_and_its_neighbor_goes_on(rng, optimizer):
     """Neither decay nor the velocity gathered until then moves it."""
     w, gradients = rng.normal(size=5), rng.normal(size=(9, 5))
     ours = path(optimizer, w, gradients, [(0.1, 0.1)] * 4 + [(0.0, 0.1)] * 5)

@@ -25,7 +25,7 @@ class BadPicture(BadInput):
 
 
 def read_picture(path: Path, size: int) -> np.ndarray:
-    """Return the picture as uint8 [size, size, 3], RGB: resized, then its centre (§2).
+    """Return the picture as uint8 [size, size, 3], RGB: resized, then its center (§2).
 
     Raises BadPicture, with the path, for a file that is no picture or is damaged, and BadInput for
     one that cannot be read at all.
@@ -73,7 +73,7 @@ def decode(jpeg: bytes, name: object) -> np.ndarray:
 
 
 def square(picture: Image.Image, size: int, *, squash: bool = False) -> np.ndarray:
-    """Bring the shorter side to `size` pixels and cut out the centre: uint8 [size, size, 3].
+    """Bring the shorter side to `size` pixels and cut out the center: uint8 [size, size, 3].
 
     To `squash` it instead keeps all of the picture, and not its proportions, as Caffe did. The
     filter is bicubic, and averages when it shrinks.
@@ -87,7 +87,7 @@ def square(picture: Image.Image, size: int, *, squash: bool = False) -> np.ndarr
 
 
 def _oddities(picture: Image.Image, name: str) -> tuple[str, ...]:
-    """What a set of colour JPEG files would not have, and is converted."""
+    """What a set of color JPEG files would not have, and is converted."""
     ending = name[name.rfind(".") :]
     said = Image.registered_extensions().get(ending.lower())
     alike = ("JPEG", "MPO")  # the latter is a JPEG file with more pictures behind it

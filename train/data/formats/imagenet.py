@@ -156,7 +156,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _flat_folder(root: Path, labels: Path, count: int) -> tuple[str, list[str]]:
-    """The folder with as many pictures as labels: the unlabelled test set may be there, too."""
+    """The folder with as many pictures as labels: the unlabeled test set may be there, too."""
     flat = {name: pictures_in(root, name) for name in TEST_NAMES if (root / name).is_dir()}
     fitting = [name for name, pictures in flat.items() if len(pictures) == count]
     if len(fitting) != 1:

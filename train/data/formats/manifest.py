@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config.config import BadInput
-from ..image_statistics import COLOURS, MEAN
+from ..image_statistics import COLORS, MEAN
 
 NAME = "manifest.json"
 JOURNAL = "unfinished.jsonl"
@@ -41,7 +41,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Measured:
-    """The files that hold the mean image and the principal colours of the training pictures."""
+    """The files that hold the mean image and the principal colors of the training pictures."""
 
     pictures: int
     channel_mean: tuple[float, ...]  # of red, green and blue, from 0 to 255
@@ -143,7 +143,7 @@ def _is_sound(whole: Manifest) -> bool:
         and all(len(whole.by_class[split]) == len(whole.classes) for split in SPLITS)
         and all(sum(whole.by_class[split]) == sum(pictures[split]) > 0 for split in SPLITS)
         and all(isinstance(words, str) for words in whole.words.values())
-        and (whole.statistics is None or set(whole.statistics.files) == {MEAN, COLOURS})
+        and (whole.statistics is None or set(whole.statistics.files) == {MEAN, COLORS})
     )
 
 

@@ -1,4 +1,4 @@
-"""The mean image and the principal colours of all training pictures in a folder of records."""
+"""The mean image and the principal colors of all training pictures in a folder of records."""
 
 from collections.abc import Callable, Iterable
 from functools import partial, reduce

@@ -15,7 +15,7 @@ from ...runtime.progress import PictureProgress
 from ..formats import imagenet, manifest
 from ..formats.image_folder import PictureFile, Pictures, draw, find_pictures
 from ..formats.manifest import Manifest, Measured, Shard
-from ..image_statistics import COLOURS, MEAN, write_statistics
+from ..image_statistics import COLORS, MEAN, write_statistics
 from .journal import Journal
 from .measure import measure
 from .shards import QUALITY, Task, make_shards
@@ -173,19 +173,19 @@ def _make(
 
 
 def _measure(options: Options, shards: Iterable[Shard], before: Manifest | None) -> Measured:
-    """The mean image and the colours; they are kept where they are those of the same shards."""
+    """The mean image and the colors; they are kept where they are those of the same shards."""
     of = _digest(shard.sha256 for shard in shards)
     kept = before and before.statistics
     if kept and kept.shards == of and kept.fits(options.out):
         return kept
     paths = [options.out / shard.file for shard in shards if shard.pictures]
     pictures = sum(shard.pictures for shard in shards)
-    print(f"measuring the mean and the colours of {pictures:,} pictures", flush=True)
+    print(f"measuring the mean and the colors of {pictures:,} pictures", flush=True)
     with PictureProgress(pictures) as progress:
         found = measure(paths, options.size, options.processes, progress.done)
     write_statistics(options.out, found)
     channels = found.mean.mean(axis=(0, 1), dtype="float64")
-    files = {name: manifest.sha256(options.out / name) for name in (MEAN, COLOURS)}
+    files = {name: manifest.sha256(options.out / name) for name in (MEAN, COLORS)}
     return Measured(pictures, tuple(round(float(x), 4) for x in channels), of, files)
 
 
