@@ -129,7 +129,10 @@ def _convert(arguments: list[str], word: str, text: str, endings: tuple[str, ...
         exports.export(target, *contents[1:])
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from None
-    net, count = contents.architecture, sum(s.parameters for s in contents.architecture.steps())
+    net, count = (
+        contents.architecture,
+        sum(s.parameters for s in contents.architecture.layer_info()),
+    )
     print(f"{source}: {contents.kind} format{known}")
     print(f"{net.name}: {count:,} parameters, {net.classes:,} classes")
     print(f"pictures: {contents.preprocessing}")

@@ -19,52 +19,52 @@ from alexnet_jax.layer_specs import (
     Dropout,
     Flatten,
     Gather,
+    LayerSpec,
     MaxPool,
     Output,
-    Part,
     Relu,
     ResponseNorm,
     SpatialNorm,
-    Word,
+    Split,
 )
 
 Shape = tuple[int, ...]
 
 
-class Step(NamedTuple):
-    """One layer in its place in the net."""
+class LayerInfo(NamedTuple):
+    """One layer at its position in the network."""
 
     name: str  # under which `activations` captures it: conv1, relu1, norm1, pool1, ..., fc8
-    layer: Word
-    inputs: Shape  # of one image: [height, width, maps] or [features], all towers together
-    outputs: Shape
-    whole_in: bool  # every tower sees all that comes in
-    whole_out: bool  # and all that goes out
-    weights: Shape | None  # None for a layer without parameters; biases are [outputs[-1]]
+    spec: LayerSpec
+    input_shape: Shape  # of one image: [height, width, maps] or [features], all towers together
+    output_shape: Shape
+    replicated_in: bool  # the input is replicated on every tower
+    replicated_out: bool  # and so is the output
+    weight_shape: Shape | None  # None for a layer without parameters; biases are [output_shape[-1]]
 
     @property
     def parameters(self) -> int:
-        """The number of weights and biases, running statistics included."""
-        if self.weights is None:
+        """Number of weights and biases, running statistics included."""
+        if self.weight_shape is None:
             return 0
-        return math.prod(self.weights) + self.outputs[-1] + self.statistics
+        return math.prod(self.weight_shape) + self.output_shape[-1] + self.statistics
 
     @property
     def statistics(self) -> int:
-        """The number of running means and variances, which no gradient changes."""
-        return 2 * self.outputs[-1] if self.running else 0
+        """Number of running means and variances, which no gradient changes."""
+        return 2 * self.output_shape[-1] if self.running else 0
 
     @property
     def running(self) -> str | None:
-        """Where a batch normalization's running statistics stand in the parameters, or None."""
-        return f"{self.name}_running" if isinstance(self.layer, BatchNorm) else None
+        """Name of a batch normalization's running statistics in the parameters, or None."""
+        return f"{self.name}_running" if isinstance(self.spec, BatchNorm) else None
 
     @property
     def multiply_accumulates(self) -> int:
-        """The number of products of a weight with an activity that are summed, for one image."""
-        if self.weights is None or isinstance(self.layer, BatchNorm):
+        """Number of multiply-accumulates of a weight and an activity, for one image."""
+        if self.weight_shape is None or isinstance(self.spec, BatchNorm):
             return 0
-        return math.prod(self.weights) * math.prod(self.outputs[:-1])
+        return math.prod(self.weight_shape) * math.prod(self.output_shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,22 @@ class Architecture:
     name: str
     image_sizes: tuple[int, ...]
     towers: int
-    layers: tuple[Word, ...]
+    layers: tuple[LayerSpec, ...]
 
     @property
     def classes(self) -> int:
         """The number of classes that the output layer scores."""
-        return self.steps()[-1].outputs[0]
+        return self.layer_info()[-1].output_shape[0]
 
     def with_classes(self, classes: int) -> "Architecture":
         """Return the same net with another number of classes."""
-        *hidden, output = (step.layer for step in self.steps())
+        *hidden, output = (info.spec for info in self.layer_info())
         assert isinstance(output, Output)
         output = dataclasses.replace(output, classes=classes)
         return dataclasses.replace(self, layers=(*hidden, output))
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value; nets are few
-    def steps(self, image_size: int | None = None) -> tuple[Step, ...]:
+    def layer_info(self, image_size: int | None = None) -> tuple[LayerInfo, ...]:
         """Return every layer with its name and shapes, for images of `image_size` pixels.
 
         Raises ValueError, with the layer's name, where the list makes no net.
@@ -101,14 +101,14 @@ class Architecture:
         if size not in self.image_sizes:
             sizes = " or ".join(f"{s} x {s}" for s in self.image_sizes)
             raise ValueError(f"{self.name} takes images of {sizes} pixels, not {size} x {size}")
-        steps: list[Step] = []
+        infos: list[LayerInfo] = []
         if not self.layers or not isinstance(self.layers[-1], Output):
             raise ValueError(f"{self.name} must end in an Output layer")
         shape, whole, number = (size, size, 3), True, ""
         for layer in self.layers:
             number = _number(layer, number)
             name = getattr(layer, "name", _WORDS.get(type(layer), "") + number)
-            if any(name == step.name for step in steps):
+            if any(name == info.name for info in infos):
                 raise ValueError(f"{self.name} has two layers named {name}")
             _check_place(layer, shape, name)
             outputs = _outputs(layer, shape, name)
@@ -117,12 +117,16 @@ class Architecture:
                     f"{self.name}: the {outputs[-1]} maps of {name} "
                     f"cannot be shared by {self.towers} towers"
                 )
-            whole_in, whole = whole, _whole_out(layer, whole)
-            seen = shape[-1] if whole_in or isinstance(layer, Output) else shape[-1] // self.towers
+            replicated_in, whole = whole, _whole_out(layer, whole)
+            seen = (
+                shape[-1]
+                if replicated_in or isinstance(layer, Output)
+                else shape[-1] // self.towers
+            )
             weights = _weights(layer, seen, shape[-1])
-            steps.append(Step(name, layer, shape, outputs, whole_in, whole, weights))
+            infos.append(LayerInfo(name, layer, shape, outputs, replicated_in, whole, weights))
             shape = outputs
-        return tuple(steps)
+        return tuple(infos)
 
     def parameter_shapes(self) -> dict[str, tuple[Shape, Shape]]:
         """Return the shapes of the two arrays of every layer with parameters, by its name.
@@ -130,11 +134,11 @@ class Architecture:
         They are those of weights and biases, or of running means and variances.
         """
         shapes: dict[str, tuple[Shape, Shape]] = {}
-        for step in self.steps():
-            if step.weights:
-                shapes[step.name] = (step.weights, step.outputs[-1:])
-            if step.weights and step.running:
-                shapes[step.running] = (step.weights, step.weights)
+        for info in self.layer_info():
+            if info.weight_shape:
+                shapes[info.name] = (info.weight_shape, info.output_shape[-1:])
+            if info.weight_shape and info.running:
+                shapes[info.running] = (info.weight_shape, info.weight_shape)
         return shapes
 
 
@@ -145,26 +149,26 @@ _WORDS = {
     BatchNorm: "norm",
     MaxPool: "pool",
     Gather: "gather",
-    Part: "part",
+    Split: "part",
     Flatten: "flatten",
     Dropout: "dropout",
 }
 
 
-def _number(layer: Word, number: str) -> str:
+def _number(layer: LayerSpec, number: str) -> str:
     """A layer without parameters takes the number of the last one with: conv1, relu1, norm1."""
     digits = re.search(r"\d+$", getattr(layer, "name", ""))
     return digits.group() if digits else number
 
 
-def _whole_out(layer: Word, whole_in: bool) -> bool:
+def _whole_out(layer: LayerSpec, replicated_in: bool) -> bool:
     """Whether every tower has all that goes out, where it has or has not all that comes in."""
     if isinstance(layer, Gather | Output):
         return True
-    return whole_in and not isinstance(layer, Conv | Dense | Part)
+    return replicated_in and not isinstance(layer, Conv | Dense | Split)
 
 
-def _check_place(layer: Word, inputs: Shape, name: str) -> None:
+def _check_place(layer: LayerSpec, inputs: Shape, name: str) -> None:
     """Raise ValueError if the layer cannot follow on what comes in."""
     needs_maps = isinstance(layer, Conv | MaxPool | ResponseNorm | SpatialNorm)
     if needs_maps and len(inputs) != 3:
@@ -175,7 +179,7 @@ def _check_place(layer: Word, inputs: Shape, name: str) -> None:
         raise ValueError(f"{name} has a stride of {layer.stride}")
 
 
-def _outputs(layer: Word, inputs: Shape, name: str) -> Shape:
+def _outputs(layer: LayerSpec, inputs: Shape, name: str) -> Shape:
     """The shape that `layer` makes of `inputs`."""
     match layer:
         case Conv(maps=maps, kernel=size, stride=stride, padding=padding):
@@ -193,7 +197,7 @@ def _outputs(layer: Word, inputs: Shape, name: str) -> Shape:
             return inputs
 
 
-def _weights(layer: Word, seen: int, maps: int) -> Shape | None:
+def _weights(layer: LayerSpec, seen: int, maps: int) -> Shape | None:
     """The shape of the weights of a layer whose kernels see `seen` of the `maps` that come in."""
     match layer:
         case Conv(kernel=size, maps=maps):

@@ -43,7 +43,7 @@ def ten_crops(images: jax.Array, size: int) -> jax.Array:
     return jnp.concatenate([five, five[:, :, :, ::-1]], axis=1)
 
 
-def mean_prediction(scores: jax.Array, axis: int) -> jax.Array:
+def average_predictions(scores: jax.Array, axis: int) -> jax.Array:
     """Average predictions, as the paper does over patches and over nets (§4.1, §6).
 
     The softmax runs over the classes, the mean over `axis`:
@@ -57,7 +57,7 @@ def mean_prediction(scores: jax.Array, axis: int) -> jax.Array:
     return jax.nn.logsumexp(log_probabilities, axis=axis) - math.log(scores.shape[axis])
 
 
-def missed(scores: jax.Array, labels: jax.Array, k: int) -> jax.Array:
+def top_k_misses(scores: jax.Array, labels: jax.Array, k: int) -> jax.Array:
     """Return, for scores [n, classes], whether the label [n] is not among the k best classes.
 
     Of equal scores the class with the lower number comes first; in the original program they share

@@ -17,7 +17,7 @@ from flax import linen, nnx
 from jax.sharding import Mesh
 
 import alexnet_jax
-from alexnet_jax import Architecture, Layer, Moments, Params
+from alexnet_jax import Architecture, BatchStats, Layer, Params
 from alexnet_jax.architectures import PAPER
 
 
@@ -77,9 +77,9 @@ class AlexNet(nnx.Module):
             return alexnet_jax.apply(params, images, **where)
         if self.dropout is None:
             raise ValueError("to train, AlexNet must be made with rngs, which draw dropout masks")
-        scores, moments = alexnet_jax.apply_in_training(params, images, self.dropout(), **where)
+        scores, moments = alexnet_jax.apply_train(params, images, self.dropout(), **where)
         moments = jax.lax.stop_gradient(moments)
-        moved = alexnet_jax.running_moments(params, moments, self.architecture)
+        moved = alexnet_jax.update_batch_stats(params, moments, self.architecture)
         for name, (means, variances) in moved.items():
             running = getattr(self, name)
             running.means[...], running.variances[...] = means, variances
@@ -89,13 +89,13 @@ class AlexNet(nnx.Module):
 class _Variables(nnx.Module):
     """The arrays of one layer, each as a variable under its own name."""
 
-    def __init__(self, arrays: Layer | Moments) -> None:
+    def __init__(self, arrays: Layer | BatchStats) -> None:
         self.kind = type(arrays)
         variable = nnx.Param if isinstance(arrays, Layer) else nnx.BatchStat
         for name, array in arrays._asdict().items():
             setattr(self, name, variable(array))
 
-    def arrays(self) -> Layer | Moments:
+    def arrays(self) -> Layer | BatchStats:
         """Return them as the library has them."""
         return self.kind(*(getattr(self, name)[...] for name in self.kind._fields))
 
@@ -123,19 +123,19 @@ class LinenAlexNet(linen.Module):
         net, where = self.architecture, {"architecture": self.architecture, "mesh": self.mesh}
         draw = functools.cache(lambda: alexnet_jax.init(self.make_rng("params"), net))
         held = {}
-        for step in net.steps():
-            if step.weights:
-                held[step.name] = self.variable("params", step.name, _of(draw, step.name))
-            if step.weights and step.running:
-                name = step.running
+        for info in net.layer_info():
+            if info.weight_shape:
+                held[info.name] = self.variable("params", info.name, _of(draw, info.name))
+            if info.weight_shape and info.running:
+                name = info.running
                 held[name] = self.variable("batch_stats", name, _of(draw, name))
         params: Params = {name: variable.value for name, variable in held.items()}
         if not train:
             return alexnet_jax.apply(params, images, **where)
         key = self.make_rng("dropout")
-        scores, moments = alexnet_jax.apply_in_training(params, images, key, **where)
+        scores, moments = alexnet_jax.apply_train(params, images, key, **where)
         if not self.is_initializing():
-            for name, moved in alexnet_jax.running_moments(params, moments, net).items():
+            for name, moved in alexnet_jax.update_batch_stats(params, moments, net).items():
                 held[name].value = moved
         return scores
 
@@ -147,7 +147,7 @@ def _of(draw: Any, name: str) -> Any:
 
 def linen_variables(params: Params) -> dict[str, dict[str, Any]]:
     """Return the parameters as the variables of a `LinenAlexNet`, the same arrays."""
-    collections = {"params": Layer, "batch_stats": Moments}
+    collections = {"params": Layer, "batch_stats": BatchStats}
     variables = {
         collection: {name: value for name, value in params.items() if isinstance(value, kind)}
         for collection, kind in collections.items()

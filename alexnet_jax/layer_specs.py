@@ -100,7 +100,7 @@ class BatchNorm:
 
     Not in the paper: notebooks have it in the place of response normalization. Training divides by
     the deviation of the batch itself, test time by a running one, which keeps `momentum` of itself
-    in every step. The numbers are Keras's.
+    in every info. The numbers are Keras's.
     """
 
     momentum: float = 0.99
@@ -131,10 +131,10 @@ class Gather:
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """Where towers that have met part again: each goes on with the maps of its own.
 
-    Between `Gather` and `Part` stands what needs the maps of all, as Caffe's normalization does.
+    Between `Gather` and `Split` stands what needs the maps of all, as Caffe's normalization does.
     """
 
 
@@ -154,7 +154,7 @@ class Dropout:
     inverted: bool = False
 
 
-Word = (
+LayerSpec = (
     Conv
     | Dense
     | Output
@@ -164,7 +164,7 @@ Word = (
     | BatchNorm
     | MaxPool
     | Gather
-    | Part
+    | Split
     | Flatten
     | Dropout
 )

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from alexnet_jax import towers
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
-from alexnet_jax.forward import moments_of, run_layer, whole
+from alexnet_jax.forward import layer_batch_stats, run_layer, whole
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Output
-from alexnet_jax.ops.layers import Layer, Moments, Params
+from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.towers import Towers
 
 
@@ -32,17 +32,17 @@ def init(key: jax.Array, architecture: Architecture = PAPER) -> Params:
       variances of a batch normalization start from 1, its offsets and running means from 0.
     """
     params: dict[str, Any] = {}
-    for step in architecture.steps():
-        if isinstance(step.layer, Conv | Dense | Output) and step.weights:
-            layer_key = jax.random.fold_in(key, zlib.crc32(step.name.encode()))
-            weights = step.layer.std * jax.random.normal(layer_key, step.weights, jnp.float32)
-            biases = jnp.full(step.outputs[-1], step.layer.bias, jnp.float32)
-            params[step.name] = Layer(weights, biases)
-        elif step.running and step.weights:
+    for info in architecture.layer_info():
+        if isinstance(info.spec, Conv | Dense | Output) and info.weight_shape:
+            layer_key = jax.random.fold_in(key, zlib.crc32(info.name.encode()))
+            weights = info.spec.std * jax.random.normal(layer_key, info.weight_shape, jnp.float32)
+            biases = jnp.full(info.output_shape[-1], info.spec.bias, jnp.float32)
+            params[info.name] = Layer(weights, biases)
+        elif info.running and info.weight_shape:
             # Arrays of their own each, or else a step could not be given them to overwrite.
-            fill = functools.partial(jnp.full, step.weights, dtype=jnp.float32)
-            params[step.name] = Layer(fill(1), fill(0))
-            params[step.running] = Moments(fill(0), fill(1))
+            fill = functools.partial(jnp.full, info.weight_shape, dtype=jnp.float32)
+            params[info.name] = Layer(fill(1), fill(0))
+            params[info.running] = BatchStats(fill(0), fill(1))
     return params
 
 
@@ -71,12 +71,12 @@ def apply(
       ValueError: images of a size, or parameters of a shape, that are not the architecture's.
       TypeError: images of integers.
     """
-    name = architecture.steps()[-1].name
+    name = architecture.layer_info()[-1].name
     captured, _ = _run(params, images, architecture, [name], dropout_key, mesh)
     return captured[name]
 
 
-def apply_in_training(
+def apply_train(
     params: Params,
     images: jax.Array,
     dropout_key: jax.Array,
@@ -86,31 +86,31 @@ def apply_in_training(
 ) -> tuple[jax.Array, Params]:
     """Return the scores as `apply` with a `dropout_key`, and the moments of this batch.
 
-    The moments are what `running_moments` needs: of each batch normalization the mean and variance
+    The statistics are what `update_batch_stats` needs: mean and variance
     of every map over the whole batch, under the name of its running ones. A net without batch
     normalization has none.
     """
-    name = architecture.steps()[-1].name
+    name = architecture.layer_info()[-1].name
     captured, moments = _run(params, images, architecture, [name], dropout_key, mesh)
     return captured[name], moments
 
 
-def running_moments(params: Params, moments: Params, architecture: Architecture) -> Params:
+def update_batch_stats(params: Params, moments: Params, architecture: Architecture) -> Params:
     """Return the running means and variances after a step, to be laid over the parameters with `|`.
 
     Each keeps `BatchNorm.momentum` of itself and takes the rest from the batch.
 
     Args:
-      params: before the step.
-      moments: of the step's batch, from `apply_in_training`.
+      params: before the info.
+      moments: of the info's batch, from `apply_train`.
       architecture: the net that `params` belong to.
     """
     moved: dict[str, Any] = {}
-    for step in architecture.steps():
-        if isinstance(step.layer, BatchNorm) and step.running:
-            keep = step.layer.momentum
-            pairs = zip(params[step.running], moments[step.running], strict=True)
-            moved[step.running] = Moments(*(keep * old + (1 - keep) * new for old, new in pairs))
+    for info in architecture.layer_info():
+        if isinstance(info.spec, BatchNorm) and info.running:
+            keep = info.spec.momentum
+            pairs = zip(params[info.running], moments[info.running], strict=True)
+            moved[info.running] = BatchStats(*(keep * old + (1 - keep) * new for old, new in pairs))
     return moved
 
 
@@ -133,7 +133,7 @@ def activations(
     Raises ValueError on a name that the architecture does not have.
     """
     names = [names] if isinstance(names, str) else list(names)
-    known = [step.name for step in architecture.steps()]
+    known = [info.name for info in architecture.layer_info()]
     for name in names:
         if name not in known:
             raise ValueError(f"{architecture.name} has no layer {name!r}, but {', '.join(known)}")
@@ -145,17 +145,17 @@ def _run(
     params, images, architecture, names, dropout_key, mesh
 ) -> tuple[dict[str, jax.Array], Params]:
     images = _checked(params, images, architecture)
-    steps = architecture.steps(images.shape[1])
-    deepest = max((i for i, step in enumerate(steps) if step.name in names), default=-1)
+    infos = architecture.layer_info(images.shape[1])
+    deepest = max((i for i, info in enumerate(infos) if info.name in names), default=-1)
 
     def forward(params: Params, images: jax.Array, key: jax.Array | None, here: Towers):
         captured, moments, xs = {}, {}, [images] * here.held
-        for step in steps[: deepest + 1]:
-            if step.running and key is not None:
-                moments[step.running] = moments_of(step, xs, here)
-            xs = run_layer(step, params | moments, xs, key, here)
-            if step.name in names:
-                captured[step.name] = whole(step, xs, here)
+        for info in infos[: deepest + 1]:
+            if info.running and key is not None:
+                moments[info.running] = layer_batch_stats(info, xs, here)
+            xs = run_layer(info, params | moments, xs, key, here)
+            if info.name in names:
+                captured[info.name] = whole(info, xs, here)
         return captured, moments
 
     return towers.run(
@@ -171,21 +171,3 @@ def _checked(params: Params, images: jax.Array, architecture: Architecture) -> j
         raise TypeError(f"images must be floating and mean-subtracted, not {images.dtype}")
     check_params(params, architecture)
     return images.astype(params[next(iter(params))].weights.dtype)
-
-
-def check_params(params: Params, architecture: Architecture) -> None:
-    """Raise ValueError if the parameters are not those of the architecture, by name and shape."""
-    expected = architecture.parameter_shapes()
-    if params.keys() != expected.keys():
-        raise ValueError(
-            f"{architecture.name} has the layers {', '.join(expected)}; "
-            f"the parameters have {', '.join(params)}"
-        )
-    for name, want in expected.items():
-        have = tuple(tuple(leaf.shape) for leaf in params[name])
-        if have != want:
-            fields = " and ".join(params[name]._fields)
-            raise ValueError(
-                f"{name} has {fields} of {have[0]} and {have[1]}, "
-                f"but {architecture.name} needs {want[0]} and {want[1]}"
-            )

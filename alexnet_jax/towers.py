@@ -19,10 +19,10 @@ from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import Output
-from alexnet_jax.ops.layers import Layer, Moments, Params
+from alexnet_jax.params import BatchStats, Layer, Params
 
 DATA, TOWER = "data", "tower"
-Cut = TypeVar("Cut", Layer, Moments)
+Cut = TypeVar("Cut", Layer, BatchStats)
 
 
 def make_mesh(devices: int = 2, towers: int = 2) -> Mesh:
@@ -145,16 +145,16 @@ def run(
     _check_batch(mesh, images.shape[0])
     here = Towers(architecture.towers // across, mesh.axis_names)
     batch = batch_sharding(mesh).spec
-    layers = {step.name: step for step in architecture.steps()}
+    layers = {info.name: info for info in architecture.layer_info()}
 
     def activity_spec(name: str) -> P:
-        if isinstance(layers[name].layer, Output):
+        if isinstance(layers[name].spec, Output):
             return batch
         tower = TOWER if TOWER in mesh.axis_names else None
-        return P(*batch or [None], *[None] * (len(layers[name].outputs) - 1), tower)
+        return P(*batch or [None], *[None] * (len(layers[name].output_shape) - 1), tower)
 
     specs = _param_specs(mesh, architecture)
-    batch_norms = [] if dropout_key is None else [step.running for step in layers.values()]
+    batch_norms = [] if dropout_key is None else [info.running for info in layers.values()]
     moments = {name: specs[name] for name in batch_norms if name}
 
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
@@ -196,17 +196,17 @@ def _tower_axis(mesh: Mesh, architecture: Architecture) -> int:
 def _param_specs(mesh: Mesh, architecture: Architecture) -> dict[str, Layer]:
     """How the mesh divides the parameters: outputs over towers; of the last layer, the inputs."""
     of: Any = Layer  # holding specs in place of arrays
-    moments: Any = Moments
+    moments: Any = BatchStats
     tower = TOWER if TOWER in mesh.axis_names else None
     specs = {}
-    for step in architecture.steps():
-        if isinstance(step.layer, Output):
-            specs[step.name] = of(P(tower, None), P())
-        elif step.running:
-            share = P() if step.whole_in else P(tower)
-            specs[step.name], specs[step.running] = of(share, share), moments(share, share)
-        elif step.weights:
-            specs[step.name] = of(P(*[None] * (len(step.weights) - 1), tower), P(tower))
+    for info in architecture.layer_info():
+        if isinstance(info.spec, Output):
+            specs[info.name] = of(P(tower, None), P())
+        elif info.running:
+            share = P() if info.replicated_in else P(tower)
+            specs[info.name], specs[info.running] = of(share, share), moments(share, share)
+        elif info.weight_shape:
+            specs[info.name] = of(P(*[None] * (len(info.weight_shape) - 1), tower), P(tower))
     return specs
 
 
@@ -223,20 +223,20 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(DATA) if DATA in mesh.axis_names else P())
 
 
-def batch_parts(mesh: Mesh) -> int:
+def num_batch_shards(mesh: Mesh) -> int:
     """Return into how many equal parts the mesh divides a batch."""
     return mesh.shape.get(DATA, 1)
 
 
 def _check_batch(mesh: Mesh, count: int) -> None:
     """Raise ValueError if the mesh cannot divide a batch of `count` images."""
-    parts = batch_parts(mesh)
+    parts = num_batch_shards(mesh)
     if count % parts:
         kind = "pairs of devices" if TOWER in mesh.axis_names else "devices"
         raise ValueError(f"a batch of {count} images cannot be divided among {parts} {kind}")
 
 
-def rows_here(mesh: Mesh, count: int) -> slice:
+def local_batch_slice(mesh: Mesh, count: int) -> slice:
     """Return which rows of a batch of `count` the devices of this process hold, all without "data".
 
     Raises ValueError if the batch cannot be divided, or if this process has no device in the mesh.
@@ -247,18 +247,18 @@ def rows_here(mesh: Mesh, count: int) -> slice:
     return slice(min(start for start, _, _ in ends), max(stop for _, stop, _ in ends))
 
 
-def whole_batch(rows: np.ndarray, mesh: Mesh, count: int) -> jax.Array:
+def global_batch(rows: np.ndarray, mesh: Mesh, count: int) -> jax.Array:
     """Return a batch of `count` on the mesh, of which this process has its own rows.
 
     Args:
-      rows: those that `rows_here` says, [n, ...].
+      rows: those that `local_batch_slice` says, [n, ...].
       mesh: from `make_mesh`.
       count: the rows of the whole batch, over all processes.
 
     Returns:
       [count, ...]; divided as `batch_sharding` says.
     """
-    first = rows_here(mesh, count).start
+    first = local_batch_slice(mesh, count).start
 
     def of_device(index: tuple[slice, ...] | None) -> np.ndarray:
         assert index is not None

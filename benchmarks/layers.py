@@ -16,7 +16,7 @@ from train.config.config import Config
 from train.runtime.cli import command, new_file, parser, positive
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
-    from alexnet_jax.architecture import Architecture, Step
+    from alexnet_jax.architecture import Architecture, LayerInfo
 
 FLOAT = 4  # bytes
 
@@ -45,11 +45,13 @@ def main(argv: list[str] | None = None) -> None:
     from train.runtime import backend
 
     backend.prepare(1)
-    from train.run_dir.folder import net_of
+    from train.run_dir.folder import get_architecture
 
-    net = net_of(Config(net=arguments.net))
+    net = get_architecture(Config(net=arguments.net))
     found = list(ceilings())
-    found += [piece for step in net.steps() for piece in layer(net, step, arguments.batch_size)]
+    found += [
+        piece for info in net.layer_info() for piece in layer(net, info, arguments.batch_size)
+    ]
     found += rest(net, arguments.batch_size)
     take_turns(found, arguments.rounds)
     report(net.name, arguments.batch_size, found)
@@ -76,7 +78,7 @@ def ceilings() -> Iterator[Piece]:
     yield Piece("memory", "x + 1 in place", 0, 2 * FLOAT * long.size, pass_over)
 
 
-def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
+def layer(net: "Architecture", step: "LayerInfo", batch: int) -> Iterator[Piece]:
     """One layer of all towers: forward, and the gradients of its weights and of its input.
 
     A gradient includes what it computes anew of the forward pass, as in training.
@@ -84,24 +86,28 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
     import jax
 
     from alexnet_jax.forward import run_layer
-    from alexnet_jax.ops.layers import Layer
+    from alexnet_jax.params import Layer
     from alexnet_jax.towers import Towers
 
     here, key = Towers(net.towers), jax.random.key(0)
 
     def forward(params, inputs):
-        xs = inputs * net.towers if step.whole_in else inputs
+        xs = inputs * net.towers if step.replicated_in else inputs
         outputs = run_layer(step, {step.name: params}, xs, key, here)
-        return outputs[:1] if step.whole_out else outputs
+        return outputs[:1] if step.replicated_out else outputs
 
-    inputs = arrays(step.inputs, batch, 1 if step.whole_in else net.towers)
+    inputs = arrays(step.input_shape, batch, 1 if step.replicated_in else net.towers)
     params = None
-    if step.weights:
-        params = Layer(*(arrays(s, None, 1)[0] for s in (step.weights, step.outputs[-1:])))
+    if step.weight_shape:
+        params = Layer(
+            *(arrays(s, None, 1)[0] for s in (step.weight_shape, step.output_shape[-1:]))
+        )
     run = functools.partial(jax.jit(forward), params, inputs)
     outputs = run()
     operations = 2 * batch * step.multiply_accumulates
-    moved = FLOAT * (batch * (math.prod(step.inputs) + math.prod(step.outputs)) + step.parameters)
+    moved = FLOAT * (
+        batch * (math.prod(step.input_shape) + math.prod(step.output_shape)) + step.parameters
+    )
     yield Piece(step.name, "forward", operations, moved, run)
 
     def backward(which: int):
@@ -117,7 +123,7 @@ def layer(net: "Architecture", step: "Step", batch: int) -> Iterator[Piece]:
 
     if params:
         yield Piece(step.name, "weights", operations, moved, backward(0))
-    if step.name != net.steps()[0].name:
+    if step.name != net.layer_info()[0].name:
         yield Piece(step.name, "input", operations, moved, backward(1))
 
 
@@ -163,7 +169,7 @@ def rest(net: "Architecture", batch: int) -> list[Piece]:
         params, velocity = update(params, velocity, gradient)
         return params
 
-    count = sum(step.parameters for step in net.steps())
+    count = sum(info.parameters for info in net.layer_info())
     bytes_of_crops = images[:, :size, :size].size * (1 + FLOAT)
     return [
         Piece("crops", "", 0, bytes_of_crops, lambda: crops(images)),

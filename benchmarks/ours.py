@@ -46,15 +46,15 @@ def training_step(
     from pathlib import Path
 
     from train.config.config import Config
-    from train.data.synthetic import imagined_data, imagined_statistics
-    from train.dry_run.timing import Trial
+    from train.data.synthetic import synthetic_data, synthetic_statistics
+    from train.dry_run.timing import StepTimer
     from train.run_dir.folder import stored_size
     from train.trainer.build import Run
 
     config = Config(net=net.name, batch_size=batch, flip=True, cut_epochs=())
     size = stored_size(config, net)
-    data = imagined_data(size, train=batch, test=0, classes=net.classes)
-    with Trial(Run(config, Path(), net, data, mesh, imagined_statistics(size))) as trial:
+    data = synthetic_data(size, train=batch, test=0, classes=net.classes)
+    with StepTimer(Run(config, Path(), net, data, mesh, synthetic_statistics(size))) as trial:
         return lambda: trial.step(trial.batch), trial.program
 
 

@@ -45,7 +45,7 @@ class Paper(nn.Module):
         return self.fc8(x)
 
 
-def augmented(images: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+def augment(images: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """Random crops of 224 out of 256 and flips, an offset for each image."""
     patches = []
     for image in images:
@@ -64,7 +64,7 @@ def prepare(task: str, batch: int) -> Prepared:
     mean = torch.full((3, 256, 256), 127.5)
     if task == "forward":
         net.eval()
-        centered = augmented(images, mean)
+        centered = augment(images, mean)
 
         def forward() -> object:
             with torch.inference_mode():
@@ -76,7 +76,7 @@ def prepare(task: str, batch: int) -> Prepared:
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
 
     def train() -> object:
-        loss = F.cross_entropy(compiled(augmented(images, mean)), labels)
+        loss = F.cross_entropy(compiled(augment(images, mean)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

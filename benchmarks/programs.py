@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from train.runtime.hlo import SENT, groups_of, transfer
+from train.runtime.hlo import SENT, replica_groups, transfer
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from jax.sharding import Mesh
@@ -38,7 +38,7 @@ class Instruction(NamedTuple):
     @property
     def groups(self) -> np.ndarray:
         """Which devices a collective joins, by their places in the mesh, [groups, devices]."""
-        return groups_of(self.rest)
+        return replica_groups(self.rest)
 
     @property
     def sent(self) -> float:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import programs
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.runtime.cli import command, new_file, parser, positive
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
@@ -46,15 +46,15 @@ def main(argv: list[str] | None = None) -> None:
     from train.runtime import backend
 
     backend.prepare(max(arguments.devices))
-    from alexnet_jax import batch_parts
+    from alexnet_jax import num_batch_shards
     from train.config.config import Config
-    from train.run_dir.folder import mesh_of, net_of
+    from train.run_dir.folder import get_architecture, make_run_mesh
 
-    net = net_of(Config(net=arguments.net))
+    net = get_architecture(Config(net=arguments.net))
     rows = []
     for devices in arguments.devices:
-        mesh = mesh_of(net, devices)
-        batch = arguments.batch_size * batch_parts(mesh)
+        mesh = make_run_mesh(net, devices)
+        batch = arguments.batch_size * num_batch_shards(mesh)
         moved = bytes_sent(programs.lowered_step(net, batch, mesh).compile().as_text(), mesh)
         rows.append({"devices": devices, "batch": batch, "sent": moved})
         rows[-1]["least"] = least_bytes(net, mesh, batch)
@@ -99,15 +99,15 @@ def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, floa
     import alexnet_jax
     from alexnet_jax.layer_specs import Gather
 
-    across, parts = mesh.shape.get("tower", 1), alexnet_jax.batch_parts(mesh)
+    across, parts = mesh.shape.get("tower", 1), alexnet_jax.num_batch_shards(mesh)
     images, others = batch // parts, (across - 1) / across
-    steps = net.steps()
+    steps = net.layer_info()
     met = sum(
-        math.prod(step.outputs)
+        math.prod(step.output_shape)
         for step in steps
-        if isinstance(step.layer, Gather) and not step.whole_in
+        if isinstance(step.spec, Gather) and not step.replicated_in
     )
-    tower = images * others * (2 * met + 2 * math.prod(steps[-1].outputs))
+    tower = images * others * (2 * met + 2 * math.prod(steps[-1].output_shape))
     params = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), net))
     shardings = alexnet_jax.param_shardings(mesh, net)
     held = sum(
@@ -134,7 +134,7 @@ def predict(
       `seconds` if no sending happens while something is computed, and the `efficiency` then;
       `efficiency_overlapped`, if the sums over data all happen meanwhile.
     """
-    operations = 3 * 2 * sum(step.multiply_accumulates for step in net.steps()) * batch
+    operations = 3 * 2 * sum(info.multiply_accumulates for info in net.layer_info()) * batch
     computing = operations / mesh.size / speed
     towers, data = (sent["tower"] + sent["other"]) / link, sent["data"] / link
     return {

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.config.config import BadInput
+from train.config.errors import BadInput, Ended
 from train.runtime import backend
-from train.runtime.cli import Ended, command, parser, positive
+from train.runtime.cli import command, parser, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -189,15 +189,18 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
 
     from train.config.config import load, read_record
     from train.run_dir.checkpoints import Checkpoints
-    from train.run_dir.folder import mesh_of, net_of
+    from train.run_dir.folder import get_architecture, make_run_mesh
     from train.steps.optimizers import OPTIMIZERS
     from train.steps.train_step import init_state, state_shardings
 
     config, classes = load(run_dir), read_record(run_dir)["data"]["class_names"]
-    net, optimizer = net_of(config).with_classes(len(classes)), OPTIMIZERS[config.optimizer]()
+    net, optimizer = (
+        get_architecture(config).with_classes(len(classes)),
+        OPTIMIZERS[config.optimizer](),
+    )
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
-        lies = state_shardings(net, optimizer, mesh_of(net, 1))
+        lies = state_shardings(net, optimizer, make_run_mesh(net, 1))
         state, position = checkpoints.restore(step, like, lies)
     return [*map(np.asarray, jax.tree.leaves(state)), np.asarray(position)]
 

@@ -31,12 +31,12 @@ def main(argv: list[str] | None = None) -> None:
     importlib.import_module("alexnet_jax")
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     from benchmarks.ours import training_step
-    from train.run_dir.folder import mesh_for, net_of
-    from train.runtime.hlo import memory_of
+    from train.run_dir.folder import get_architecture, make_checked_mesh
+    from train.runtime.hlo import memory_usage
 
     config = Config(net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size)
-    net = net_of(config)
-    mesh = mesh_for(config, net)
+    net = get_architecture(config)
+    mesh = make_checked_mesh(config, net)
     start = time.perf_counter()
     step, program = training_step(net, mesh, arguments.batch_size)
     print(f"compilation, or finding it in the cache: {time.perf_counter() - start:.2f} s")
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         f"median {median:.2f} s, {arguments.batch_size / median:.1f} images/s, peak {peak:.2f} GB"
     )
     needed = needed_bytes(net, arguments.batch_size)
-    memory = memory_of(program)  # of one device
+    memory = memory_usage(program)  # of one device
     assert memory is not None
     taken = arguments.devices * memory.total
     print(
@@ -73,8 +73,8 @@ def needed_bytes(net: "Architecture", batch: int) -> int:
     from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Output, ResponseNorm
 
     reads = Conv | Dense | Output | ResponseNorm | MaxPool
-    kept = sum(math.prod(s.inputs) for s in net.steps() if isinstance(s.layer, reads))
-    return 4 * (3 * sum(step.parameters for step in net.steps()) + batch * kept)
+    kept = sum(math.prod(s.input_shape) for s in net.layer_info() if isinstance(s.spec, reads))
+    return 4 * (3 * sum(info.parameters for info in net.layer_info()) + batch * kept)
 
 
 if __name__ == "__main__":

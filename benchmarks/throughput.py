@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.runtime.cli import command, new_file, parser, positive
 
 PEERS = {

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks import programs
 from benchmarks.programs import Instruction
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.runtime.cli import command, new_file, parser, positive
 from train.runtime.hlo import SENT
 
@@ -91,13 +91,13 @@ def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
 
     layout, precision = variant.split("-")
     mesh = Mesh(np.array(devices[: LAYOUTS[layout]]), (TOWER,), axis_types=(AxisType.Auto,))
-    forward = grouped if layout == "grouped" else alexnet_jax.apply_in_training
-    with mock.patch.object(alexnet_jax, "apply_in_training", forward):
+    forward = grouped if layout == "grouped" else alexnet_jax.apply_train
+    with mock.patch.object(alexnet_jax, "apply_train", forward):
         return programs.lowered_step(net, batch, mesh, precision)
 
 
 def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
-    """Compute the same as `apply_in_training`, with the maps of all towers in one array throughout.
+    """Compute the same as `apply_train`, with the maps of all towers in one array throughout.
 
     Of a net without batch normalization.
     """
@@ -110,9 +110,9 @@ def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=N
     from alexnet_jax.towers import Towers
 
     x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers
-    for step in architecture.steps(images.shape[1]):
-        layer = step.layer
-        if isinstance(layer, Conv) and not step.whole_in:
+    for step in architecture.layer_info(images.shape[1]):
+        layer = step.spec
+        if isinstance(layer, Conv) and not step.replicated_in:
             x = lax.conv_general_dilated(
                 x,
                 params[step.name].weights,
@@ -158,7 +158,7 @@ def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
             result[kind] = sum(made.rounds for made in found)
             result[f"MB sent by {kind}"] = sum(made.sent for made in found) / 1e6
     cycles = sum(made.cycles for made in run)
-    arrays = 2 * sum(step.weights is not None for step in net.steps())
+    arrays = 2 * sum(info.weight_shape is not None for info in net.layer_info())
     return result | {
         "MB of arguments": memory.argument_size_in_bytes / 1e6,
         "MB of outputs": memory.output_size_in_bytes / 1e6,
@@ -169,11 +169,11 @@ def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
         "updates in one fusion": updates(run, arrays),
         "million cycles": cycles / 1e6,
         "ms": 1e3 * cycles / CLOCK,
-        "slowest": [describe(i) for i in sorted(run, key=lambda i: -i.cycles)[:slowest]],
+        "slowest": [to_json(i) for i in sorted(run, key=lambda i: -i.cycles)[:slowest]],
     }
 
 
-def describe(made: Instruction) -> str:
+def to_json(made: Instruction) -> str:
     """One line about an instruction: its time, rounds, result and the JAX operation it is of."""
     arrays = " ".join(re.findall(r"\w+\[[\d,]*\]", made.type))
     source = re.search(r'op_name="jit\(train_step\)/([^"]*)"', made.rest)

@@ -23,13 +23,13 @@ kernels [height, width, maps_in, maps_out], dense weights [features_in, features
 """
 SECTIONS = {
     "": [
-        *("init", "apply", "apply_in_training", "running_moments", "activations", "summary"),
-        *("Layer", "Moments", "Params"),
+        *("init", "apply", "apply_train", "update_batch_stats", "activations", "summary"),
+        *("Layer", "BatchStats", "Params"),
         *("make_mesh", "param_shardings", "batch_sharding"),
     ],
     "Nets": [
         *("Architecture", "architectures.by_name", "architectures.scaled"),
-        "architecture.Step",
+        "architecture.LayerInfo",
     ],
     "The words of a net": [
         *(
@@ -44,7 +44,7 @@ SECTIONS = {
             "layer_specs.BatchNorm",
             "layer_specs.MaxPool",
             "layer_specs.Gather",
-            "layer_specs.Part",
+            "layer_specs.Split",
         ),
         *("layer_specs.Flatten", "layer_specs.Dropout"),
     ],

@@ -18,9 +18,9 @@ def main(argv: list[str] | None = None) -> None:
     backend.keep_compilations()
     from .inference import tables
     from .inference.ensemble import check_classes, evaluate_together, open_test_images
-    from .inference.predictor import open_trained
+    from .inference.predictor import open_predictor
 
-    nets = [open_trained(run, given.checkpoint, devices=given.devices) for run in given.runs]
+    nets = [open_predictor(run, given.checkpoint, devices=given.devices) for run in given.runs]
     check_classes(nets)
     images = open_test_images(nets, given.data)
     outcomes = evaluate_together(nets, images, patches=given.crops, batch_size=given.batch_size)

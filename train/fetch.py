@@ -12,7 +12,8 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from .config.config import COMMAND, BadInput
+from .config.config import COMMAND
+from .config.errors import BadInput
 from .data.download.catalog import FILES, SOURCES, DataFile
 from .data.download.sources import Origin, Refused
 from .data.formats import idx

@@ -12,7 +12,7 @@ from .runtime.cli import command
 def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train; or plan."""
     settings = parse(argv)
-    with distributed.not_waiting_for_others():
+    with distributed.fail_fast():
         backend.prepare(settings.devices, lambda: distributed.join(settings))
         backend.keep_compilations()
         if settings.plan:

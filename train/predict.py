@@ -9,7 +9,7 @@ from .figures.predictions import Prediction, draw_predictions
 from .runtime.cli import command, parser
 
 if TYPE_CHECKING:  # JAX itself waits until the flags are read
-    from .inference.predictor import Trained
+    from .inference.predictor import Predictor
 
 _BATCH = 32
 _MOST_DRAWN = 24
@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     album = find_album(given.paths)
     backend.prepare(1)
     backend.keep_compilations()
-    from .inference.predictor import open_trained
+    from .inference.predictor import open_predictor
 
-    trained = open_trained(given.run)
+    trained = open_predictor(given.run)
     drawn = []
     for seen in predictions(trained, album):
         print(seen.path)
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         print(draw_predictions(drawn, title, given.figure))
 
 
-def predictions(trained: "Trained", album: list[Path]) -> Iterator[Prediction]:
+def predictions(trained: "Predictor", album: list[Path]) -> Iterator[Prediction]:
     """Return what the net sees in the center of each picture, five classes at most."""
     import jax
     import numpy as np

@@ -10,11 +10,11 @@ from alexnet_jax.layer_specs import (
     Dense,
     Dropout,
     Flatten,
+    LayerSpec,
     MaxPool,
     Output,
     Relu,
     ResponseNorm,
-    Word,
 )
 
 
@@ -35,7 +35,7 @@ def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Archite
         raise ValueError(f"filters must be {share}, not {filters}")
     wider = (64 / filters) ** 0.5
 
-    def fewer(layer: Word) -> Word:
+    def fewer(layer: LayerSpec) -> LayerSpec:
         match layer:
             case Conv("conv1", maps):  # sees three colors at any width
                 return dataclasses.replace(layer, maps=maps * filters // 64)
@@ -50,7 +50,7 @@ def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Archite
 
     name = f"SCALED_{filters}_{image_size}" + ("_ONE_TOWER" if towers == 1 else "")
     net = Architecture(name, (image_size,), towers, tuple(map(fewer, PAPER.layers)))
-    net.steps()  # says what is wrong
+    net.layer_info()  # says what is wrong
     return net
 
 

@@ -19,12 +19,12 @@ from alexnet_jax.layer_specs import (
     Dropout,
     Flatten,
     Gather,
+    LayerSpec,
     MaxPool,
     Output,
     Relu,
     ResponseNorm,
     SpatialNorm,
-    Word,
 )
 
 # The program reads 224 pixels and lets conv1 run three past the bottom and right edges, where it
@@ -32,13 +32,13 @@ from alexnet_jax.layer_specs import (
 SIZES = (224, 227)
 NORM = ResponseNorm(divide_alpha_by_n=True)
 # What the nets below share, said once, in the order in which it stands in them.
-FIRST: tuple[Word, ...] = (
+FIRST: tuple[LayerSpec, ...] = (
     Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
     NORM,
     MaxPool(),  # 27 x 27 x 96
     Relu(),
 )
-LAST_MAPS: tuple[Word, ...] = (
+LAST_MAPS: tuple[LayerSpec, ...] = (
     Conv("conv3", 384, kernel=3, padding=(1, 1), std=0.03),  # 13 x 13 x 384
     Relu(),
     Conv("conv4", 384, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 384
@@ -47,7 +47,7 @@ LAST_MAPS: tuple[Word, ...] = (
     MaxPool(),  # 6 x 6 x 256
     Relu(),
 )
-HEAD: tuple[Word, ...] = (  # behind the last maps, which both towers see
+HEAD: tuple[LayerSpec, ...] = (  # behind the last maps, which both towers see
     Gather(),
     Flatten(),
     Dense("fc6", 4096, bias=1),

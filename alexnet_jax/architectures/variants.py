@@ -13,9 +13,9 @@ from alexnet_jax.layer_specs import (
     Gather,
     MaxPool,
     Output,
-    Part,
     Relu,
     ResponseNorm,
+    Split,
 )
 
 # Caffe, PyTorch and cuda-convnet2 all divide alpha by n; k = 1 is their default.
@@ -31,7 +31,7 @@ CAFFE = Architecture(
         Relu(),
         Gather(),
         CAFFE_NORM,  # across the maps of both towers
-        Part(),
+        Split(),
         MaxPool(),  # 27 x 27 x 96
         Conv("conv2", 256, kernel=5, padding=(2, 2), bias=0.1),  # 27 x 27 x 256
         Relu(),
@@ -72,7 +72,7 @@ CAFFENET = Architecture(
         MaxPool(),  # 27 x 27 x 96
         Gather(),
         CAFFE_NORM,
-        Part(),
+        Split(),
         Conv("conv2", 256, kernel=5, padding=(2, 2), bias=1),  # 27 x 27 x 256
         Relu(),
         MaxPool(),  # 13 x 13 x 256

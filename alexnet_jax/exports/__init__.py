@@ -6,8 +6,7 @@ from pathlib import Path
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.exports import onnx_model, stablehlo, torchvision
-from alexnet_jax.model import check_params
-from alexnet_jax.ops.layers import Params
+from alexnet_jax.params import Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import save
 from alexnet_jax.weights.files.atomic import replace

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Step
+from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.layer_specs import (
     BatchNorm,
     Conv,
@@ -19,12 +19,12 @@ from alexnet_jax.layer_specs import (
     Gather,
     MaxPool,
     Output,
-    Part,
     Relu,
     ResponseNorm,
     SpatialNorm,
+    Split,
 )
-from alexnet_jax.ops.layers import Params
+from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 
 OPSET, FORMAT = 17, 8  # of 2022, which any runtime of today reads
@@ -49,8 +49,8 @@ def model(
         raise ValueError(".onnx needs the package onnx: pip install onnx") from None
     graph, size = _Graph(), preprocessing.stored_size
     _preprocess(graph, preprocessing)
-    for step in architecture.steps(preprocessing.input_size):
-        _layer(graph, step, params, architecture.towers)
+    for info in architecture.layer_info(preprocessing.input_size):
+        _layer(graph, info, params, architecture.towers)
     graph.add("Identity", output="scores")
     helper, kind = onnx.helper, onnx.TensorProto
     pictures = helper.make_tensor_value_info("pictures", kind.UINT8, ["n", size, size, 3])
@@ -107,35 +107,35 @@ def _preprocess(graph: _Graph, preprocessing: Preprocessing) -> None:
     graph.add("Transpose", perm=[0, 3, 1, 2])
 
 
-def _layer(graph: _Graph, step: Step, params: Params, towers: int) -> None:
+def _layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> None:
     """Add what a layer computes at test time."""
-    arrays = [np.asarray(leaf, np.float32) for leaf in params.get(step.name, ())]
-    match step.layer:
+    arrays = [np.asarray(leaf, np.float32) for leaf in params.get(info.name, ())]
+    match info.spec:
         case Conv() as layer:
             kernels, biases = arrays
-            groups = step.inputs[2] // kernels.shape[2]
+            groups = info.input_shape[2] // kernels.shape[2]
             kernels = np.ascontiguousarray(kernels.transpose(3, 2, 0, 1))
             graph.add("Conv", kernels, biases, group=groups, **_window(layer))
-        case Dense() if not step.whole_in and towers > 1:
+        case Dense() if not info.replicated_in and towers > 1:
             _dense_by_tower(graph, arrays[0], arrays[1], towers)
         case Dense() | Output():
             graph.add("Gemm", *arrays)
         case Relu():
             graph.add("Relu")
         case ResponseNorm() as layer:
-            _response_norm(graph, layer, step, towers)
+            _response_norm(graph, layer, info, towers)
         case SpatialNorm() as layer:
             _spatial_norm(graph, layer)
         case BatchNorm(epsilon=epsilon):
-            moments = [np.asarray(leaf, np.float32) for leaf in params[str(step.running)]]
+            moments = [np.asarray(leaf, np.float32) for leaf in params[str(info.running)]]
             graph.add("BatchNormalization", *arrays, *moments, epsilon=epsilon)
         case MaxPool() as layer:
             graph.add("MaxPool", kernel_shape=[layer.size] * 2, **_window(layer))
         case Flatten():
-            _flatten(graph, step, towers)
+            _flatten(graph, info, towers)
         case Dropout(inverted=False):
             graph.add("Mul", np.float32(0.5))
-        case Dropout() | Gather() | Part():
+        case Dropout() | Gather() | Split():
             pass
 
 
@@ -155,11 +155,11 @@ def _dense_by_tower(graph: _Graph, weights: np.ndarray, biases: np.ndarray, towe
     graph.add("Concat", *parts[1:], on=parts[0], axis=1)
 
 
-def _response_norm(graph: _Graph, layer: ResponseNorm, step: Step, towers: int) -> None:
+def _response_norm(graph: _Graph, layer: ResponseNorm, info: LayerInfo, towers: int) -> None:
     """ONNX divides alpha by n. Towers that are apart become images of their own for it."""
     alpha = layer.alpha if layer.divide_alpha_by_n else layer.alpha * layer.n
-    apart = towers > 1 and not step.whole_in
-    height, width, maps = step.inputs
+    apart = towers > 1 and not info.replicated_in
+    height, width, maps = info.input_shape
     if apart:
         graph.reshape(-1, maps // towers, height, width)
     graph.add("LRN", size=layer.n, alpha=alpha, beta=layer.beta, bias=float(layer.k))
@@ -183,10 +183,10 @@ def _spatial_norm(graph: _Graph, layer: SpatialNorm) -> None:
     graph.add("Div", graph.last, on=maps)
 
 
-def _flatten(graph: _Graph, step: Step, towers: int) -> None:
+def _flatten(graph: _Graph, info: LayerInfo, towers: int) -> None:
     """Features run row by row over all maps, or over those of each tower that is apart."""
-    height, width, maps = step.inputs
-    towers = 1 if step.whole_in else towers
+    height, width, maps = info.input_shape
+    towers = 1 if info.replicated_in else towers
     graph.reshape(-1, towers, maps // towers, height, width)
     graph.add("Transpose", perm=[0, 1, 3, 4, 2])
     graph.reshape(-1, height * width * maps)

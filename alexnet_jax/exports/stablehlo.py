@@ -5,7 +5,7 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.model import apply
-from alexnet_jax.ops.layers import Params
+from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -13,8 +13,8 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
-from alexnet_jax.layer_specs import Conv, Dense, Dropout, Flatten, Output, Word
-from alexnet_jax.ops.layers import Params
+from alexnet_jax.layer_specs import Conv, Dense, Dropout, Flatten, LayerSpec, Output
+from alexnet_jax.params import Params
 from alexnet_jax.weights.readers.torchvision import BEFORE, CONVOLUTIONS
 
 _NAMES = CONVOLUTIONS | BEFORE
@@ -45,11 +45,11 @@ def packed(params: Params, architecture: Architecture) -> bytes:
     return _saved(tensors)
 
 
-def _layers(net: Architecture) -> list[Word]:
+def _layers(net: Architecture) -> list[LayerSpec]:
     return [_without_widths(word) for word in net.layers if word != Dropout(inverted=True)]
 
 
-def _without_widths(word: Word) -> Word:
+def _without_widths(word: LayerSpec) -> LayerSpec:
     match word:
         case Conv():
             return dataclasses.replace(word, maps=0, std=0, bias=0)
@@ -63,15 +63,15 @@ def _without_widths(word: Word) -> Word:
 def _outputs_first(params: Params, net: Architecture) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The arrays in the axes of PyTorch: [out, in, height, width], [out, in]; features by maps."""
     arrays, maps = {}, None
-    for step in net.steps():
-        maps = step.inputs if isinstance(step.layer, Flatten) else maps
-        if not step.weights:
+    for info in net.layer_info():
+        maps = info.input_shape if isinstance(info.spec, Flatten) else maps
+        if not info.weight_shape:
             continue
-        weights, biases = (np.asarray(leaf, np.float32) for leaf in params[step.name])
+        weights, biases = (np.asarray(leaf, np.float32) for leaf in params[info.name])
         if maps:
             weights = weights.reshape(*maps, -1).transpose(2, 0, 1, 3).reshape(weights.shape)
         weights = weights.transpose(3, 2, 0, 1) if weights.ndim == 4 else weights.T
-        arrays[step.name] = np.ascontiguousarray(weights), biases
+        arrays[info.name] = np.ascontiguousarray(weights), biases
         maps = None
     return arrays
 
@@ -95,10 +95,10 @@ def _tensor(number: int, array: np.ndarray) -> bytes:
     kind = _name("torch", "FloatStorage")
     identity = (_text("storage"), kind, _text(str(number)), _text("cpu"), _integer(array.size))
     storage = _row(*identity) + pickle.BINPERSID
-    strides = (step // array.itemsize for step in array.strides)
-    shape, steps = (_row(*map(_integer, sizes)) for sizes in (array.shape, strides))
+    strides = (info // array.itemsize for info in array.strides)
+    shape, infos = (_row(*map(_integer, sizes)) for sizes in (array.shape, strides))
     no_hooks = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-    parts = (storage, _integer(0), shape, steps, pickle.NEWFALSE, no_hooks)
+    parts = (storage, _integer(0), shape, infos, pickle.NEWFALSE, no_hooks)
     return _name("torch._utils", "_rebuild_tensor_v2") + _row(*parts) + pickle.REDUCE
 
 

@@ -6,7 +6,6 @@ kernels are [height, width, maps_in, maps_out], dense weights [features_in, feat
 
 import functools
 import zlib
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,28 +13,7 @@ from jax import lax
 
 from alexnet_jax.layer_specs import Conv, MaxPool
 from alexnet_jax.ops import winograd
-
-
-class Layer(NamedTuple):
-    """One layer's parameters. The last axis of both counts the layer's outputs."""
-
-    weights: jax.Array
-    biases: jax.Array
-
-
-class Moments(NamedTuple):
-    """Mean and variance of each map, [maps]: of a batch, or the running ones of a BatchNorm."""
-
-    means: jax.Array
-    variances: jax.Array
-
-
-Params = dict[str, Layer]
-"""All parameters of a net by layer name, "conv1" ... "fc8".
-
-A net with batch normalization also has the running `Moments` of each in it: "norm1" holds scales
-and offsets as weights and biases, "norm1_running" the statistics, which no gradient changes.
-"""
+from alexnet_jax.params import Layer
 
 
 def conv(layer: Conv, params: Layer, maps: jax.Array) -> jax.Array:

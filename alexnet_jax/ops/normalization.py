@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from alexnet_jax.ops.layers import Layer, Moments, at_least_float32
+from alexnet_jax.ops.layers import at_least_float32
+from alexnet_jax.params import BatchStats, Layer
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
@@ -135,7 +136,7 @@ def _sum_of_shifts(values: jax.Array, n: int, axis: int = -1) -> jax.Array:
     return sum((lax.slice_in_dim(padded, i, i + count, axis=axis) for i in range(1, n)), first)
 
 
-def batch_norm(params: Layer, moments: Moments, x: jax.Array, epsilon: float) -> jax.Array:
+def batch_norm(params: Layer, moments: BatchStats, x: jax.Array, epsilon: float) -> jax.Array:
     """Bring each map of [b, ..., maps] to the layer's scale and offset, by the moments given.
 
     weight * (x - mean) / sqrt(variance + epsilon) + bias
@@ -144,11 +145,11 @@ def batch_norm(params: Layer, moments: Moments, x: jax.Array, epsilon: float) ->
     return ((at_least_float32(x) - moments.means) * scale + params.biases).astype(x.dtype)
 
 
-def batch_moments(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> Moments:
+def batch_stats(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> BatchStats:
     """Return mean and variance of each map of [b, ..., maps], in float32 at least.
 
     `mean` takes the mean of what all devices have, each of its own share of the batch.
     """
     x, axes = at_least_float32(x), tuple(range(x.ndim - 1))
     means = mean(x.mean(axes))
-    return Moments(means, mean(jnp.square(x - means).mean(axes)))
+    return BatchStats(means, mean(jnp.square(x - means).mean(axes)))

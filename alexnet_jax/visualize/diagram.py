@@ -13,7 +13,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from alexnet_jax.architecture import Architecture, Shape, Step
+from alexnet_jax.architecture import Architecture, LayerInfo, Shape
 from alexnet_jax.layer_specs import (
     Conv,
     Dense,
@@ -22,10 +22,10 @@ from alexnet_jax.layer_specs import (
     Gather,
     MaxPool,
     Output,
-    Part,
     Relu,
     ResponseNorm,
     SpatialNorm,
+    Split,
 )
 from alexnet_jax.visualize.canvas import ACCENT, INK, PALE, Box, Canvas
 
@@ -66,16 +66,16 @@ def figure(architecture: Architecture, image_size: int | None = None) -> Figure:
 
     Raises ValueError for an image size that the net does not take.
     """
-    steps = architecture.steps(image_size)
-    diagram = _Diagram(architecture, steps)
-    for step in steps:
-        match step.layer:
-            case Gather() | Part():
-                diagram.turn(step)
+    infos = architecture.layer_info(image_size)
+    diagram = _Diagram(architecture, infos)
+    for info in infos:
+        match info.spec:
+            case Gather() | Split():
+                diagram.turn(info)
             case Output():
-                diagram.scores(step)
+                diagram.scores(info)
             case _:
-                diagram.layer(step)
+                diagram.layer(info)
     left, right = -diagram.edge - _NAME - 0.25, diagram.edge + _SHAPE + 1.75
     return diagram.canvas.cut(left, right, diagram.y + 0.25)
 
@@ -83,16 +83,16 @@ def figure(architecture: Architecture, image_size: int | None = None) -> Figure:
 class _Diagram:
     """A diagram under way: `y` is where the next layer begins, `above` what it stands below."""
 
-    def __init__(self, architecture: Architecture, steps: tuple[Step, ...]) -> None:
+    def __init__(self, architecture: Architecture, infos: tuple[LayerInfo, ...]) -> None:
         self.canvas, self.towers, self.y = Canvas(), architecture.towers, 0.6
-        pixels = [step.outputs[0] for step in steps if len(step.outputs) == 3]
+        pixels = [info.output_shape[0] for info in infos if len(info.output_shape) == 3]
         self.scale = min(0.23, (_PITCH - 0.75) / max([1, *pixels]) ** 0.5)  # inches for a root
-        image = self.scale * steps[0].inputs[0] ** 0.5
+        image = self.scale * infos[0].input_shape[0] ** 0.5
         self.edge = max(_PITCH * self.towers / 2, 0.7 * image + 0.1)
         self.columns = [_PITCH * (i - (self.towers - 1) / 2) for i in range(self.towers)]
-        self.turned: Step | None = None  # a Gather or Part between `above` and the next layer
-        self._title(architecture.name, sum(step.parameters for step in steps))
-        self._images(steps[0].inputs, image)
+        self.turned: LayerInfo | None = None  # a Gather or Split between `above` and the next layer
+        self._title(architecture.name, sum(info.parameters for info in infos))
+        self._images(infos[0].input_shape, image)
 
     def _title(self, name: str, parameters: int) -> None:
         left, towers = -self.edge - _NAME, f"{self.towers} tower{'s' * (self.towers > 1)}"
@@ -108,28 +108,30 @@ class _Diagram:
         self.above, self.y = [box] * self.towers, box.bottom
         self._row((red.top + box.bottom) / 2, "images", shape=shape)
 
-    def turn(self, step: Step) -> None:
+    def turn(self, info: LayerInfo) -> None:
         """Leave room for a place where the towers meet or part."""
-        self.turned = step
-        acts = self._acts(step)
-        words = {Gather: "the towers meet", Part: "the towers part"}
-        said = words[type(step.layer)] if acts else "changes nothing here"
+        self.turned = info
+        acts = self._acts(info)
+        words = {Gather: "the towers meet", Split: "the towers part"}
+        said = words[type(info.spec)] if acts else "changes nothing here"
         room = _MEETING if acts else _GAP
-        self._row(self.y + room / 2 + 0.02, step.name, said, color=ACCENT if acts else PALE)
+        self._row(self.y + room / 2 + 0.02, info.name, said, color=ACCENT if acts else PALE)
         self.y += room
 
-    def layer(self, step: Step) -> None:
+    def layer(self, info: LayerInfo) -> None:
         """Draw a layer in each tower: the next stratum of the blocks above, or blocks below."""
-        held = step.outputs[-1] if step.whole_out else step.outputs[-1] // self.towers
-        learns, maps = isinstance(step.layer, Conv | Dense), len(step.outputs) == 3
-        below = learns or self.turned is not None or step.outputs != step.inputs
+        held = (
+            info.output_shape[-1] if info.replicated_out else info.output_shape[-1] // self.towers
+        )
+        learns, maps = isinstance(info.spec, Conv | Dense), len(info.output_shape) == 3
+        below = learns or self.turned is not None or info.output_shape != info.input_shape
         height = _height(held) if learns and maps else 0.34 if learns else 0.22 if below else 0.18
-        width = max(0.45, self.scale * step.outputs[0] ** 0.5) if maps else _width(held)
+        width = max(0.45, self.scale * info.output_shape[0] ** 0.5) if maps else _width(held)
         if below and not self.turned:
             self.y += _GAP
         draw = self.canvas.block
         boxes = [
-            draw(x, self.y, width, height, _color(step), lid=below, flat=not maps)
+            draw(x, self.y, width, height, _color(info), lid=below, flat=not maps)
             for x in self.columns
         ]
         if below:
@@ -137,37 +139,37 @@ class _Diagram:
             for box in boxes:
                 self._label(box, held)
         self.above, self.turned, self.y = boxes, None, boxes[0].bottom
-        shape = step.outputs if below else None
-        self._row(boxes[0].middle, step.name, _detail(step), shape, step.parameters)
+        shape = info.output_shape if below else None
+        self._row(boxes[0].middle, info.name, _detail(info), shape, info.parameters)
 
-    def scores(self, step: Step) -> None:
+    def scores(self, info: LayerInfo) -> None:
         """Draw the output layer: one bar, the sum of what each tower makes of its own features."""
         if self.towers > 1:
             self.y += 0.34
             self.above = [self.canvas.plus(self.y, self.above)]
             self._row(self.y, "", "the towers are summed", color=ACCENT)
-        (classes,) = step.outputs
+        (classes,) = info.output_shape
         y, width = self.y + _GAP, _width(classes)
-        box = self.canvas.block(0, y, width, 0.34, _color(step), lid=True, flat=True)
+        box = self.canvas.block(0, y, width, 0.34, _color(info), lid=True, flat=True)
         self.canvas.band(self.above[0], box, _BAND)
         self._label(box, classes)
-        self._row(box.middle, step.name, _detail(step), step.outputs, step.parameters)
+        self._row(box.middle, info.name, _detail(info), info.output_shape, info.parameters)
         self.y = box.bottom
 
     def _connect(self, boxes: list[Box]) -> None:
         """Join each tower with what it sees above: its own, or that of all where they meet."""
-        turned = self.turned.layer if self.turned and self._acts(self.turned) else None
+        turned = self.turned.spec if self.turned and self._acts(self.turned) else None
         for i, under in enumerate(boxes):
             for j, over in enumerate(self.above):
                 if i == j:
-                    own = over.part(i, self.towers) if isinstance(turned, Part) else over
+                    own = over.part(i, self.towers) if isinstance(turned, Split) else over
                     self.canvas.band(own, under, _BAND)
                 elif isinstance(turned, Gather):
                     self.canvas.band(over, under, ACCENT)
 
-    def _acts(self, step: Step) -> bool:
-        """Whether a Gather or Part changes what the towers have."""
-        return self.towers > 1 and step.whole_in != step.whole_out
+    def _acts(self, info: LayerInfo) -> bool:
+        """Whether a Gather or Split changes what the towers have."""
+        return self.towers > 1 and info.replicated_in != info.replicated_out
 
     def _label(self, box: Box, held: int) -> None:
         self.canvas.text(box.x, box.middle, str(held), color="w", weight="bold", ha="center")
@@ -201,15 +203,15 @@ def _width(features: int) -> float:
     return min(max(0.45, 0.16 * math.log2(features)), _PITCH - 0.35)
 
 
-def _detail(step: Step) -> str:
+def _detail(info: LayerInfo) -> str:
     """What there is to say of a layer beside its name and shapes."""
-    match step.layer:
+    match info.spec:
         case Conv(maps=maps, kernel=size, stride=stride, padding=padding):
-            seen = step.weights[2] if step.weights else 0
+            seen = info.weight_shape[2] if info.weight_shape else 0
             kernels = f"{maps} kernels of {size} × {size} × {seen}"
             return f"{kernels}\nstride {stride}{_padding(padding)}"
-        case Dense() | Output() if step.weights:
-            return f"weights {step.weights[0]} × {step.weights[1]}"
+        case Dense() | Output() if info.weight_shape:
+            return f"weights {info.weight_shape[0]} × {info.weight_shape[1]}"
         case MaxPool(size, stride, padding):
             return f"{size} × {size}, stride {stride}{_padding(padding)}"
         case ResponseNorm(n, k, alpha, beta, by_n):
@@ -231,6 +233,6 @@ def _padding(padding: tuple[int, int]) -> str:
     return f", padding {before} before, {after} after"
 
 
-def _color(step: Step) -> str:
-    other = _NORM if "Norm" in type(step.layer).__name__ else _OTHER
-    return _COLORS.get(type(step.layer), other)
+def _color(info: LayerInfo) -> str:
+    other = _NORM if "Norm" in type(info.spec).__name__ else _OTHER
+    return _COLORS.get(type(info.spec), other)

@@ -10,7 +10,7 @@ from jax import lax
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.model import apply
-from alexnet_jax.ops.layers import Params
+from alexnet_jax.params import Params
 
 
 def saliency(

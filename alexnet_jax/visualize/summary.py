@@ -1,7 +1,7 @@
 """A table of a net: what each layer puts out, holds and costs, and where the towers meet."""
 
 from alexnet_jax.architecture import Architecture, Shape
-from alexnet_jax.layer_specs import Conv, Gather, Output, Part
+from alexnet_jax.layer_specs import Conv, Gather, Output, Split
 
 
 def summary(architecture: Architecture, image_size: int | None = None) -> str:
@@ -12,26 +12,26 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
 
     Raises ValueError where the net does not take that size.
     """
-    steps = architecture.steps(image_size)
+    infos = architecture.layer_info(image_size)
     rows = [("layer", "output", "parameters", "multiply-accumulates", "")]
-    rows.append(("images", _shape(steps[0].inputs), "", "", ""))
-    for step in steps:
+    rows.append(("images", _shape(infos[0].input_shape), "", "", ""))
+    for info in infos:
         note = ""
-        if architecture.towers > 1 and isinstance(step.layer, Gather) and not step.whole_in:
+        if architecture.towers > 1 and isinstance(info.spec, Gather) and not info.replicated_in:
             note = "towers meet"
-        elif architecture.towers > 1 and isinstance(step.layer, Part) and step.whole_in:
+        elif architecture.towers > 1 and isinstance(info.spec, Split) and info.replicated_in:
             note = "towers part"
-        elif architecture.towers > 1 and isinstance(step.layer, Output):
+        elif architecture.towers > 1 and isinstance(info.spec, Output):
             note = "towers are summed"
-        elif isinstance(step.layer, Conv) and step.weights:
-            note = f"kernels {_shape(step.weights[:3])}"
-        elif step.statistics:
-            note = f"{step.statistics:,} of them running statistics"
-        count, work = (f"{n:,}" if n else "" for n in (step.parameters, step.multiply_accumulates))
-        rows.append((step.name, _shape(step.outputs), count, work, note))
-    total = sum(step.parameters for step in steps)
-    work = sum(step.multiply_accumulates for step in steps)
-    statistics = sum(step.statistics for step in steps)
+        elif isinstance(info.spec, Conv) and info.weight_shape:
+            note = f"kernels {_shape(info.weight_shape[:3])}"
+        elif info.statistics:
+            note = f"{info.statistics:,} of them running statistics"
+        count, work = (f"{n:,}" if n else "" for n in (info.parameters, info.multiply_accumulates))
+        rows.append((info.name, _shape(info.output_shape), count, work, note))
+    total = sum(info.parameters for info in infos)
+    work = sum(info.multiply_accumulates for info in infos)
+    statistics = sum(info.statistics for info in infos)
     note = f"{statistics:,} parameters are not trained" if statistics else ""
     rows.append(("total", "", f"{total:,}", f"{work:,}", note))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]

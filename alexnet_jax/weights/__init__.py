@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.ops.layers import Params
+from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import known_files as known_files
 from alexnet_jax.weights.files import matlab, protobuf_wire, safetensors_file, torch_file
-from alexnet_jax.weights.loaded import Contents as Contents
+from alexnet_jax.weights.loaded import LoadedWeights as LoadedWeights
 from alexnet_jax.weights.readers import (
     caffe,
     cuda_convnet,
@@ -66,7 +66,7 @@ def read(
     *,
     architecture: Architecture | None = None,
     mean: str | os.PathLike[str] | None = None,
-) -> Contents:
+) -> LoadedWeights:
     """Return all that a file holds, names of classes too. Arguments and errors are `load`'s."""
     path = Path(path)
     if path.is_dir():
@@ -85,7 +85,7 @@ def read(
 
 def _contents(
     path: Path, data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
-) -> Contents:
+) -> LoadedWeights:
     if data[:10] in (matlab.VERSION_5, matlab.VERSION_7_3):
         return matconvnet.contents(matlab.read(path, data), architecture, mean)
     if data[:6] == toronto.MAGIC:

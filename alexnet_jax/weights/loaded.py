@@ -7,16 +7,16 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax.architecture import Architecture, Shape, Step
+from alexnet_jax.architecture import Architecture, LayerInfo, Shape
 from alexnet_jax.layer_specs import Conv, Flatten
-from alexnet_jax.ops.layers import Layer, Params
+from alexnet_jax.params import Layer, Params
 from alexnet_jax.preprocessing import Preprocessing
 
 Arrays = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Weights and biases of another program, by our names of layers."""
 
 
-class Contents(NamedTuple):
+class LoadedWeights(NamedTuple):
     """All that a file of weights holds."""
 
     kind: str  # whose format it is
@@ -44,16 +44,16 @@ def params_of(
     """
     params: Params = {}
     maps: Shape = ()  # of one tower, that were flattened, until a layer has read them
-    for step in architecture.steps():
-        if isinstance(step.layer, Flatten):
-            *sides, seen = step.inputs
-            maps = (seen if step.whole_in else seen // architecture.towers, *sides)
-        if not step.weights:
+    for info in architecture.layer_info():
+        if isinstance(info.spec, Flatten):
+            *sides, seen = info.input_shape
+            maps = (seen if info.replicated_in else seen // architecture.towers, *sides)
+        if not info.weight_shape:
             continue
-        if step.name not in arrays:
-            raise ValueError(f"{step.name} is missing")
-        weights, biases = arrays[step.name]
-        _check(architecture, step, weights, biases, outputs_first)
+        if info.name not in arrays:
+            raise ValueError(f"{info.name} is missing")
+        weights, biases = arrays[info.name]
+        _check(architecture, info, weights, biases, outputs_first)
         if outputs_first and maps:
             weights = weights.reshape(-1, *maps)
         if outputs_first:
@@ -62,34 +62,36 @@ def params_of(
             weights = weights[:, :, ::-1]
         # Copies, for the file may change when it has been read.
         weights, biases = (np.array(leaf, "f4", order="C") for leaf in (weights, biases))
-        params[step.name] = Layer(jnp.asarray(weights.reshape(step.weights)), jnp.asarray(biases))
+        params[info.name] = Layer(
+            jnp.asarray(weights.reshape(info.weight_shape)), jnp.asarray(biases)
+        )
         maps = ()
     return params
 
 
 def _check(
-    net: Architecture, step: Step, weights: np.ndarray, biases: np.ndarray, outputs_first: bool
+    net: Architecture, info: LayerInfo, weights: np.ndarray, biases: np.ndarray, outputs_first: bool
 ) -> None:
-    wanted = list(step.weights or ())
-    if outputs_first and isinstance(step.layer, Conv):
+    wanted = list(info.weight_shape or ())
+    if outputs_first and isinstance(info.spec, Conv):
         height, width, inputs, outputs = wanted
         wanted = [outputs, inputs, height, width]
     elif outputs_first:
         wanted.reverse()
-    have, want = (list(weights.shape), list(biases.shape)), (wanted, [step.outputs[-1]])
+    have, want = (list(weights.shape), list(biases.shape)), (wanted, [info.output_shape[-1]])
     if have != want:
         raise ValueError(
-            f"{step.name} has weights of {have[0]} and biases of {have[1]}, "
+            f"{info.name} has weights of {have[0]} and biases of {have[1]}, "
             f"but {net.name} needs {want[0]} and {want[1]}"
         )
     for array in (weights, biases):
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise ValueError(f"{step.name} has numbers of type {array.dtype}")
+            raise ValueError(f"{info.name} has numbers of type {array.dtype}")
 
 
 def with_classes(net: Architecture, arrays: Arrays) -> Architecture:
     """Return the net with as many classes as there are biases of its last layer."""
-    [*_, output] = net.steps()
+    [*_, output] = net.layer_info()
     count = arrays[output.name][1].size if output.name in arrays else 0
     return net.with_classes(count) if count else net
 

@@ -1,4 +1,4 @@
-"""Nets as files describe them, layer by layer, laid beside those that are known.
+"""Nets as files to_json them, layer by layer, laid beside those that are known.
 
 So the order of pooling and normalization and every constant come from the file, and a net that
 only looks like one of ours is not taken for it.
@@ -15,24 +15,24 @@ from alexnet_jax.layer_specs import (
     Conv,
     Dense,
     Dropout,
+    LayerSpec,
     MaxPool,
     Output,
     Relu,
     ResponseNorm,
     SpatialNorm,
-    Word,
 )
 from alexnet_jax.weights.loaded import Arrays, with_classes
 
 Norm = ResponseNorm | SpatialNorm
-Laid = Conv | Relu | Norm | MaxPool | Dense | Dropout
+ParsedSpec = Conv | Relu | Norm | MaxPool | Dense | Dropout
 
 
 class Found(NamedTuple):
     """A layer that a file describes."""
 
     name: str  # in the file
-    word: Laid  # of a convolution or dense layer, the widths are told by its arrays
+    word: ParsedSpec  # of a convolution or dense layer, the widths are told by its arrays
     arrays: tuple[np.ndarray, np.ndarray] | None = None  # weights and biases
     rounds_up: bool = False  # a pooling that takes what is left over into a window of its own
 
@@ -85,10 +85,12 @@ def pooled(name: str, pool: MaxPool, *, rounds_up: bool) -> Found:
 def _places(net: Architecture) -> list[int]:
     """Where the words stand that a file describes; inverted dropout is nothing at test time."""
     words = enumerate(net.layers)
-    return [i for i, w in words if isinstance(w, Laid | Output) and w != Dropout(inverted=True)]
+    return [
+        i for i, w in words if isinstance(w, ParsedSpec | Output) and w != Dropout(inverted=True)
+    ]
 
 
-def _kind(word: Word) -> str:
+def _kind(word: LayerSpec) -> str:
     return type(word).__name__ if not isinstance(word, Output) else "Dense"
 
 
@@ -99,14 +101,14 @@ def _difference(found: Sequence[Found], net: Architecture) -> str:
         if rule != ours:
             return f"{layer.name} has {rule}, but {net.name} has {ours} there"
         for size in net.image_sizes if layer.rounds_up else ():
-            inputs = net.steps(size)[place].inputs
+            inputs = net.layer_info(size)[place].input_shape
             if isinstance(layer.word, MaxPool) and _left_over(layer.word, inputs[0]):
                 left = f"the pixels left over of {inputs[0]}"
                 return f"{layer.name} pools {left}, {net.name} does not"
     return ""
 
 
-def _rule(word: Word) -> str:
+def _rule(word: LayerSpec) -> str:
     """What must agree, in words."""
     match word:
         case Conv(stride=stride, padding=padding):

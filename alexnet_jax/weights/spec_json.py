@@ -9,15 +9,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.layer_specs import Word
+from alexnet_jax.layer_specs import LayerSpec
 from alexnet_jax.preprocessing import Preprocessing
 
-WORDS = {word.__name__: word for word in get_args(Word)}
+WORDS = {word.__name__: word for word in get_args(LayerSpec)}
 MOST = 1000  # layers of a net, or sizes of its images
 LARGEST = 2**20  # of its numbers
 
 
-def describe(value: Architecture | Preprocessing) -> dict[str, Any]:
+def to_json(value: Architecture | Preprocessing) -> dict[str, Any]:
     """Return its fields as strings, numbers, lists and dicts; arrays are left out."""
     data = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Architecture):
@@ -26,7 +26,7 @@ def describe(value: Architecture | Preprocessing) -> dict[str, Any]:
     return {name: item for name, item in data.items() if not isinstance(item, np.ndarray)}
 
 
-def architecture_of(data: object) -> Architecture:
+def architecture_from_json(data: object) -> Architecture:
     """Return the net that was described. Raises ValueError where the data make none."""
     fields = _checked_fields(Architecture, data, apart="layers")
     layers = data["layers"] if isinstance(data, dict) and "layers" in data else None
@@ -38,16 +38,16 @@ def architecture_of(data: object) -> Architecture:
     if architecture.towers < 1:
         raise ValueError("it has no towers")
     for size in architecture.image_sizes:
-        architecture.steps(size)  # says what is wrong
+        architecture.layer_info(size)  # says what is wrong
     return architecture
 
 
-def preprocessing_of(data: object, mean: np.ndarray) -> Preprocessing:
+def preprocessing_from_json(data: object, mean: np.ndarray) -> Preprocessing:
     """Return what was described, with its mean. Raises ValueError where the data make none."""
     return _made(Preprocessing, _checked_fields(Preprocessing, data, apart="mean") | {"mean": mean})
 
 
-def _word_of(data: object) -> Word:
+def _word_of(data: object) -> LayerSpec:
     if not isinstance(data, dict) or data.get("word") not in WORDS:
         names = ", ".join(WORDS)
         raise ValueError(f"a layer is none of the words {names}, but {_short(data)}")

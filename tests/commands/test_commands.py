@@ -13,7 +13,8 @@ from tests.support.commands import assert_one_sentence, refusal, run
 from tests.support.runs import pictures
 from train import predict
 from train.config import config
-from train.config.config import BadInput, Config
+from train.config.config import Config
+from train.config.errors import BadInput
 from train.config.flags import parse
 from train.data.dataset import DIGITS
 from train.data.formats import idx
@@ -166,7 +167,7 @@ def test_predict_leaves_the_run_as_it_is(trained, tmp_path):
     ],
 )
 def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, words):
-    from train.inference.predictor import open_trained
+    from train.inference.predictor import open_predictor
 
     shutil.copytree(trained[0], tmp_path / "run")
     path = tmp_path / "run" / name
@@ -175,7 +176,7 @@ def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, word
     else:
         path.write_bytes(content)
     with pytest.raises(BadInput, match=words):
-        open_trained(tmp_path / "run")
+        open_predictor(tmp_path / "run")
 
 
 def test_an_experiment_sets_the_defaults_and_flags_change_them():

@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.support.commands import assert_one_sentence, refusal, run
 from train import evaluate
-from train.config.config import BadInput, Config
+from train.config.config import Config
+from train.config.errors import BadInput
 from train.config.flags import parse
 from train.runtime.cli import command
 from train.trainer.build import open_net_and_data

@@ -100,5 +100,5 @@ def test_xla_counts_the_operations_of_the_layers_up_to_the_deepest_and_no_others
     names = ["conv1", deepest]
     function = jax.jit(lambda p, x: alexnet_jax.activations(p, x, names))
     counted = function.lower(params, image).compile().cost_analysis()["flops"]
-    assert PAPER.steps()[-1].name == "fc8"
+    assert PAPER.layer_info()[-1].name == "fc8"
     assert 0.9 < counted / (2 * MULTIPLY_ACCUMULATES[deepest]) < 1.1

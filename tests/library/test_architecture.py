@@ -25,20 +25,20 @@ PUBLISHED = {
 
 
 def test_the_papers_net_has_the_published_counts():
-    steps = {step.name: step for step in PAPER.steps() if step.weights}
+    steps = {info.name: info for info in PAPER.layer_info() if info.weight_shape}
     assert {name: step.parameters for name, step in steps.items()} == {
         name: count for name, (count, _) in PUBLISHED.items()
     }
     for name, (_, millions) in PUBLISHED.items():
         assert round(steps[name].multiply_accumulates / 1e6, 1) == millions
-    assert sum(step.multiply_accumulates for step in PAPER.steps()) == 724_406_816
+    assert sum(info.multiply_accumulates for info in PAPER.layer_info()) == 724_406_816
     params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))  # allocates nothing
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 60_965_224
 
 
 @pytest.mark.parametrize("size", [224, 227])
 def test_the_maps_shrink_as_in_figure_2(size):
-    shapes = {step.name: step.outputs for step in PAPER.steps(size)}
+    shapes = {info.name: info.output_shape for info in PAPER.layer_info(size)}
     assert shapes["conv1"] == (55, 55, 96)
     assert shapes["pool1"] == (27, 27, 96)
     assert shapes["conv2"] == (27, 27, 256)
@@ -51,7 +51,7 @@ def test_the_maps_shrink_as_in_figure_2(size):
 
 
 def test_kernels_have_the_sizes_of_section_3_5():
-    shapes = {step.name: step.weights for step in PAPER.steps() if step.weights}
+    shapes = {info.name: info.weight_shape for info in PAPER.layer_info() if info.weight_shape}
     assert shapes["conv1"] == (11, 11, 3, 96)
     assert shapes["conv2"] == (5, 5, 48, 256)
     assert shapes["conv3"] == (3, 3, 256, 384)
@@ -72,7 +72,7 @@ def test_the_summary_shows_totals_and_where_the_towers_meet():
 def test_any_number_of_classes_can_be_scored_by_two_towers():
     net = PAPER.with_classes(5)
     assert net.classes == 5
-    assert net.steps()[-1].weights == (4096, 5)
+    assert net.layer_info()[-1].weight_shape == (4096, 5)
     assert PAPER.classes == 1000
 
 
@@ -99,12 +99,12 @@ def net(*layers, towers=2):
 )
 def test_a_list_that_makes_no_net_is_refused_by_layer(broken, sentence):
     with pytest.raises(ValueError, match=sentence):
-        broken.steps() and broken.classes
+        broken.layer_info() and broken.classes
 
 
 def test_another_image_size_is_refused():
     with pytest.raises(ValueError, match="PAPER takes images of 224 x 224 or 227 x 227 pixels"):
-        PAPER.steps(256)
+        PAPER.layer_info(256)
 
 
 def test_nets_are_found_by_name():

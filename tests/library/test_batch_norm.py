@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from alexnet_jax import Layer, Moments
+from alexnet_jax import BatchStats, Layer
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dropout, Flatten, Gather, MaxPool, Output, Relu
 from tests.support import reference
@@ -74,7 +74,7 @@ def test_at_test_time_the_running_moments_normalize(devices, images):
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_in_training_the_moments_are_those_of_the_whole_batch(devices, images):
     params, mesh = drawn(NET), alexnet_jax.make_mesh(devices)
-    run = jax.jit(partial(alexnet_jax.apply_in_training, architecture=NET, mesh=mesh))
+    run = jax.jit(partial(alexnet_jax.apply_train, architecture=NET, mesh=mesh))
     _, moments = run(params, images, jax.random.key(0))
     maps = first_maps(params, images)
     first = reference.moments(maps)
@@ -87,7 +87,7 @@ def test_in_training_the_moments_are_those_of_the_whole_batch(devices, images):
 
 def test_in_training_the_running_moments_play_no_part(images):
     params, key = drawn(NET), jax.random.key(0)
-    others = params | {"norm1_running": Moments(jnp.full(8, 7.0), jnp.full(8, 50.0))}
+    others = params | {"norm1_running": BatchStats(jnp.full(8, 7.0), jnp.full(8, 50.0))}
     apply = partial(alexnet_jax.apply, images=images, architecture=NET)
     np.testing.assert_array_equal(apply(params, dropout_key=key), apply(others, dropout_key=key))
     assert not np.allclose(apply(params), apply(others))
@@ -96,7 +96,7 @@ def test_in_training_the_running_moments_play_no_part(images):
 @pytest.mark.parametrize("devices", [2, 4])
 def test_scores_and_gradients_are_the_same_on_any_devices(devices, images):
     def loss(mesh, params):
-        scores, _ = alexnet_jax.apply_in_training(
+        scores, _ = alexnet_jax.apply_train(
             params, images, jax.random.key(0), architecture=NET, mesh=mesh
         )
         return (scores**3).sum(), scores

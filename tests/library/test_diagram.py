@@ -10,7 +10,7 @@ from PIL import Image
 
 from alexnet_jax import architectures
 from alexnet_jax.__main__ import main
-from alexnet_jax.layer_specs import Gather, Output, Part
+from alexnet_jax.layer_specs import Gather, Output, Split
 from alexnet_jax.visualize import diagram
 from alexnet_jax.visualize.canvas import ACCENT
 from tests.support.tiny import TINY
@@ -32,18 +32,18 @@ def dimensions(shape):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
-    steps, written = net.steps(), texts(figure_of(net))
+    steps, written = net.layer_info(), texts(figure_of(net))
     heights = {text: y for x, y, text in written}
     assert {net.name, "images", dimensions(steps[0].inputs)} <= set(heights)
     for step in steps:
         row = {text for _, y, text in written if abs(y - heights[step.name]) < 0.1}
-        if step.outputs != step.inputs:
-            assert dimensions(step.outputs) in row
+        if step.output_shape != step.input_shape:
+            assert dimensions(step.output_shape) in row
         if step.parameters:
             assert f"{step.parameters:,} parameters" in row
-        if step.weights and len(step.weights) == 4:
-            assert any(dimensions(step.weights[:3]) in text for text in row)
-            assert any(f"stride {step.layer.stride}" in text for text in row)
+        if step.weight_shape and len(step.weight_shape) == 4:
+            assert any(dimensions(step.weight_shape[:3]) in text for text in row)
+            assert any(f"stride {step.spec.stride}" in text for text in row)
     down = [heights[step.name] for step in steps]
     assert down == sorted(down)
     assert len(set(down)) == len(down)
@@ -58,14 +58,14 @@ def test_each_tower_is_a_column_with_what_it_holds(net):
         if text.get_ha() == "center" and text.get_text() != "+":
             x, y = text.get_position()
             inside.setdefault(y, []).append((x, int(text.get_text())))
-    places = [heights[step.name] for step in net.steps()]
+    places = [heights[info.name] for info in net.layer_info()]
     assert set(inside) <= set(places)
     columns = {1: [0.0], 2: [-1.275, 1.275]}[net.towers]
-    for step, y in zip(net.steps(), places):
-        if isinstance(step.layer, Output):
+    for step, y in zip(net.layer_info(), places):
+        if isinstance(step.spec, Output):
             assert inside[y] == [(0, net.classes)]
-        elif step.outputs != step.inputs:
-            share = step.outputs[-1] // (1 if step.whole_out else net.towers)
+        elif step.output_shape != step.input_shape:
+            share = step.output_shape[-1] // (1 if step.replicated_out else net.towers)
             assert inside[y] == [(x, share) for x in columns]
 
 
@@ -82,13 +82,13 @@ def crossings(figure):
 def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere_else(net):
     figure = figure_of(net)
     heights = {text: y for _, y, text in texts(figure)}
-    meet = [s for s in net.steps() if isinstance(s.layer, Gather)] if net.towers == 2 else []
+    meet = [s for s in net.layer_info() if isinstance(s.spec, Gather)] if net.towers == 2 else []
     found = crossings(figure)
     assert len(found) == len(meet)
     for step, y in zip(meet, found):
         assert abs(heights[step.name] - y) < 0.15
     said = [text for _, _, text in texts(figure) if text.startswith("the towers")]
-    parted = [s for s in net.steps() if isinstance(s.layer, Part)]
+    parted = [s for s in net.layer_info() if isinstance(s.spec, Split)]
     assert said.count("the towers meet") == len(meet)
     assert said.count("the towers part") == len(parted)
     assert said.count("the towers are summed") == ("+" in heights) == (net.towers == 2)

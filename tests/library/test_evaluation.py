@@ -42,14 +42,14 @@ def test_predictions_are_averaged_as_probabilities_over_patches_and_over_nets(rn
         for patch in range(10):
             powers = np.exp(scores[net, :, patch])
             expected += powers / powers.sum(axis=-1, keepdims=True) / 30
-    over_patches = evaluation.mean_prediction(jnp.asarray(scores, jnp.float32), axis=2)
-    ours = evaluation.mean_prediction(over_patches, axis=0)
+    over_patches = evaluation.average_predictions(jnp.asarray(scores, jnp.float32), axis=2)
+    ours = evaluation.average_predictions(over_patches, axis=0)
     np.testing.assert_allclose(np.exp(ours), expected, rtol=1e-5)
 
 
 def test_probabilities_too_small_for_a_float_keep_their_order():
     scores = jnp.array([[[0.0, -200.0, -300.0, -250.0], [0.0, -210.0, -310.0, -240.0]]])
-    ours = np.asarray(evaluation.mean_prediction(scores, axis=1))[0]
+    ours = np.asarray(evaluation.average_predictions(scores, axis=1))[0]
     assert np.argsort(-ours).tolist() == [0, 1, 3, 2]
 
 
@@ -57,9 +57,9 @@ def test_probabilities_too_small_for_a_float_keep_their_order():
 def test_top_k_errors_equal_a_sort_by_hand_ties_included(rng, k):
     scores = rng.integers(0, 4, (200, 7)).astype(np.float32)  # many equal scores
     labels = rng.integers(0, 7, 200)
-    ours = evaluation.missed(jnp.asarray(scores), jnp.asarray(labels), k)
-    assert int(ours.sum()) == reference.missed(scores, labels, k)
+    ours = evaluation.top_k_misses(jnp.asarray(scores), jnp.asarray(labels), k)
+    assert int(ours.sum()) == reference.top_k_misses(scores, labels, k)
 
 
 def test_with_fewer_than_five_classes_top_5_misses_nothing():
-    assert not evaluation.missed(jnp.zeros((3, 2)), jnp.array([0, 1, 1]), 5).any()
+    assert not evaluation.top_k_misses(jnp.zeros((3, 2)), jnp.array([0, 1, 1]), 5).any()

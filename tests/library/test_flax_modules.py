@@ -64,12 +64,12 @@ def test_a_new_module_has_the_initial_values_of_section_5(net):
     shapes = jax.tree.map(jnp.shape, alexnet_jax.init(jax.random.key(0), net))
     for params in (model.params, linen_params(variables)):
         assert jax.tree.map(jnp.shape, params) == shapes
-        for step in net.steps():
+        for step in net.layer_info():
             if isinstance(params.get(step.name), alexnet_jax.Layer) and "norm" not in step.name:
                 weights, biases = params[step.name]
-                error = step.layer.std * 5 / np.sqrt(2 * weights.size)  # five standard errors
-                assert abs(np.std(weights) - step.layer.std) < error
-                np.testing.assert_array_equal(biases, step.layer.bias)
+                error = step.spec.std * 5 / np.sqrt(2 * weights.size)  # five standard errors
+                assert abs(np.std(weights) - step.spec.std) < error
+                np.testing.assert_array_equal(biases, step.spec.bias)
 
 
 def loss(scores, labels):

@@ -10,8 +10,9 @@ import pytest
 
 from alexnet_jax.layer_specs import Conv, MaxPool, ResponseNorm, SpatialNorm
 from alexnet_jax.ops import layers, normalization
-from alexnet_jax.ops.layers import Layer, conv, dense, dropout_mask, max_pool
+from alexnet_jax.ops.layers import conv, dense, dropout_mask, max_pool
 from alexnet_jax.ops.normalization import local_response_norm, spatial_norm
+from alexnet_jax.params import Layer
 from tests.support import reference
 
 

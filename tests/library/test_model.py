@@ -75,10 +75,10 @@ def test_the_mean_over_dropout_masks_is_near_the_test_time_score(params, images)
 
 
 def test_activations_have_every_layers_name_and_shape(params, images):
-    names = [step.name for step in TINY.steps()]
+    names = [info.name for info in TINY.layer_info()]
     captured = alexnet_jax.activations(params, images, names, architecture=TINY)
     assert {k: v.shape[1:] for k, v in captured.items()} == {
-        step.name: step.outputs for step in TINY.steps()
+        info.name: info.output_shape for info in TINY.layer_info()
     }
     scores = alexnet_jax.apply(params, images, architecture=TINY)
     np.testing.assert_array_equal(captured["fc8"], scores)

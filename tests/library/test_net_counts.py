@@ -125,13 +125,13 @@ COUNTS = {
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_net_has_the_parameters_that_follow_by_hand_and_are_published(name):
     published, by_layer = COUNTS[name]
-    steps = architectures.by_name(name).steps()
-    assert [step.parameters for step in steps if step.weights] == by_layer
+    steps = architectures.by_name(name).layer_info()
+    assert [step.parameters for step in steps if step.weight_shape] == by_layer
     assert sum(by_layer) == published
 
 
 def test_running_statistics_are_counted_apart():
-    statistics = {net.name: sum(step.statistics for step in net.steps()) for net in NETS}
+    statistics = {net.name: sum(info.statistics for info in net.layer_info()) for net in NETS}
     trained = {name: count for name, count in statistics.items() if count}
     assert trained == {"BATCH_NORM": 2_752, "KERAS_TUTORIAL": 1_216, "KERAS_FIFTH_11": 896}
 
@@ -154,5 +154,5 @@ WORK = {
 
 @pytest.mark.parametrize("name", WORK)
 def test_a_net_takes_the_multiply_accumulates_that_are_published(name):
-    steps = architectures.by_name(name).steps()
+    steps = architectures.by_name(name).layer_info()
     assert sum(step.multiply_accumulates for step in steps) == WORK[name]

@@ -24,9 +24,9 @@ from alexnet_jax.layer_specs import (
     Gather,
     MaxPool,
     Output,
-    Part,
     Relu,
     ResponseNorm,
+    Split,
 )
 from alexnet_jax.ops.layers import dropout_mask
 from tests.library.test_towers import collectives
@@ -86,14 +86,14 @@ def test_the_nets_without_norms_are_the_original_without_them():
 
 
 def test_pools_that_do_not_overlap_bring_the_maps_to_the_sizes_of_the_originals():
-    shapes = {s.name: s.outputs[0] for s in architectures.NON_OVERLAPPING_POOL.steps()}
+    shapes = {s.name: s.output_shape[0] for s in architectures.NON_OVERLAPPING_POOL.layer_info()}
     names = ("conv1", "pool1", "conv2", "pool2", "conv4", "conv5", "pool5")
     assert [shapes[name] for name in names] == [55, 28, 26, 13, 13, 11, 6]
 
 
 def test_without_communication_nothing_but_the_output_sees_both_towers():
-    steps = architectures.NO_COMMUNICATION.steps()
-    assert not any(step.whole_out for step in steps[:-1])
+    steps = architectures.NO_COMMUNICATION.layer_info()
+    assert not any(step.replicated_out for step in steps[:-1])
 
 
 @pytest.mark.parametrize("name", ["CAFFE", "CAFFENET"])
@@ -134,7 +134,7 @@ MEETING = Architecture(
         Gather(),
         ResponseNorm(alpha=0.1),
         Relu(),
-        Part(),
+        Split(),
         MaxPool(),
         Conv("conv2", 8, kernel=3, std=0.3),
         Flatten(),
@@ -158,8 +158,12 @@ def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
 
 
 def test_maps_that_meet_and_part_again_are_cut_as_before():
-    steps = {step.name: step for step in MEETING.steps()}
-    assert [steps[name].whole_out for name in ("conv1", "norm1", "part1")] == [False, True, False]
+    steps = {info.name: info for info in MEETING.layer_info()}
+    assert [steps[name].replicated_out for name in ("conv1", "norm1", "part1")] == [
+        False,
+        True,
+        False,
+    ]
     assert steps["conv2"].weights == (3, 3, 4, 8)
     params = drawn(MEETING)
     images = images_for(MEETING, np.random.default_rng(0))
@@ -186,7 +190,7 @@ def test_inverted_dropout_doubles_in_training_and_leaves_test_time_alone(rng):
 
 
 def test_torchvisions_dropout_stands_before_fc6_and_fc7():
-    words = [step.name for step in architectures.TORCHVISION.steps()]
+    words = [info.name for info in architectures.TORCHVISION.layer_info()]
     tail = "flatten5 dropout5 fc6 relu6 dropout6 fc7 relu7 fc8"
     assert words[-8:] == tail.split()
     assert not any("norm" in word for word in words)
@@ -195,7 +199,7 @@ def test_torchvisions_dropout_stands_before_fc6_and_fc7():
 def test_the_paper_can_be_scaled_to_any_width_and_image():
     assert architectures.scaled(64, 224).layers == architectures.PAPER.layers
     net = architectures.scaled(8, 113)
-    shapes = {step.name: step.outputs for step in net.steps()}
+    shapes = {info.name: info.output_shape for info in net.layer_info()}
     assert [shapes[f"conv{i}"][-1] for i in range(1, 6)] == [12, 32, 48, 48, 32]
     assert [shapes[f"pool{i}"][0] for i in (1, 2, 5)] == [13, 6, 2]
     assert shapes["fc6"] == shapes["fc7"] == (512,)
@@ -209,9 +213,13 @@ def test_the_paper_can_be_scaled_to_any_width_and_image():
         512 * 512 + 512,
         512 * 1000 + 1000,
     ]
-    assert [step.parameters for step in net.steps() if step.weights] == by_layer
+    assert [info.parameters for info in net.layer_info() if info.weight_shape] == by_layer
     assert architectures.by_name("SCALED_8_113") == net
-    assert architectures.by_name("SCALED_2_113_ONE_TOWER").steps()[0].outputs == (27, 27, 3)
+    assert architectures.by_name("SCALED_2_113_ONE_TOWER").layer_info()[0].output_shape == (
+        27,
+        27,
+        3,
+    )
 
 
 SHARED = "an even number with one tower, a multiple of 4 with two"

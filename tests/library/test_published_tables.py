@@ -19,14 +19,15 @@ NEURONS = [(9216, 4096), (4096, 4096), (4096, 1000)]  # input, neurons
 
 
 def test_paper_is_the_layer_list_of_a_notebooks_text():
-    steps = architectures.PAPER.steps(224)
-    convolutions = [step for step in steps if isinstance(step.layer, Conv)]
+    steps = architectures.PAPER.layer_info(224)
+    convolutions = [step for step in steps if isinstance(step.spec, Conv)]
     assert [
-        (s.inputs, s.weights[3], s.weights[:3], s.outputs, s.layer.stride) for s in convolutions
+        (s.input_shape, s.weight_shape[3], s.weight_shape[:3], s.output_shape, s.spec.stride)
+        for s in convolutions
     ] == CONVOLUTIONS
-    assert [s.inputs for s in steps if isinstance(s.layer, Flatten)] == [LAST_MAPS]
-    dense = [step for step in steps if isinstance(step.layer, Dense | Output)]
-    assert [(*step.inputs, *step.outputs) for step in dense] == NEURONS
+    assert [s.input_shape for s in steps if isinstance(s.spec, Flatten)] == [LAST_MAPS]
+    dense = [step for step in steps if isinstance(step.spec, Dense | Output)]
+    assert [(*step.input_shape, *step.output_shape) for step in dense] == NEURONS
 
 
 # The modules of the same notebook's PyTorch code, in the order in which its forward calls them.
@@ -59,19 +60,21 @@ MODULES = [
 
 def module(step):
     """The PyTorch module that computes what a step does."""
-    match step.layer:
+    match step.spec:
         case Conv(kernel=kernel, stride=stride, padding=padding):
             # Zeros that no kernel reaches are none: those of conv1, on 227 pixels.
-            reached = stride * (step.outputs[0] - 1) + kernel - padding[0] - step.inputs[0]
+            reached = (
+                stride * (step.output_shape[0] - 1) + kernel - padding[0] - step.input_shape[0]
+            )
             assert reached <= 0 or reached == padding[1]
             sizes = {"kernel_size": kernel, "stride": stride, "padding": max(padding[0], reached)}
-            return "Conv2d", step.weights[2], step.weights[3], sizes
+            return "Conv2d", step.weight_shape[2], step.weight_shape[3], sizes
         case ResponseNorm(n, k, alpha, beta, divide_alpha_by_n=True):  # as PyTorch's does
             return "LocalResponseNorm", {"size": n, "alpha": alpha, "beta": beta, "k": k}
         case MaxPool(size, stride, padding=(0, 0)):
             return "MaxPool2d", {"kernel_size": size, "stride": stride}
         case Dense() | Output():
-            return "Linear", *step.weights
+            return "Linear", *step.weight_shape
         case Dropout(inverted=True):  # as PyTorch's is
             return ("Dropout",)
         case other:
@@ -79,7 +82,7 @@ def module(step):
 
 
 def test_single_tower_is_the_module_list_of_a_notebooks_code():
-    steps = architectures.SINGLE_TOWER.steps(227)
+    steps = architectures.SINGLE_TOWER.layer_info(227)
     assert [module(step) for step in steps] == MODULES
     for step, (kind, *sizes) in zip(steps, MODULES):
         if kind in ("Conv2d", "Linear"):
@@ -157,7 +160,7 @@ def lines(table):
 
 @pytest.mark.parametrize("name", KERAS_TABLES)
 def test_a_keras_net_is_the_summary_that_its_notebook_prints(name):
-    steps = architectures.by_name(name).steps()
+    steps = architectures.by_name(name).layer_info()
     assert steps[0].inputs == (224, 224, 3)
-    ours = [(KERAS_NAMES[type(s.layer).__name__], s.outputs, s.parameters) for s in steps]
+    ours = [(KERAS_NAMES[type(s.spec).__name__], s.output_shape, s.parameters) for s in steps]
     assert ours == list(lines(KERAS_TABLES[name]))

@@ -10,12 +10,12 @@ import optax
 import pytest
 
 import alexnet_jax
-from alexnet_jax import whole_batch
+from alexnet_jax import global_batch
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Output, Relu
 from tests.support.tiny import TINY, training_batch
-from train.steps.augment import originals_noise
+from train.steps.augment import original_color_noise
 from train.steps.optimizers import sgd
 from train.steps.schedules import constant
 from train.steps.train_step import init_state, make_train_step, state_shardings
@@ -53,7 +53,7 @@ def test_scores_and_gradients_do_not_depend_on_the_number_of_devices(params, ima
 
 @pytest.mark.parametrize("devices", [2, 4])
 def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(params, images, devices):
-    names = [step.name for step in TINY.steps()]
+    names = [info.name for info in TINY.layer_info()]
     run = jax.jit(
         partial(alexnet_jax.activations, names=names, architecture=TINY), static_argnames="mesh"
     )
@@ -70,7 +70,7 @@ def twenty_steps(net, devices):
         out_shardings=state_shardings(net, optimizer, mesh),
     )()
     mean = jnp.full((18, 18, 3), 128.0)
-    noise = originals_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
+    noise = original_color_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
     recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": noise}
     step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
     losses = []
@@ -78,7 +78,7 @@ def twenty_steps(net, devices):
         images = rng.integers(0, 256, (24, 18, 18, 3), np.uint8)
         labels = rng.integers(0, 7, 24).astype(np.int32)
         batch = training_batch(images, labels, 24 * number)
-        batch = {name: whole_batch(rows, mesh, 24) for name, rows in batch.items()}
+        batch = {name: global_batch(rows, mesh, 24) for name, rows in batch.items()}
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
     return losses, jax.device_get(state.params)
@@ -119,9 +119,11 @@ def test_each_device_holds_its_rows_of_a_batch(rng):
     rows = rng.normal(size=(12, 2))
     for devices, towers, parts in [(1, 2, 1), (2, 2, 1), (8, 2, 4), (3, 1, 3)]:
         mesh = alexnet_jax.make_mesh(devices, towers)
-        assert alexnet_jax.batch_parts(mesh) == parts
-        assert alexnet_jax.rows_here(mesh, 12) == slice(0, 12)  # this process has all devices
-        batch = whole_batch(rows, mesh, 12)
+        assert alexnet_jax.num_batch_shards(mesh) == parts
+        assert alexnet_jax.local_batch_slice(mesh, 12) == slice(
+            0, 12
+        )  # this process has all devices
+        batch = global_batch(rows, mesh, 12)
         np.testing.assert_array_equal(batch, rows.astype(np.float32))
         pieces = {tuple(piece.data.ravel().tolist()) for piece in batch.addressable_shards}
         whole = np.split(rows.astype(np.float32), parts)

@@ -10,7 +10,8 @@ from jax import lax
 
 from alexnet_jax.layer_specs import Conv
 from alexnet_jax.ops import winograd
-from alexnet_jax.ops.layers import Layer, conv
+from alexnet_jax.ops.layers import conv
+from alexnet_jax.params import Layer
 from tests.support import reference
 
 

@@ -10,7 +10,7 @@ import pytest
 import alexnet_jax
 from benchmarks import layers, soak, step, throughput, tpu
 from tests.support.tiny import TINY, drawn
-from train.config.config import BadInput
+from train.config.errors import BadInput
 
 
 @pytest.mark.parametrize("layout", ["joined", "grouped"])

@@ -41,7 +41,7 @@ from tests.library.test_batch_norm import NET as architecture
 from tests.support.tiny import drawn
 params, images = drawn(architecture), jax.numpy.ones((2, 9, 9, 3))
 key = jax.random.key(0)
-scores, moments = alexnet_jax.apply_in_training(params, images, key, architecture=architecture)
+scores, moments = alexnet_jax.apply_train(params, images, key, architecture=architecture)
 """,
     "docs/weights.md": WEIGHTS
     + """

@@ -13,6 +13,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.layer_specs",
     "alexnet_jax.architecture",
     "alexnet_jax.architectures",
+    "alexnet_jax.params",
     "alexnet_jax.ops",
     "alexnet_jax.towers",
     "alexnet_jax.forward",

@@ -59,7 +59,11 @@ def test_a_step_sends_no_more_than_its_layout_needs(devices):
     pairs = max(1, devices // 2)
     least = scaling.least_bytes(TINY, mesh, images * pairs)
     tower = 4 * images * (2 * (3 * 3 * 12 + 8 + 32) / 2 + 7) * (devices > 1)
-    held = sum(np.prod(step.weights) + step.outputs[-1] for step in TINY.steps() if step.weights)
+    held = sum(
+        np.prod(info.weight_shape) + info.output_shape[-1]
+        for info in TINY.layer_info()
+        if info.weight_shape
+    )
     of_each = (held - 7) / 2 + 7  # the biases of the scores are on both
     assert least == {"tower": tower, "data": 4 * of_each * 2 * (pairs - 1) / pairs}
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from train import main
-from train.config.config import BadInput
+from train.config.errors import BadInput
 
 
 def run(module, *arguments, **where):

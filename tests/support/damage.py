@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 
 hypothesis = pytest.importorskip("hypothesis", reason="the extra test installs it")
 from hypothesis import strategies as st  # noqa: E402 - it may be missing

@@ -176,7 +176,7 @@ def section_5(w, gradients, rates, momentum=0.9, weight_decay=0.0005):
     return path
 
 
-def missed(scores, labels, k):
+def top_k_misses(scores, labels, k):
     """How many images do not have their label among the k best, ties to the lower class."""
     count = 0
     for row, label in zip(scores, labels, strict=True):

@@ -11,9 +11,9 @@ from tests.support.tiny import drawn
 from train.config import config
 from train.config.config import Config
 from train.run_dir.checkpoints import Checkpoints
-from train.run_dir.folder import statistics_of
+from train.run_dir.folder import load_or_measure_statistics
 from train.steps.optimizers import sgd
-from train.steps.schedules import no_plateau
+from train.steps.schedules import initial_plateau
 from train.steps.train_step import TrainState
 from train.trainer.build import open_net_and_data
 
@@ -37,9 +37,9 @@ def begin(run_dir, *, factor=1, **settings):
     architecture, data = open_net_and_data(settings)
     run_dir.mkdir()
     config.save(settings, {"data": data.record()})
-    statistics_of(run_dir, data)
+    load_or_measure_statistics(run_dir, data)
     params = jax.tree.map(lambda leaf: factor * leaf, drawn(architecture))
-    state = TrainState(jnp.int32(0), params, sgd().init(params), no_plateau())
+    state = TrainState(jnp.int32(0), params, sgd().init(params), initial_plateau())
     with Checkpoints(run_dir) as checkpoints:
         checkpoints.save(state, 0, None)
     return run_dir

@@ -17,7 +17,7 @@ from alexnet_jax.layer_specs import (
     Relu,
     ResponseNorm,
 )
-from alexnet_jax.ops.layers import Layer, Moments
+from alexnet_jax.params import BatchStats, Layer
 
 TINY = Architecture(
     "TINY",
@@ -68,16 +68,16 @@ def narrow(net):
 def drawn(net):
     """Initial values of a net without `init`, which compiles for every shape: ten seconds a net."""
     rng, params = np.random.default_rng(1), {}
-    for step in net.steps():
-        if step.weights:
-            std = getattr(step.layer, "std", 1.0)
-            weights = jnp.asarray(std * rng.normal(size=step.weights), jnp.float32)
-            bias = getattr(step.layer, "bias", 0.0)
-            params[step.name] = Layer(weights, jnp.full(step.outputs[-1], bias, "float32"))
+    for step in net.layer_info():
+        if step.weight_shape:
+            std = getattr(step.spec, "std", 1.0)
+            weights = jnp.asarray(std * rng.normal(size=step.weight_shape), jnp.float32)
+            bias = getattr(step.spec, "bias", 0.0)
+            params[step.name] = Layer(weights, jnp.full(step.output_shape[-1], bias, "float32"))
         if step.running:
-            means, variances = 5 * rng.normal(size=(2, *step.weights))
+            means, variances = 5 * rng.normal(size=(2, *step.weight_shape))
             moments = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
-            params[step.running] = Moments(*moments)
+            params[step.running] = BatchStats(*moments)
     return params
 
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from train.config.config import Config
+from train.config.errors import Ended
 from train.data.pipeline import examples_of, train_batches
 from train.run_dir.checkpoints import Checkpoints
-from train.runtime.cli import Ended
 from train.trainer.loop import Loop
 from train.trainer.train import train
 

@@ -12,9 +12,10 @@ import alexnet_jax
 from alexnet_jax import architectures
 from tests.support.commands import run
 from tests.support.tiny import TINY
-from train.config.config import BadInput, Config
+from train.config.config import Config
+from train.config.errors import BadInput
 from train.config.flags import parse
-from train.data.synthetic import imagined_data, imagined_statistics
+from train.data.synthetic import synthetic_data, synthetic_statistics
 from train.dry_run.report import (
     evaluations,
     flops,
@@ -25,8 +26,8 @@ from train.dry_run.report import (
     span,
     traffic,
 )
-from train.dry_run.timing import Trial
-from train.runtime.hlo import Transfer, transfer, transfers_of
+from train.dry_run.timing import StepTimer
+from train.runtime.hlo import Transfer, list_transfers, transfer
 from train.trainer.build import Run
 
 
@@ -49,9 +50,9 @@ def trial():
     """Two steps of a tiny net on two devices."""
     settings = Config(devices=2, batch_size=4, flip=True, color_noise="original")
     settings = dataclasses.replace(settings, color_noise_until=3.0)
-    data = imagined_data(18, train=100, test=10, classes=7)
+    data = synthetic_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
-    with Trial(Run(settings, Path(), TINY, data, mesh, imagined_statistics(18))) as trial:
+    with StepTimer(Run(settings, Path(), TINY, data, mesh, synthetic_statistics(18))) as trial:
         assert len(trial.seconds(1)) == 1
         yield trial
 
@@ -62,7 +63,7 @@ def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
     wanted = [("all-reduce", 4 * 4 * 7)]
     for numbers in seen.values():
         wanted += [("all-gather", 4 * 4 * numbers / 2), ("reduce-scatter", 4 * 4 * numbers / 2)]
-    found = transfers_of(trial.program)
+    found = list_transfers(trial.program)
     assert sorted((moved.operation, moved.sent) for moved in found) == sorted(wanted)
     text = [line for _, line in traffic(trial.run, found)]
     for layer in seen:
@@ -73,7 +74,7 @@ def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
 
 
 def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
-    count = sum(step.parameters for step in TINY.steps())
+    count = sum(info.parameters for info in TINY.layer_info())
     held = 4 * ((count - 7) / 2 + 7)  # the biases of the scores are in both
     lines = dict(memory(trial))
     assert lines["parameters"] == lines["velocity"] == f"{held / 1e3:,.1f} kB"

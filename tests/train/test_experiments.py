@@ -12,7 +12,7 @@ import alexnet_jax
 from alexnet_jax import architectures
 from train.config.experiments import EXPERIMENTS
 from train.config.flags import parse
-from train.steps.schedules import no_plateau
+from train.steps.schedules import initial_plateau
 from train.trainer.build import Run
 
 IMAGENET = SimpleNamespace(train=range(1_281_167))  # ILSVRC-2012
@@ -49,7 +49,7 @@ def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
     run = run_of("paper")
     assert run.last_step == 900_821  # 90 x 1,281,167 / 128
     assert run.schedule.on_plateau
-    rates = run.schedule.rates(jnp.int32(0), no_plateau(), PARAMS)
+    rates = run.schedule.rates(jnp.int32(0), initial_plateau(), PARAMS)
     assert {float(rate) for rate in jax.tree.leaves(rates)} == {float(jnp.float32(0.01))}
 
 
@@ -65,6 +65,6 @@ def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
 def test_the_rates_of_a_run_are_those_of_its_source(name, progress, conv1, fc8):
     run = run_of(name)
     step = jnp.int32(round(progress * run.last_step))
-    rates = run.schedule.rates(step, no_plateau(), PARAMS)
+    rates = run.schedule.rates(step, initial_plateau(), PARAMS)
     assert [float(rate) for rate in rates["conv1"]] == pytest.approx(conv1, rel=0.01)
     assert [float(rate) for rate in rates["fc8"]] == pytest.approx(fc8, rel=0.01)

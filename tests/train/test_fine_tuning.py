@@ -11,11 +11,12 @@ from PIL import Image
 import alexnet_jax
 from alexnet_jax.architectures import DIGITS
 from tests.support.tiny import TINY, drawn
-from train.config.config import BadInput, Config, load
+from train.config.config import Config, load
+from train.config.errors import BadInput
 from train.config.flags import parse
-from train.inference.predictor import open_trained
+from train.inference.predictor import open_predictor
 from train.steps.optimizers import OPTIMIZERS
-from train.steps.schedules import NET_145, Schedule, constant, no_plateau
+from train.steps.schedules import NET_145, Schedule, constant, initial_plateau
 from train.steps.train_step import TrainState, make_train_step
 from train.trainer.train import train
 
@@ -54,19 +55,19 @@ def test_a_run_begins_with_the_layers_learned_and_a_head_drawn_for_its_classes(
     run_dir = tmp_path / "run"
     still = {"learning_rate": 1e-30, "steps": 1, "batch_size": 4, "seed": 3}
     train(Config(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
-    before, after = open_trained(learned).params, open_trained(run_dir).params
+    before, after = open_predictor(learned).params, open_predictor(run_dir).params
     init_key, _ = jax.random.split(jax.random.key(3))
     drawn_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
     for name in before:
         np.testing.assert_array_equal(
             after[name].weights, drawn_head.weights if name == "fc8" else before[name].weights
         )
-    np.testing.assert_array_equal(open_trained(run_dir).mean, open_trained(learned).mean)
+    np.testing.assert_array_equal(open_predictor(run_dir).mean, open_predictor(learned).mean)
 
 
 def test_with_as_many_classes_the_head_is_taken_over_too(learned, tmp_path):
     train(Config(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
-    pairs = (jax.tree.leaves(open_trained(run).params) for run in (tmp_path / "run", learned))
+    pairs = (jax.tree.leaves(open_predictor(run).params) for run in (tmp_path / "run", learned))
     for after, before in zip(*pairs, strict=True):  # a bias of 0 has moved by a gradient's 1e-30
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
 
@@ -89,7 +90,7 @@ def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictur
     train(replace(config, freeze="conv1", batch_size=4))
     images = rng.integers(0, 256, (5, 28, 28, 3), np.uint8)
     expected = alexnet_jax.apply(params, seen(images), architecture=net)
-    scores = open_trained(run_dir).scorer()(images)[:, 0]
+    scores = open_predictor(run_dir).scorer()(images)[:, 0]
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
@@ -105,9 +106,9 @@ def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictu
         train(again)
     finally:
         gone.rename(learned)
-    straight, stopped = (open_trained(tmp_path / name, 6) for name in ("straight", "stopped"))
+    straight, stopped = (open_predictor(tmp_path / name, 6) for name in ("straight", "stopped"))
     assert_equal(straight.params, stopped.params)
-    before = open_trained(learned).params
+    before = open_predictor(learned).params
     for name in before:
         if name != "fc8":
             same = np.array_equal(straight.params[name].weights, before[name].weights)
@@ -135,7 +136,7 @@ def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule,
             mesh=mesh,
         )
         copies = jax.tree.map(jnp.array, params)
-        state = TrainState(jnp.int32(0), copies, optimizer.init(copies), no_plateau())
+        state = TrainState(jnp.int32(0), copies, optimizer.init(copies), initial_plateau())
         with jax.numpy_dtype_promotion("standard"):  # Optax's Adam is not strict
             compiled = step.lower(state, batch).compile()
         operations[frozen] = compiled.cost_analysis()["flops"]
@@ -147,7 +148,7 @@ def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule,
         if expected is params:
             assert_equal(held[name], params[name])
     every, fewer = operations.values()
-    products = {step.name: step.multiply_accumulates for step in TINY.steps()}
+    products = {info.name: info.multiply_accumulates for info in TINY.layer_info()}
     # Of each frozen layer its gradient is saved; behind the first that learns, the maps' too.
     saved = 2 * 4 * (sum(products[n] for n in ("conv1", "conv2", "conv3", "fc7")))
     assert every - fewer > 0.8 * saved
@@ -160,7 +161,7 @@ def test_freezing_outlasts_a_schedule_that_names_the_layer():
     """Net 145 slows conv1 down from epoch 67 on."""
     params = drawn(TINY)
     free, held = (
-        Schedule(NET_145, frozen=frozen).rates(jnp.int32(70), no_plateau(), params)
+        Schedule(NET_145, frozen=frozen).rates(jnp.int32(70), initial_plateau(), params)
         for frozen in ((), ("conv1",))
     )
     assert free["conv1"].weights == jnp.float32(1e-5)

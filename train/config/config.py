@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .errors import BadInput
+
 COMMAND = f"python -m {__name__.split('.')[0]}.main"
 """What a user types; the package has another name where it is installed from a wheel."""
-
-
-class BadInput(ValueError):
-    """Something that the user can mend, said in one sentence: exit status 2, no traceback."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-from .config import COMMAND, OF_THE_COMMAND, BadInput, Config, flag, load
+from .config import COMMAND, OF_THE_COMMAND, Config, flag, load
+from .errors import BadInput
 from .experiments import EXPERIMENTS
 
 _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from .examples import Example, Source
 from .formats import cifar, idx, manifest
 from .formats.image_file import read_picture, square

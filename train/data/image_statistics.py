@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from .examples import Source
 
 MEAN, COLORS = "mean.npy", "colours.npy"

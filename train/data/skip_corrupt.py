@@ -2,12 +2,12 @@
 
 import threading
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from .examples import Example, Source
 from .formats.image_file import BadPicture
 
 
-class Tolerant:
+class SkipCorrupt:
     """In the place of a picture that cannot be decoded it gives the next one that can.
 
     Which one that is follows from the index alone, so threads, devices and stops change nothing.

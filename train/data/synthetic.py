@@ -9,7 +9,7 @@ from .image_statistics import ImageStatistics
 _DIFFERENT = 16
 
 
-class Noise:
+class SyntheticSource:
     """As many examples as are asked for, of a few images that are drawn beforehand."""
 
     def __init__(self, count: int, size: int, classes: int) -> None:
@@ -31,13 +31,15 @@ class Noise:
         return f"image {index}"
 
 
-def imagined_data(size: int, *, train: int, test: int, classes: int) -> DataSet:
+def synthetic_data(size: int, *, train: int, test: int, classes: int) -> DataSet:
     """Return a data set with so many training and test examples of so many classes."""
     names = tuple(str(label) for label in range(classes))
-    return DataSet(Noise(train, size, classes), Noise(test, size, classes), names)
+    return DataSet(
+        SyntheticSource(train, size, classes), SyntheticSource(test, size, classes), names
+    )
 
 
-def imagined_statistics(size: int) -> ImageStatistics:
+def synthetic_statistics(size: int) -> ImageStatistics:
     """Return some mean image and principal colors, as good as any to compile a step with."""
     # Of a mean whose pixels are equal, a compiler could see that it need not be cut.
     mean = np.random.default_rng(0).uniform(0, 255, (size, size, 3)).astype(np.float32)

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import jax
 
-from alexnet_jax import Architecture, batch_parts
+from alexnet_jax import Architecture, num_batch_shards
 from alexnet_jax.layer_specs import Gather
 
 from ..config.config import Config
-from ..data.synthetic import imagined_data, imagined_statistics
-from ..run_dir.folder import mesh_for, net_of, stored_size
-from ..runtime.hlo import Transfer, memory_of, transfers_of
+from ..data.synthetic import synthetic_data, synthetic_statistics
+from ..run_dir.folder import get_architecture, make_checked_mesh, stored_size
+from ..runtime.hlo import Transfer, list_transfers, memory_usage
 from ..steps.schedules import MOST_CUTS
 from ..trainer.build import Run, open_net_and_data
-from .timing import Trial
+from .timing import StepTimer
 
 PROBE = 10
 """Steps of which the median is taken for all."""
@@ -32,12 +32,12 @@ def plan(config: Config) -> None:
     run = planned_run(config)
     print(f"{run.architecture.name}, {config.experiment}, on {_devices(run)}")
     _show(recipe(run))
-    with Trial(run) as trial:
+    with StepTimer(run) as trial:
         print("\non each device, by XLA's analysis of the compiled step", flush=True)
         _show(memory(trial))
         if config.devices > 1:
             print("\nwhat each device sends in a step")
-            _show(traffic(run, transfers_of(trial.program)))
+            _show(traffic(run, list_transfers(trial.program)))
         print(f"\nby {PROBE} steps on {_source(config)}", flush=True)
         _show(duration(run, trial.seconds(PROBE), trial.seconds_of_evaluation()))
 
@@ -46,20 +46,20 @@ def planned_run(config: Config) -> Run:
     """Return the run on its data or, with --plan-images, on noise in their place."""
     if config.plan_images:
         train, test = (*config.plan_images, 0)[:2]
-        architecture = net_of(config).with_classes(config.plan_classes)
+        architecture = get_architecture(config).with_classes(config.plan_classes)
         size = stored_size(config, architecture)
-        data = imagined_data(size, train=train, test=test, classes=config.plan_classes)
+        data = synthetic_data(size, train=train, test=test, classes=config.plan_classes)
     else:
         architecture, data = open_net_and_data(config)
         size = stored_size(config, architecture)
-    mesh = mesh_for(config, architecture)
-    return Run(config, Path(), architecture, data, mesh, imagined_statistics(size))
+    mesh = make_checked_mesh(config, architecture)
+    return Run(config, Path(), architecture, data, mesh, synthetic_statistics(size))
 
 
 def recipe(run: Run) -> list[Line]:
     """Return what the net, the data and the configuration say by themselves."""
     config, net, data = run.config, run.architecture, run.data
-    parameters = sum(step.parameters for step in net.steps())
+    parameters = sum(info.parameters for info in net.layer_info())
     epochs = run.last_step / run.steps_per_epoch
     return [
         ("net", f"{parameters:,} parameters, {net.towers} tower{'s' * (net.towers > 1)}"),
@@ -107,7 +107,7 @@ def flops(architecture: Architecture) -> int:
     Forward, for the weights' gradient and for the inputs' they are as many, but the images' own
     gradient is never taken.
     """
-    work = [n for step in architecture.steps() if (n := step.multiply_accumulates)]
+    work = [n for info in architecture.layer_info() if (n := info.multiply_accumulates)]
     return 2 * (3 * sum(work) - work[0])
 
 
@@ -129,9 +129,9 @@ def schedule(run: Run) -> list[Line]:
     return lines
 
 
-def memory(trial: Trial) -> list[Line]:
+def memory(trial: StepTimer) -> list[Line]:
     """Return the bytes on each device: of the state, of a batch, and of what comes and goes."""
-    run, found = trial.run, memory_of(trial.program)
+    run, found = trial.run, memory_usage(trial.program)
     params = _held(run.shardings.params, trial.state.params)
     moments = _held(run.shardings.opt_state, trial.state.opt_state)
     lines = [("parameters", amount(params))]
@@ -150,11 +150,14 @@ def memory(trial: Trial) -> list[Line]:
 def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Line]:
     """Return what each device sends to others in a step, and for which layer."""
     readers: dict[int, list[str]] = {}  # by what they see: layers that see as much share a line
-    steps, batch = run.architecture.steps(), run.config.batch_size // batch_parts(run.mesh)
+    steps, batch = (
+        run.architecture.layer_info(),
+        run.config.batch_size // num_batch_shards(run.mesh),
+    )
     for number, step in enumerate(steps):
-        if isinstance(step.layer, Gather) and not step.whole_in:
-            reader = next(later.name for later in steps[number:] if later.weights)
-            readers.setdefault(batch * math.prod(step.outputs), []).append(reader)
+        if isinstance(step.spec, Gather) and not step.replicated_in:
+            reader = next(later.name for later in steps[number:] if later.weight_shape)
+            readers.setdefault(batch * math.prod(step.output_shape), []).append(reader)
     places = {
         ("all-reduce", batch * run.architecture.classes): f"the sum of {steps[-1].name}'s scores"
     }

@@ -4,14 +4,14 @@ import time
 
 import numpy as np
 
-from alexnet_jax import batch_parts
+from alexnet_jax import num_batch_shards
 
 from ..data.pipeline import Batch, evaluation_size
-from ..steps.eval_step import make_scorer
+from ..steps.eval_step import make_eval_step
 from ..trainer.build import Run
 
 
-class Trial:
+class StepTimer:
     """The very step that the run would take, from its initial state on."""
 
     def __init__(self, run: Run) -> None:
@@ -26,7 +26,7 @@ class Trial:
         self._batches = run.batches(0, prefetch=1)
         self.batch: Batch = next(self._batches)
 
-    def __enter__(self) -> "Trial":
+    def __enter__(self) -> "StepTimer":
         """Return the trial, to be closed at the end of the block."""
         return self
 
@@ -54,10 +54,10 @@ class Trial:
         count = len(self.run.data.test)
         if not count:
             return 0.0
-        parts, image = batch_parts(self.run.mesh), self.batch["image"]
+        parts, image = num_batch_shards(self.run.mesh), self.batch["image"]
         size = evaluation_size(self.run.config.batch_size, count, parts)
         images = np.resize(image, (size, *image.shape[1:]))
-        scorer = make_scorer(self.run.architecture, self.run.mean, self.run.mesh)
+        scorer = make_eval_step(self.run.architecture, self.run.mean, self.run.mesh)
         taken = 0.0
         for _ in range(2):  # the first compiles
             start = time.perf_counter()

@@ -12,7 +12,7 @@ import numpy as np
 from . import page
 
 if TYPE_CHECKING:
-    from ..inference.predictor import Trained
+    from ..inference.predictor import Predictor
 
 MOST = 12
 _COLUMNS = 6
@@ -30,12 +30,12 @@ def main(given: argparse.Namespace) -> Path:
     from ..runtime import backend
 
     backend.prepare(1)
-    from ..inference.predictor import open_trained
+    from ..inference.predictor import open_predictor
 
-    return draw_classes(open_trained(given.run), given.file)
+    return draw_classes(open_predictor(given.run), given.file)
 
 
-def draw_classes(trained: "Trained", path: Path) -> Path:
+def draw_classes(trained: "Predictor", path: Path) -> Path:
     """Draw the images, each below the name of its class. Returns `path`."""
     import jax
     import jax.numpy as jnp

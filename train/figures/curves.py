@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from ..run_dir.metrics import read_metrics
 from . import page
 

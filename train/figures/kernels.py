@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from . import page
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def main(given: argparse.Namespace) -> Path:
     backend.prepare(1)
     if given.run.is_file():
         return draw_kernels(*_read(given.run), "", given.file)
-    from ..inference.predictor import open_trained
+    from ..inference.predictor import open_predictor
 
-    trained = open_trained(given.run)
+    trained = open_predictor(given.run)
     when = f", after step {trained.step:,}"
     return draw_kernels(trained.params, trained.architecture, when, given.file)
 
@@ -58,7 +58,7 @@ def draw_kernels(params: "Params", architecture: "Architecture", when: str, path
 
     `when` ends the title.
     """
-    first = next(step for step in architecture.steps() if step.weights)
+    first = next(info for info in architecture.layer_info() if info.weight_shape)
     kernels = np.asarray(params[first.name].weights, np.float32)
     towers = np.split(kernels, architecture.towers, axis=-1)
     blocks = [mosaic(tower, _COLUMNS) for tower in towers]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from ..runtime.cli import positive
 from . import page
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
 
-    from ..inference.predictor import Trained
+    from ..inference.predictor import Predictor
 
 _MOST_QUERIES = 10
 _BATCH = 32
@@ -53,9 +53,9 @@ def main(given: argparse.Namespace) -> Path:
         queries = [queries[i] for i in evenly]
     backend.prepare(1)
     backend.keep_compilations()
-    from ..inference.predictor import open_trained
+    from ..inference.predictor import open_predictor
 
-    trained = open_trained(given.run)
+    trained = open_predictor(given.run)
     features, size = trained.features(), trained.stored_size
     options = {"batch_size": _BATCH, "threads": trained.config.threads}
     asked = read_album(queries, size, **options)
@@ -101,7 +101,7 @@ def _described(features: Features, batches: Batches) -> Iterable[tuple[list[Path
 
 
 def draw_neighbors(
-    trained: "Trained", found: Sequence[tuple[Path, list[Found]]], path: Path
+    trained: "Predictor", found: Sequence[tuple[Path, list[Found]]], path: Path
 ) -> Path:
     """Draw a row for each query, itself at the left. Returns `path`."""
     from ..data.formats.image_file import read_picture

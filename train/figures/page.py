@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 
 if TYPE_CHECKING:  # Matplotlib takes a second, which --help need not
     from matplotlib.figure import Figure

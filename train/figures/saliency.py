@@ -8,12 +8,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from ..runtime.cli import positive
 from . import page
 
 if TYPE_CHECKING:
-    from ..inference.predictor import Trained
+    from ..inference.predictor import Predictor
 
 
 def add_flags(flags: argparse.ArgumentParser) -> None:
@@ -36,12 +36,14 @@ def main(given: argparse.Namespace) -> Path:
     from ..runtime import backend
 
     backend.prepare(1)
-    from ..inference.predictor import open_trained
+    from ..inference.predictor import open_predictor
 
-    return draw_saliency(open_trained(given.run), given.picture, given.file, given.square)
+    return draw_saliency(open_predictor(given.run), given.picture, given.file, given.square)
 
 
-def draw_saliency(trained: "Trained", picture: Path, path: Path, square: int | None = None) -> Path:
+def draw_saliency(
+    trained: "Predictor", picture: Path, path: Path, square: int | None = None
+) -> Path:
     """Draw the three panels. Returns `path`.
 
     Raises BadInput if `picture` cannot be read, or the square is larger than the image.

@@ -8,17 +8,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from alexnet_jax import batch_parts
+from alexnet_jax import num_batch_shards
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from ..data.dataset import DataSet, Source, open_data
 from ..data.pipeline import Batch, evaluation_batches, evaluation_size
 from ..run_dir.folder import check_data
-from ..steps.eval_step import Outcomes, examine
-from .predictor import Trained
+from ..steps.eval_step import EvalResults, evaluate
+from .predictor import Predictor
 
 
-def check_classes(nets: Sequence[Trained]) -> None:
+def check_classes(nets: Sequence[Predictor]) -> None:
     """Raise BadInput unless all nets tell the same classes apart."""
     first = nets[0]
     for net in nets[1:]:
@@ -31,7 +31,7 @@ def check_classes(nets: Sequence[Trained]) -> None:
             )
 
 
-def open_test_images(nets: Sequence[Trained], directory: Path | None) -> dict[int, Source]:
+def open_test_images(nets: Sequence[Predictor], directory: Path | None) -> dict[int, Source]:
     """Open the test images of the nets' runs, or those in `directory`, once for each stored size.
 
     Where the seed drew them, they are those that the runs have not learned from. Raises BadInput if
@@ -59,14 +59,14 @@ def open_test_images(nets: Sequence[Trained], directory: Path | None) -> dict[in
 
 
 def evaluate_together(
-    nets: Sequence[Trained], sources: dict[int, Source], *, patches: int, batch_size: int
-) -> list[list[Outcomes]]:
-    """Return what `examine` does, for all images of the test set that `open_test_images` opened.
+    nets: Sequence[Predictor], sources: dict[int, Source], *, patches: int, batch_size: int
+) -> list[list[EvalResults]]:
+    """Return what `evaluate` does, for all images of the test set that `open_test_images` opened.
 
     A batch is one of `batch_size` patches, so ten patches an image take no more memory than one.
     """
     count = len(next(iter(sources.values())))
-    parts = math.lcm(*(batch_parts(net.mesh) for net in nets))
+    parts = math.lcm(*(num_batch_shards(net.mesh) for net in nets))
     images = evaluation_size(max(1, batch_size // patches), count, parts)
     batches = track(
         _shared_batches(nets, sources, images),
@@ -76,11 +76,11 @@ def evaluate_together(
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    return examine([net.scorer(patches) for net in nets], batches)
+    return evaluate([net.scorer(patches) for net in nets], batches)
 
 
 def _shared_batches(
-    nets: Sequence[Trained], sources: dict[int, Source], batch_size: int
+    nets: Sequence[Predictor], sources: dict[int, Source], batch_size: int
 ) -> Iterator[list[Batch]]:
     """The same examples for each net, at its stored size; for nets of one size decoded once."""
     config = nets[0].config

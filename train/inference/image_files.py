@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 from ..data.formats.image_file import BadPicture, read_picture
 from ..data.formats.image_folder import pictures_below
 

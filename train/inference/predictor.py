@@ -14,19 +14,19 @@ from jax.typing import ArrayLike
 import alexnet_jax
 from alexnet_jax import Architecture, Params
 from alexnet_jax.evaluation import center_crops
-from alexnet_jax.layer_specs import Dropout, Gather, Output, Part
+from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
 
 from ..config.config import Config, load, read_record
 from ..data.image_statistics import read_mean
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.folder import mesh_of, net_of, stored_size
-from ..steps.eval_step import make_scorer
+from ..run_dir.folder import get_architecture, make_run_mesh, stored_size
+from ..steps.eval_step import make_eval_step
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.train_step import init_state, state_shardings
 
 
 @dataclass(frozen=True)
-class Trained:
+class Predictor:
     """A net with the parameters of one checkpoint, and all that its images must go through."""
 
     folder: Path
@@ -51,16 +51,18 @@ class Trained:
         return self.words.get(name, name)
 
     def scorer(self, patches: int = 1) -> Callable[[ArrayLike], jax.Array]:
-        """Return the jitted function of images that `make_scorer` describes."""
-        scorer = make_scorer(self.architecture, jnp.asarray(self.mean), self.mesh, patches=patches)
+        """Return the jitted function of images that `make_eval_step` describes."""
+        scorer = make_eval_step(
+            self.architecture, jnp.asarray(self.mean), self.mesh, patches=patches
+        )
         return functools.partial(scorer, self.params)
 
     @property
     def last_hidden(self) -> str:
         """The layer whose features the scores are made of, by its name in `activations`."""
-        on_the_way = Dropout | Gather | Part | Output
-        steps = self.architecture.steps()
-        return next(step.name for step in steps[::-1] if not isinstance(step.layer, on_the_way))
+        on_the_way = Dropout | Gather | Split | Output
+        steps = self.architecture.layer_info()
+        return next(step.name for step in steps[::-1] if not isinstance(step.spec, on_the_way))
 
     def features(self) -> Callable[[ArrayLike], jax.Array]:
         """Return a jitted function of images to their features in the last hidden layer.
@@ -80,7 +82,7 @@ class Trained:
         return functools.partial(jax.jit(of_center), self.params)
 
 
-def open_trained(run_dir: Path, checkpoint: str | int = "best", *, devices: int = 1) -> Trained:
+def open_predictor(run_dir: Path, checkpoint: str | int = "best", *, devices: int = 1) -> Predictor:
     """Read a checkpoint of a run: the "best", with the lowest test error, the "latest" or a step.
 
     Raises BadInput if the folder holds no run, the run no such checkpoint, or the net does not fit
@@ -88,12 +90,12 @@ def open_trained(run_dir: Path, checkpoint: str | int = "best", *, devices: int 
     """
     config, data = load(run_dir), read_record(run_dir)["data"]
     names, words = tuple(data["class_names"]), dict(data.get("words", {}))
-    architecture = net_of(config).with_classes(len(names))
-    mesh = mesh_of(architecture, devices)
+    architecture = get_architecture(config).with_classes(len(names))
+    mesh = make_run_mesh(architecture, devices)
     mean = read_mean(run_dir, stored_size(config, architecture))
     optimizer = OPTIMIZERS[config.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         step = checkpoints.find(checkpoint)
         state, _ = checkpoints.restore(step, like, state_shardings(architecture, optimizer, mesh))
-    return Trained(run_dir, config, architecture, step, state.params, mean, names, mesh, words)
+    return Predictor(run_dir, config, architecture, step, state.params, mean, names, mesh, words)

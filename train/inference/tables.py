@@ -11,16 +11,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..config.config import BadInput
-from ..steps.eval_step import Outcomes
-from .predictor import Trained
+from ..config.errors import BadInput
+from ..steps.eval_step import EvalResults
+from .predictor import Predictor
 
 Row = dict[str, Any]
 
 
 def figures(
-    nets: Sequence[Trained],
-    outcomes: Sequence[Sequence[Outcomes]],
+    nets: Sequence[Predictor],
+    outcomes: Sequence[Sequence[EvalResults]],
     *,
     per_class: bool = False,
     confusions: int = 0,
@@ -57,32 +57,32 @@ def figures(
     return found
 
 
-def _names(net: Trained) -> list[str]:
+def _names(net: Predictor) -> list[str]:
     """As "n02119789 kit fox": nobody knows synsets by heart."""
     words = [net.words.get(name, "").split(",")[0] for name in net.class_names]
     return [f"{name} {called}".strip() for name, called in zip(net.class_names, words, strict=True)]
 
 
-def by_class(outcomes: Outcomes, names: Sequence[str]) -> list[Row]:
+def by_class(outcomes: EvalResults, names: Sequence[str]) -> list[Row]:
     """Return for each class its images and their errors, None if there are no images."""
     rows = []
     for label, name in enumerate(names):
         of_class = np.asarray(outcomes.labels) == label
         row: Row = {"class": name, "images": int(of_class.sum())}
-        for k, missed in ((1, outcomes.top1_missed), (5, outcomes.top5_missed)):
-            row[f"top{k}_error"] = float(missed[of_class].mean()) if of_class.any() else None
+        for k, misses in ((1, outcomes.top1_misses), (5, outcomes.top5_misses)):
+            row[f"top{k}_error"] = float(misses[of_class].mean()) if of_class.any() else None
         rows.append(row)
     return rows
 
 
-def most_confused(outcomes: Outcomes, names: Sequence[str], most: int) -> list[Row]:
+def most_confused(outcomes: EvalResults, names: Sequence[str], most: int) -> list[Row]:
     """Return the pairs of a class and what its images were taken for, the most frequent first.
 
     `fraction` is of the images of the class. Pairs that are equally frequent keep the order of the
     classes.
     """
-    labels, guesses = np.asarray(outcomes.labels), np.asarray(outcomes.guesses)
-    wrong = np.stack([labels, guesses])[:, labels != guesses]
+    labels, predictions = np.asarray(outcomes.labels), np.asarray(outcomes.predictions)
+    wrong = np.stack([labels, predictions])[:, labels != predictions]
     pairs, counts = np.unique(wrong, axis=1, return_counts=True)
     rows = []
     for i in np.argsort(-counts, kind="stable")[:most]:

@@ -15,8 +15,8 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from alexnet_jax.weights.files import checksums
 
-from ..config.config import BadInput
-from ..runtime.distributed import leads, meet
+from ..config.errors import BadInput
+from ..runtime.distributed import barrier, is_main_process
 from ..steps.train_step import TrainState
 from .state_diff import first_difference
 
@@ -45,9 +45,9 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise BadInput(f"{run_dir} holds no checkpoint yet")
         if not read_only:
-            if leads():
+            if is_main_process():
                 self._set_damaged_aside()
-            meet("the checkpoints")
+            barrier("the checkpoints")
         latest = preservation_policy.LatestN(2)
         # Orbax's own max_to_keep would keep the best only and delete the latest.
         best = preservation_policy.BestN(
@@ -188,7 +188,7 @@ class Checkpoints:
 
         So a folder named as a step holds its digests from the first moment on.
         """
-        if not leads():
+        if not is_main_process():
             return
         unnamed = sorted(self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"))
         checksums.write(unnamed[-1] if unnamed else self.path(self._saving))

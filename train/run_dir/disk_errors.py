@@ -8,8 +8,8 @@ from pathlib import Path
 
 from alexnet_jax.weights.files import checksums
 
-from ..config.config import COMMAND, BadInput
-from ..runtime.cli import Ended
+from ..config.config import COMMAND
+from ..config.errors import BadInput, Ended
 
 _FAULTS = {
     number: os.strerror(number)
@@ -27,7 +27,7 @@ _FAULTS = {
 
 
 @contextlib.contextmanager
-def faults_end_the_run(run_dir: Path) -> Iterator[None]:
+def end_run_on_disk_error(run_dir: Path) -> Iterator[None]:
     """Raise Ended, exit status 1, if something within the block cannot be written to the disk."""
     try:
         yield

@@ -13,10 +13,11 @@ from typing import Any
 from jax.sharding import Mesh
 
 import alexnet_jax
-from alexnet_jax import Architecture, rows_here
+from alexnet_jax import Architecture, local_batch_slice
 
 from ..config import config as configuration
-from ..config.config import BadInput, Config
+from ..config.config import Config
+from ..config.errors import BadInput
 from ..data.dataset import DataSet
 from ..data.formats import manifest
 from ..data.image_statistics import (
@@ -28,7 +29,7 @@ from ..data.image_statistics import (
     with_mean_by_channel,
     write_statistics,
 )
-from ..runtime.distributed import leads, meet
+from ..runtime.distributed import barrier, is_main_process
 
 _LARGEST = 2**14
 """Pixels square, 0.8 GB: larger pictures are refused as well."""
@@ -57,11 +58,13 @@ def open_run(config: Config, data: DataSet) -> Config:
     """
     assert config.run_dir is not None
     run_dir = config.run_dir
-    stored = stored_size(config, net_of(config))  # what it follows from may not be there later
+    stored = stored_size(
+        config, get_architecture(config)
+    )  # what it follows from may not be there later
     config = dataclasses.replace(config, stored_size=stored)
-    if leads():
+    if is_main_process():
         _write(config, run_dir, data)
-    meet("the folder of the run")
+    barrier("the folder of the run")
     return config
 
 
@@ -99,7 +102,7 @@ def _counts(record: dict[str, Any]) -> str:
     return f"{record.get('train')} training and {record.get('test')} test images"
 
 
-def net_of(config: Config) -> Architecture:
+def get_architecture(config: Config) -> Architecture:
     """Return the net that the configuration names, with its own number of classes."""
     try:
         return alexnet_jax.architectures.by_name(config.net)
@@ -107,7 +110,7 @@ def net_of(config: Config) -> Architecture:
         raise BadInput(f"--net: {error}") from None
 
 
-def mesh_of(architecture: Architecture, devices: int) -> Mesh:
+def make_run_mesh(architecture: Architecture, devices: int) -> Mesh:
     """Return the mesh for `devices`. Raises BadInput if the net's towers cannot lie on so many."""
     try:
         return alexnet_jax.make_mesh(devices, architecture.towers)
@@ -115,11 +118,11 @@ def mesh_of(architecture: Architecture, devices: int) -> Mesh:
         raise BadInput(f"--devices {devices}: {architecture.name}: {error}") from None
 
 
-def mesh_for(config: Config, architecture: Architecture) -> Mesh:
+def make_checked_mesh(config: Config, architecture: Architecture) -> Mesh:
     """Return the mesh of a run. Raises BadInput if it cannot hold the towers or divide a batch."""
-    mesh = mesh_of(architecture, config.devices)
+    mesh = make_run_mesh(architecture, config.devices)
     try:
-        rows_here(mesh, config.batch_size)
+        local_batch_slice(mesh, config.batch_size)
     except ValueError as error:
         raise BadInput(f"--batch-size {config.batch_size}: {error}") from None
     return mesh
@@ -153,16 +156,18 @@ def _holds_records(config: Config) -> bool:
     return config.data is not None and known and manifest.is_there(config.data)
 
 
-def statistics_of(run_dir: Path, data: DataSet, *, mean: str = "image") -> ImageStatistics:
+def load_or_measure_statistics(
+    run_dir: Path, data: DataSet, *, mean: str = "image"
+) -> ImageStatistics:
     """Return the statistics of the training images that the run keeps, taken the first time.
 
     They are those that came with the data or else measured here; with the `mean` "channel" each
     pixel has that of its color over all pixels.
     """
-    if leads() and not all((run_dir / name).exists() for name in (MEAN, COLORS)):
+    if is_main_process() and not all((run_dir / name).exists() for name in (MEAN, COLORS)):
         found = data.statistics or image_statistics(data.train)
         write_statistics(run_dir, with_mean_by_channel(found) if mean == "channel" else found)
-    meet("the statistics")
+    barrier("the statistics")
     return read_statistics(run_dir, len(data.train[0]["image"]))
 
 

@@ -10,7 +10,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 
 _HUGE = 1e300  # JSON's whole numbers know no bound
 _SECONDS_UNSEEN = 60  # that TensorBoard may lag behind

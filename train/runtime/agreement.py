@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
-class Agreement:
+class StopConsensus:
     """Lets all processes end after the same step, whichever of them has caught a signal."""
 
     def __init__(self, mesh: Mesh) -> None:

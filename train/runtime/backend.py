@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 
 
 def use_huge_pages() -> None:

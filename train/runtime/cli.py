@@ -7,16 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from ..config.config import BadInput
-
-
-class Ended(Exception):
-    """A run that ended before its last step, with the sentence and the exit status for it."""
-
-    def __init__(self, sentence: str, status: int) -> None:
-        """Keep what to say and the status to exit with."""
-        super().__init__(sentence)
-        self.status = status
+from ..config.errors import BadInput, Ended
 
 
 def command(run: Callable[[], object]) -> None:

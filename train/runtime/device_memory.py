@@ -10,8 +10,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from ..config.config import BadInput
-from .hlo import memory_of
+from ..config.errors import BadInput
+from .hlo import memory_usage
 
 _CGROUP_LIMITS = (  # version 2 and 1; of a container, these are its own
     Path("/sys/fs/cgroup/memory.max"),
@@ -20,7 +20,7 @@ _CGROUP_LIMITS = (  # version 2 and 1; of a container, these are its own
 _EXHAUSTED = "RESOURCE_EXHAUSTED"
 
 
-def fitting_program(
+def compile_within_memory(
     compile_for: Callable[[int], Any], batch_size: int, limit: int | None, parts: int = 1
 ) -> jax.stages.Compiled:
     """Return the program of a step. Raises BadInput, with a batch size that fits, if it does not.
@@ -48,7 +48,7 @@ def fitting_program(
     raise BadInput(f"--batch-size {batch_size} needs {needs}; {advice}")
 
 
-def limit_of(mesh: Mesh) -> int | None:
+def memory_limit(mesh: Mesh) -> int | None:
     """Return the bytes that one device of the mesh may use, None if it does not say.
 
     Virtual devices of a CPU share what the machine, or its container, has.
@@ -59,7 +59,7 @@ def limit_of(mesh: Mesh) -> int | None:
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def is_exhausted(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device has said that its memory is full."""
     return isinstance(error, jax.errors.JaxRuntimeError) and _EXHAUSTED in str(error)
 
@@ -69,7 +69,7 @@ def _compiled(compile_for: Callable[[int], Any], batch_size: int) -> Any:
     try:
         return compile_for(batch_size)
     except jax.errors.JaxRuntimeError as error:
-        if is_exhausted(error):
+        if is_out_of_memory(error):
             return None
         raise
 
@@ -78,7 +78,7 @@ def _bytes_needed(program: Any) -> float:
     """Of arguments, results and all between, on one device."""
     if program is None:
         return float("inf")
-    memory = memory_of(program)
+    memory = memory_usage(program)
     if memory is None:
         return 0.0  # the platform cannot tell
     return float(memory.total)

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from ..config.config import BadInput, Config
-from .cli import Ended
+from ..config.config import Config
+from ..config.errors import BadInput, Ended
 
 PEER_GONE = 75
 """Exit status when another process of the run is gone: EX_TEMPFAIL, to be tried again."""
@@ -40,14 +40,14 @@ _joined = False
 _leaving = threading.Lock()
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Return whether this process writes what only one may write."""
     import jax
 
     return jax.process_index() == 0
 
 
-def meet(where: str) -> None:
+def barrier(where: str) -> None:
     """Wait until all processes have come to this place, which has a name of its own."""
     import jax
     from jax.experimental import multihost_utils
@@ -56,7 +56,7 @@ def meet(where: str) -> None:
         multihost_utils.sync_global_devices(where)
 
 
-def started_by(
+def detect_launcher(
     environment: Mapping[str, str], devices: int, chips: int = 0
 ) -> tuple[str, int | None] | None:
     """Return what has started this process as one of several, and how many if it says so.
@@ -84,7 +84,7 @@ def join(config: Config) -> int | None:
     other, or cannot share the devices.
     """
     chips = len([*Path("/dev").glob("accel*"), *Path("/dev/vfio").glob("[0-9]*")])
-    launcher, count = started_by(os.environ, config.devices, chips) or ("", 1)
+    launcher, count = detect_launcher(os.environ, config.devices, chips) or ("", 1)
     where = {}
     if config.processes is not None:
         launcher, count = "--processes", config.processes
@@ -129,7 +129,7 @@ def _initialize(launcher: str, where: dict) -> None:
 
 
 @contextlib.contextmanager
-def not_waiting_for_others() -> Iterator[None]:
+def fail_fast() -> Iterator[None]:
     """End this process at once if the block fails: an exit as usual would wait for the others.
 
     They notice within `HEARTBEAT_SECONDS`. What all of them end by together, `Ended`, is said by
@@ -142,7 +142,7 @@ def not_waiting_for_others() -> Iterator[None]:
             later = threading.Timer(HEARTBEAT_SECONDS, os._exit, [end.status])
             later.daemon = True
             later.start()
-            if not leads():
+            if not is_main_process():
                 raise SystemExit(end.status) from None
         raise
     except Exception as error:

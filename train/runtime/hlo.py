@@ -44,7 +44,7 @@ class Transfer(NamedTuple):
     sent: float  # bytes, from each device
 
 
-def memory_of(program: "Compiled") -> Memory | None:
+def memory_usage(program: "Compiled") -> Memory | None:
     """Return what XLA's memory analysis says, None where it says nothing."""
     found = program.memory_analysis()
     if found is None:
@@ -53,7 +53,7 @@ def memory_of(program: "Compiled") -> Memory | None:
     return Memory(found.argument_size_in_bytes, found.temp_size_in_bytes, results)
 
 
-def transfers_of(program: "Compiled") -> list[Transfer]:
+def list_transfers(program: "Compiled") -> list[Transfer]:
     """Return the exchanges between devices in one run of a program, in its order.
 
     One within a loop would count once; the step of training has none there.
@@ -75,12 +75,12 @@ def transfer(operation: str, type: str, rest: str) -> Transfer:
     ]
     if operation.endswith("-start") and kind != "all-reduce":  # the type has the operand, too
         arrays = [max(arrays)]
-    devices = 2 if kind == "collective-permute" else groups_of(rest).shape[1]
+    devices = 2 if kind == "collective-permute" else replica_groups(rest).shape[1]
     sent = SENT[kind](devices) * sum(numbers * size for numbers, size in arrays)
     return Transfer(kind, sum(numbers for numbers, _ in arrays), sent)
 
 
-def groups_of(rest: str) -> np.ndarray:
+def replica_groups(rest: str) -> np.ndarray:
     """Return which devices a collective joins, by their places in the mesh, [groups, devices].
 
     `rest` is of its instruction in a compiled program. Raises ValueError if it does not say.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from ..config.config import BadInput
+from ..config.errors import BadInput
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 
-class ColorNoise(NamedTuple):
+class PCAColorNoise(NamedTuple):
     """How far, and along which colors, whole images are shifted (§4.1)."""
 
     colors: jax.Array  # [3, 3]: a column is a principal color, one deviation of the noise long
@@ -17,7 +17,7 @@ class ColorNoise(NamedTuple):
     until: float = math.inf  # from this step on there is none
 
 
-def augmented(
+def augment(
     key: jax.Array,
     batch: Mapping[str, Any],
     mean: jax.Array,
@@ -25,7 +25,7 @@ def augmented(
     step: jax.Array | int,
     size: int,
     flip: bool,
-    noise: ColorNoise | None = None,
+    noise: PCAColorNoise | None = None,
     patches_together: int = 1,
 ) -> jax.Array:
     """Return the net's input of a training batch, float32 [n, size, size, 3].
@@ -53,7 +53,7 @@ def augmented(
     images = random_crops(keys, images, mean, size=size, flip=flip)
     if noise is None:
         return images
-    return add_color_noise(example_keys(noise_key, epochs, indices), images, noise, step)
+    return add_pca_color_noise(example_keys(noise_key, epochs, indices), images, noise, step)
 
 
 def example_keys(key: jax.Array, epochs: jax.Array, numbers: jax.Array) -> jax.Array:
@@ -98,7 +98,7 @@ DEVIATION = 0.1
 """Of alpha, by which the principal colors are multiplied (§4.1)."""
 
 
-def papers_noise(variances: jax.Array, colors: jax.Array) -> ColorNoise:
+def paper_color_noise(variances: jax.Array, colors: jax.Array) -> PCAColorNoise:
     """Return the noise [p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T, a from N(0, 0.1^2) (§4.1).
 
     The l are eigenvalues for pixels from 0 to 1, as the field reads it: for those from 0 to 255 the
@@ -108,20 +108,20 @@ def papers_noise(variances: jax.Array, colors: jax.Array) -> ColorNoise:
       variances: [3], the eigenvalues for pixels from 0 to 255.
       colors: [3, 3], in each column the eigenvector of one of them.
     """
-    return ColorNoise(255 * colors * (DEVIATION * variances / 255**2))
+    return PCAColorNoise(255 * colors * (DEVIATION * variances / 255**2))
 
 
-def originals_noise(variances: jax.Array, colors: jax.Array) -> ColorNoise:
+def original_color_noise(variances: jax.Array, colors: jax.Array) -> PCAColorNoise:
     """Return the original program's noise, of the same arguments.
 
     It multiplies a by the deviations, the roots of the eigenvalues, and divides the shifted image
     by 1.1, so that its scale stays near that of the images at test time.
     """
-    return ColorNoise(colors * (DEVIATION * jnp.sqrt(variances)), divisor=1 + DEVIATION)
+    return PCAColorNoise(colors * (DEVIATION * jnp.sqrt(variances)), divisor=1 + DEVIATION)
 
 
-def add_color_noise(
-    keys: jax.Array, images: jax.Array, noise: ColorNoise, step: jax.Array | int
+def add_pca_color_noise(
+    keys: jax.Array, images: jax.Array, noise: PCAColorNoise, step: jax.Array | int
 ) -> jax.Array:
     """Shift the color of each image [n, height, width, 3] as a whole, as long as there is noise.
 
@@ -136,5 +136,5 @@ def add_color_noise(
     return jnp.where(step < noise.until, shifted, images)
 
 
-NOISES = {"paper": papers_noise, "original": originals_noise}
+NOISES = {"paper": paper_color_noise, "original": original_color_noise}
 """By the name that the configuration has for them."""

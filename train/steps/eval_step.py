@@ -12,17 +12,23 @@ from jax.typing import ArrayLike
 
 import alexnet_jax
 from alexnet_jax import Architecture, Params
-from alexnet_jax.evaluation import CENTER, center_crops, mean_prediction, missed, ten_crops
+from alexnet_jax.evaluation import (
+    CENTER,
+    average_predictions,
+    center_crops,
+    ten_crops,
+    top_k_misses,
+)
 
 from ..data.pipeline import FILLER, Batch
 
-Scorer = Callable[[Params, ArrayLike], jax.Array]
+EvalStep = Callable[[Params, ArrayLike], jax.Array]
 Array = jax.Array | np.ndarray
 
 
-def make_scorer(
+def make_eval_step(
     architecture: Architecture, mean: jax.Array, mesh: Mesh, *, patches: int = 1
-) -> Scorer:
+) -> EvalStep:
     """Return a jitted function of (params, images) to the scores of the images' patches.
 
     Images are uint8 [n, size, size, 3] of the mean's size, which is subtracted before patches are
@@ -43,31 +49,31 @@ def make_scorer(
     return jax.jit(score, in_shardings=shardings, out_shardings=everywhere)
 
 
-class Outcomes(NamedTuple):
+class EvalResults(NamedTuple):
     """What came of one prediction for each of n images."""
 
     labels: Array
-    guesses: Array
+    predictions: Array
     """The likeliest class."""
     losses: Array
     """Cross entropy, in nats."""
-    top1_missed: Array
-    top5_missed: Array
+    top1_misses: Array
+    top5_misses: Array
 
     def rates(self) -> dict[str, float]:
         """Return the mean `loss`, and `top1_error` and `top5_error` as fractions."""
         columns = {
             "loss": self.losses,
-            "top1_error": self.top1_missed,
-            "top5_error": self.top5_missed,
+            "top1_error": self.top1_misses,
+            "top5_error": self.top5_misses,
         }
         return {name: float(values.mean(dtype=np.float64)) for name, values in columns.items()}
 
 
-def examine(
+def evaluate(
     scorers: Sequence[Callable[[ArrayLike], jax.Array]],
     batches: Iterable[Sequence[Batch]],
-) -> list[list[Outcomes]]:
+) -> list[list[EvalResults]]:
     """Predict the class of every image, by each net alone and by the mean of several.
 
     Args:
@@ -88,17 +94,17 @@ def examine(
     return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
 
 
-def _counted(outcomes: list[list[Outcomes]], real: np.ndarray) -> list[list[Outcomes]]:
+def _counted(outcomes: list[list[EvalResults]], real: np.ndarray) -> list[list[EvalResults]]:
     """Without what came of fillers."""
     return jax.tree.map(lambda x: np.asarray(x)[real], outcomes)
 
 
 @jax.jit
-def _outcomes(scores: list[jax.Array], labels: jax.Array) -> list[list[Outcomes]]:
+def _outcomes(scores: list[jax.Array], labels: jax.Array) -> list[list[EvalResults]]:
     predictions = [_of_patches(x) for x in scores]
     if len(scores) > 1:
         views = zip(*predictions, strict=True)
-        predictions.append([mean_prediction(jnp.stack(view), axis=0) for view in views])
+        predictions.append([average_predictions(jnp.stack(view), axis=0) for view in views])
     return [[_outcome(view, labels) for view in of_net] for of_net in predictions]
 
 
@@ -106,11 +112,11 @@ def _of_patches(scores: jax.Array) -> list[jax.Array]:
     """The predictions [n, classes] from the central patch, and from all ten if there are."""
     if scores.shape[1] == 1:
         return [scores[:, 0]]
-    return [scores[:, CENTER], mean_prediction(scores, axis=1)]
+    return [scores[:, CENTER], average_predictions(scores, axis=1)]
 
 
-def _outcome(scores: jax.Array, labels: jax.Array) -> Outcomes:
+def _outcome(scores: jax.Array, labels: jax.Array) -> EvalResults:
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
-    guesses = scores.argmax(axis=-1)
-    top1, top5 = missed(scores, labels, 1), missed(scores, labels, 5)
-    return Outcomes(labels, guesses, losses, top1, top5)
+    predictions = scores.argmax(axis=-1)
+    top1, top5 = top_k_misses(scores, labels, 1), top_k_misses(scores, labels, 5)
+    return EvalResults(labels, predictions, losses, top1, top5)

@@ -76,12 +76,12 @@ class Plateau:
     cuts: jax.Array
 
 
-def no_plateau() -> Plateau:
+def initial_plateau() -> Plateau:
     """Return what is remembered before the first evaluation."""
     return Plateau(jnp.float32(jnp.inf), jnp.int32(0), jnp.int32(0))
 
 
-def after_evaluation(plateau: Plateau, error: jax.Array | float, patience: int) -> Plateau:
+def update_plateau(plateau: Plateau, error: jax.Array | float, patience: int) -> Plateau:
     """Cut "when the validation error rate stopped improving" (§5): not for `patience` evaluations.
 
     There are at most `MOST_CUTS` cuts; after the last of them the rate stays.

@@ -14,8 +14,8 @@ import alexnet_jax
 from alexnet_jax import Architecture, Params
 
 from ..data.pipeline import TrainingBatch
-from .augment import ColorNoise, augmented
-from .schedules import Plateau, Schedule, no_plateau
+from .augment import PCAColorNoise, augment
+from .schedules import Plateau, Schedule, initial_plateau
 
 
 @flax.struct.dataclass
@@ -37,7 +37,7 @@ def init_state(
 ) -> TrainState:
     """Return the state before the first step."""
     params = alexnet_jax.init(key, architecture)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), no_plateau())
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), initial_plateau())
 
 
 def state_shardings(
@@ -66,7 +66,7 @@ def make_train_step(
     schedule: Schedule,
     key: jax.Array,
     flip: bool,
-    noise: ColorNoise | None = None,
+    noise: PCAColorNoise | None = None,
     patches_together: int = 1,
     mesh: Mesh,
     precision: str = "float32",
@@ -82,8 +82,8 @@ def make_train_step(
     each product and norm still sums in float32, as do loss and update.
     """
     draw_key, dropout_key = jax.random.split(key)
-    augment = functools.partial(
-        augmented,
+    augment_batch = functools.partial(
+        augment,
         draw_key,
         mean=mean,
         size=architecture.image_sizes[0],
@@ -98,7 +98,7 @@ def make_train_step(
             for name, layer in params.items()
         }
         params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
-        scores, moments = alexnet_jax.apply_in_training(
+        scores, moments = alexnet_jax.apply_train(
             params, images, key, architecture=architecture, mesh=mesh
         )
         scores = scores.astype(jnp.float32)
@@ -108,14 +108,14 @@ def make_train_step(
     def train_step(
         state: TrainState, batch: TrainingBatch
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        images = augment(batch, step=state.step)
+        images = augment_batch(batch, step=state.step)
         step_key = jax.random.fold_in(dropout_key, state.step)
         gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
         (loss, (error, moments)), grads = gradient(state.params, images, batch["label"], step_key)
         rates = schedule.rates(state.step, state.plateau, state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, rates=rates)
         params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
-        moved = alexnet_jax.running_moments(state.params, moments, architecture)
+        moved = alexnet_jax.update_batch_stats(state.params, moments, architecture)
         frozen = {f"{name}_running" for name in schedule.frozen}
         params |= {name: running for name, running in moved.items() if name not in frozen}
         state = TrainState(state.step + 1, params, opt_state, state.plateau)
@@ -138,7 +138,7 @@ def abstract_batch(batch_size: int, size: int) -> Any:
     return {"image": image} | dict.fromkeys(("label", "index", "epoch", "place"), number)
 
 
-def compiled_for(
+def compile_train_step(
     train_step: TrainStep, state: TrainState, batch_size: int, size: int
 ) -> jax.stages.Compiled:
     """Return the program of the step for batches of so many images of `size`, without running it.

@@ -12,24 +12,25 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from alexnet_jax import Architecture, batch_parts, rows_here
+from alexnet_jax import Architecture, local_batch_slice, num_batch_shards
 
-from ..config.config import BadInput, Config
+from ..config.config import Config
+from ..config.errors import BadInput
 from ..data.dataset import DataSet, open_data
 from ..data.image_statistics import ImageStatistics
 from ..data.pipeline import train_batches
-from ..data.skip_corrupt import Tolerant
+from ..data.skip_corrupt import SkipCorrupt
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.folder import net_of, statistics_of, stored_size
+from ..run_dir.folder import get_architecture, load_or_measure_statistics, stored_size
 from ..runtime import device_memory
 from ..steps import schedules
-from ..steps.augment import NOISES, ColorNoise
+from ..steps.augment import NOISES, PCAColorNoise
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.schedules import Schedule
 from ..steps.train_step import (
     TrainState,
     TrainStep,
-    compiled_for,
+    compile_train_step,
     init_state,
     make_train_step,
     state_shardings,
@@ -39,7 +40,7 @@ from .fine_tuning import frozen_layers
 
 def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
     """Return the net, with an output for each class, and the data at its size."""
-    architecture = net_of(config)
+    architecture = get_architecture(config)
     data = open_data(
         config.data,
         config.data_kind,
@@ -47,7 +48,7 @@ def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
         held_out=config.held_out,
         seed=config.seed,
     )
-    data = dataclasses.replace(data, train=Tolerant(data.train, config.bad_images))
+    data = dataclasses.replace(data, train=SkipCorrupt(data.train, config.bad_images))
     return architecture.with_classes(len(data.class_names)), data
 
 
@@ -76,7 +77,9 @@ class Run:
 
     @functools.cached_property
     def _statistics(self) -> ImageStatistics:
-        return self.statistics or statistics_of(self.folder, self.data, mean=self.config.mean)
+        return self.statistics or load_or_measure_statistics(
+            self.folder, self.data, mean=self.config.mean
+        )
 
     @functools.cached_property
     def mean(self) -> jax.Array:
@@ -84,7 +87,7 @@ class Run:
         return jnp.asarray(self._statistics.mean)
 
     @functools.cached_property
-    def noise(self) -> ColorNoise | None:
+    def noise(self) -> PCAColorNoise | None:
         """The color noise, if there is any."""
         config, found = self.config, self._statistics
         if config.color_noise == "none":
@@ -140,11 +143,11 @@ class Run:
         Raises BadInput, with a batch size that fits, if the batch is too large for the devices.
         """
         step, size = self._train_step(), len(self.mean)
-        return device_memory.fitting_program(
-            lambda batch_size: compiled_for(step, state, batch_size, size),
+        return device_memory.compile_within_memory(
+            lambda batch_size: compile_train_step(step, state, batch_size, size),
             self.config.batch_size,
-            device_memory.limit_of(self.mesh),
-            batch_parts(self.mesh),
+            device_memory.memory_limit(self.mesh),
+            num_batch_shards(self.mesh),
         )
 
     def _train_step(self) -> TrainStep:
@@ -176,7 +179,7 @@ class Run:
             position=position,
             threads=config.threads,
             prefetch=prefetch or config.prefetch,
-            rows=rows_here(self.mesh, config.batch_size),
+            rows=local_batch_slice(self.mesh, config.batch_size),
         )
 
     @functools.cached_property
@@ -215,7 +218,7 @@ class Run:
         devices += "s" * (config.devices > 1)
         if jax.process_count() > 1:
             devices += f" of {jax.process_count()} processes"
-        count = sum(layer.parameters for layer in net.steps())
+        count = sum(layer.parameters for layer in net.layer_info())
         begin = f"from step {step} of {self.last_step}" if step else f"{self.last_step} steps"
         return (
             f"{net.name} ({count:,} parameters, {towers}) on {devices}, "

@@ -10,19 +10,20 @@ import numpy as np
 
 import alexnet_jax
 from alexnet_jax import Architecture, Layer, Params, architectures
-from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, Output, Word
+from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, LayerSpec, Output
 
-from ..config.config import BadInput, Config
+from ..config.config import Config
+from ..config.errors import BadInput
 from ..data.dataset import DataSet
 from ..data.image_statistics import write_statistics
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.folder import statistics_of
-from ..runtime.distributed import leads, meet
+from ..run_dir.folder import load_or_measure_statistics
+from ..runtime.distributed import barrier, is_main_process
 from ..steps.train_step import TrainState
 
 
 @dataclass(frozen=True)
-class Beginning:
+class InitialWeights:
     """Learned parameters, and the mean that their images had subtracted."""
 
     source: Path
@@ -40,20 +41,20 @@ class Beginning:
 
         As a mean image if it has the size of the stored images, else as one number a color.
         """
-        own = statistics_of(run_dir, data)
+        own = load_or_measure_statistics(run_dir, data)
         mean = np.asarray(self.mean, np.float32)
         if mean.shape != own.mean.shape:
             mean = np.broadcast_to(mean.reshape(-1, 3).mean(axis=0), own.mean.shape)
-        if leads():
+        if is_main_process():
             write_statistics(run_dir, own._replace(mean=mean))
-        meet("the mean of the weights")
+        barrier("the mean of the weights")
 
-    def given_to(self, state: TrainState, architecture: Architecture) -> TrainState:
+    def apply_to(self, state: TrainState, architecture: Architecture) -> TrainState:
         """Return the state with these parameters in place of those drawn.
 
         Of another number of classes, the output layer's stay as they were drawn.
         """
-        last = architecture.steps()[-1].name
+        last = architecture.layer_info()[-1].name
         fits = self.architecture.classes == architecture.classes
         kept = {name: x for name, x in self.params.items() if fits or name != last}
         lies = {name: jax.tree.map(lambda x: x.sharding, state.params[name]) for name in kept}
@@ -63,7 +64,7 @@ class Beginning:
 
 def frozen_layers(config: Config, architecture: Architecture) -> tuple[str, ...]:
     """Return the names in `--freeze`. Raises BadInput if one is no layer that learns."""
-    learning = [step.name for step in architecture.steps() if step.weights]
+    learning = [info.name for info in architecture.layer_info() if info.weight_shape]
     named = tuple(name.strip() for name in (config.freeze or "").split(",") if name.strip())
     for name in named:
         if name not in learning:
@@ -74,7 +75,7 @@ def frozen_layers(config: Config, architecture: Architecture) -> tuple[str, ...]
     return named
 
 
-def read_beginning(config: Config, architecture: Architecture) -> Beginning | None:
+def read_initial_weights(config: Config, architecture: Architecture) -> InitialWeights | None:
     """Read what `--init` names; None without it, and for a run that has gone beyond its beginning.
 
     `architecture` has as many classes as the data. Raises BadInput if what is named cannot be read
@@ -106,13 +107,15 @@ def read_beginning(config: Config, architecture: Architecture) -> Beginning | No
     return beginning
 
 
-def heading(config: Config, architecture: Architecture, beginning: Beginning | None) -> str | None:
+def heading(
+    config: Config, architecture: Architecture, beginning: InitialWeights | None
+) -> str | None:
     """Return a line that says what a run begins with and what stays; None if nothing is learned."""
     parts = []
     if beginning is not None:
         parts.append(f"begins with {beginning.source}")
         if beginning.architecture.classes != architecture.classes:
-            head, before = architecture.steps()[-1].name, beginning.architecture.classes
+            head, before = architecture.layer_info()[-1].name, beginning.architecture.classes
             parts.append(
                 f"{head} drawn anew for {architecture.classes} classes in place of {before}"
             )
@@ -130,7 +133,7 @@ def _has_begun(config: Config) -> bool:
         return checkpoints.latest_step() is not None
 
 
-def _read(path: Path) -> Beginning:
+def _read(path: Path) -> InitialWeights:
     if not path.exists():
         raise BadInput(f"--init {path} does not exist")
     try:
@@ -144,11 +147,11 @@ def _read(path: Path) -> Beginning:
     weights, biases = learned[first]
     learned[first] = Layer(weights * gain[:, None], biases)
     mean = preprocessing.mean / np.float32(preprocessing.scale)
-    return Beginning(path, architecture, learned, mean, scaled=bool((gain != 1).any()))
+    return InitialWeights(path, architecture, learned, mean, scaled=bool((gain != 1).any()))
 
 
 def _first(architecture: Architecture) -> str:
-    return next(step.name for step in architecture.steps() if step.weights)
+    return next(info.name for info in architecture.layer_info() if info.weight_shape)
 
 
 def _on_host(layer: Layer) -> Any:
@@ -156,9 +159,9 @@ def _on_host(layer: Layer) -> Any:
     return type(layer)(*(np.array(leaf, np.float32) for leaf in layer))  # pyright: ignore[reportArgumentType]
 
 
-def _computation(net: Architecture) -> tuple[int, list[Word]]:
+def _computation(net: Architecture) -> tuple[int, list[LayerSpec]]:
     """What a net computes at test time, whatever it starts from and how many classes it has."""
-    words: list[Word] = []
+    words: list[LayerSpec] = []
     for word in net.with_classes(1).layers:
         match word:
             case Conv() | Dense() | Output():

@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.multihost_utils import process_allgather
 
-from alexnet_jax import Params, batch_parts, rows_here, whole_batch
+from alexnet_jax import Params, global_batch, local_batch_slice, num_batch_shards
 
-from ..config.config import COMMAND, BadInput
+from ..config.config import COMMAND
+from ..config.errors import BadInput, Ended
 from ..data.pipeline import Batch, evaluation_batches, evaluation_size
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.metrics import MetricsLog
 from ..runtime import device_memory, stop_signal
-from ..runtime.agreement import Agreement
-from ..runtime.cli import Ended
+from ..runtime.agreement import StopConsensus
 from ..runtime.progress import RunProgress
-from ..steps.eval_step import examine, make_scorer
-from ..steps.schedules import Plateau, after_evaluation
+from ..steps.eval_step import evaluate, make_eval_step
+from ..steps.schedules import Plateau, update_plateau
 from ..steps.train_step import TrainState
 from .build import Run
 from .diverged import note_batch
@@ -33,11 +33,11 @@ class Loop:
     def __init__(self, run: Run, checkpoints: Checkpoints, log: MetricsLog | None) -> None:
         """Compile nothing yet; the first step does. Without a log nothing is written or shown."""
         self.run, self.checkpoints, self.log = run, checkpoints, log
-        self.scorer = make_scorer(run.architecture, run.mean, run.mesh)
-        self._agreement = Agreement(run.mesh)
+        self.scorer = make_eval_step(run.architecture, run.mean, run.mesh)
+        self._agreement = StopConsensus(run.mesh)
         self._finite = jax.jit(_all_finite)
         self._stuck = StuckLoss(len(run.data.class_names), run.steps_per_epoch)
-        self._judge = jax.jit(functools.partial(after_evaluation, patience=run.config.patience))
+        self._judge = jax.jit(functools.partial(update_plateau, patience=run.config.patience))
 
     def to_last_step(self, state: TrainState, position: int) -> dict[str, float]:
         """Run to the last step, from example number `position` on. Returns the final metrics."""
@@ -74,7 +74,7 @@ class Loop:
                 self._save(state, position + (int(state.step) - first) * size, {})
             raise
         except jax.errors.JaxRuntimeError as error:
-            if device_memory.is_exhausted(error):
+            if device_memory.is_out_of_memory(error):
                 raise self._out_of_memory() from None
             raise
         finally:
@@ -84,7 +84,7 @@ class Loop:
     def _whole(self, batch: Any, size: int) -> Any:
         """A batch on the devices of all processes, each of which has read its own rows."""
         mesh = self.run.mesh
-        return {name: whole_batch(rows, mesh, size) for name, rows in batch.items()}
+        return {name: global_batch(rows, mesh, size) for name, rows in batch.items()}
 
     def _known(self, batch: Batch, size: int) -> Batch:
         """The same with labels that every process knows."""
@@ -161,16 +161,16 @@ class Loop:
 
     def _test(self, state: TrainState) -> dict[str, float]:
         config, test = self.run.config, self.run.data.test
-        size = evaluation_size(config.batch_size, len(test), batch_parts(self.run.mesh))
+        size = evaluation_size(config.batch_size, len(test), num_batch_shards(self.run.mesh))
         batches = evaluation_batches(
             test,
             batch_size=size,
             threads=config.threads,
             prefetch=config.prefetch,
-            rows=rows_here(self.run.mesh, size),
+            rows=local_batch_slice(self.run.mesh, size),
         )
         scorer = functools.partial(self.scorer, state.params)
-        [[outcomes]] = examine([scorer], ([self._known(batch, size)] for batch in batches))
+        [[outcomes]] = evaluate([scorer], ([self._known(batch, size)] for batch in batches))
         return {f"test_{name}": rate for name, rate in outcomes.rates().items()}
 
     def _save(self, state: TrainState, position: int, results: dict[str, float]) -> None:
@@ -198,7 +198,7 @@ class Loop:
 
     def _out_of_memory(self) -> Ended:
         size = self.run.config.batch_size
-        parts = batch_parts(self.run.mesh)
+        parts = num_batch_shards(self.run.mesh)
         less = parts * max(1, size // parts // 2)
         return Ended(
             f"stopped: a device has no memory left at --batch-size {size}; something else may take "

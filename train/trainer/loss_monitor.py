@@ -2,7 +2,7 @@
 
 import math
 
-_BELOW, _ABOVE = 0.99, 1.03  # times ln(classes); a net that only guesses is above by its noise
+_BELOW, _ABOVE = 0.99, 1.03  # times ln(classes); a net that only predictions is above by its noise
 _FEWEST, _MOST = 200, 2000  # steps to judge by
 
 
@@ -30,6 +30,6 @@ class StuckLoss:
             f"{self.classes} classes gives ln({self.classes}) = {guessing:.3f}; some thousand "
             "steps of this can be normal for a deep net, but if it lasts, likely causes are: a "
             "learning rate too high or too low; initial biases (the paper's are 1, Caffe's net "
-            "learned with 0.1); initial weights that do not suit the scale of the input, which is 0 "
-            "to 255 less its mean; labels that do not belong to their pictures"
+            "learned with 0.1); initial weights that do not suit the scale of the input, which is "
+            "0 to 255 less its mean; labels that do not belong to their pictures"
         )

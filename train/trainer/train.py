@@ -4,14 +4,14 @@ import dataclasses
 from contextlib import nullcontext
 
 from ..config.config import Config
-from ..data.skip_corrupt import Tolerant
+from ..data.skip_corrupt import SkipCorrupt
 from ..figures.curves import draw_curves
 from ..run_dir import disk_errors
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.folder import make_folder, mesh_for, open_run
+from ..run_dir.folder import make_checked_mesh, make_folder, open_run
 from ..run_dir.metrics import MetricsLog
 from ..runtime import lock
-from ..runtime.distributed import leads, not_waiting_for_others
+from ..runtime.distributed import fail_fast, is_main_process
 from . import fine_tuning
 from .build import Run, open_net_and_data
 from .loop import Loop
@@ -24,35 +24,38 @@ def train(config: Config) -> dict[str, float]:
     Raises BadInput on what the user can mend, Ended if the run stops before its last step.
     """
     architecture, data = open_net_and_data(config)
-    mesh = mesh_for(config, architecture)
-    beginning = fine_tuning.read_beginning(config, architecture)
-    folder = config.run_dir if not leads() else make_folder(config)
+    mesh = make_checked_mesh(config, architecture)
+    beginning = fine_tuning.read_initial_weights(config, architecture)
+    folder = config.run_dir if not is_main_process() else make_folder(config)
     assert folder is not None  # several processes have been told
-    with lock.held(folder) if leads() else nullcontext(), disk_errors.faults_end_the_run(folder):
+    with (
+        lock.held(folder) if is_main_process() else nullcontext(),
+        disk_errors.end_run_on_disk_error(folder),
+    ):
         config = open_run(dataclasses.replace(config, run_dir=folder), data)
         if beginning is not None:
             beginning.keep_mean(folder, data)
         return _train(Run(config, folder, architecture, data, mesh), beginning)
 
 
-def _train(run: Run, beginning: fine_tuning.Beginning | None) -> dict[str, float]:
+def _train(run: Run, beginning: fine_tuning.InitialWeights | None) -> dict[str, float]:
     data = run.data
     # Within the checkpoints, whose end would wait for others, and for a full disk to say so again.
-    others, faults = not_waiting_for_others(), disk_errors.faults_end_the_run(run.folder)
+    others, faults = fail_fast(), disk_errors.end_run_on_disk_error(run.folder)
     with Checkpoints(run.folder) as checkpoints, others, faults:
         state, position = run.start(checkpoints)
         if beginning is not None:
-            state = beginning.given_to(state, run.architecture)
-        if leads():
+            state = beginning.apply_to(state, run.architecture)
+        if is_main_process():
             print(run.heading(int(state.step)), flush=True)
             if said := fine_tuning.heading(run.config, run.architecture, beginning):
                 print(said, flush=True)
-        with MetricsLog(run.folder, int(state.step)) if leads() else nullcontext() as log:
+        with MetricsLog(run.folder, int(state.step)) if is_main_process() else nullcontext() as log:
             results = Loop(run, checkpoints, log).to_last_step(state, position)
         best = checkpoints.best_step()
-        if isinstance(data.train, Tolerant) and data.train.bad:
+        if isinstance(data.train, SkipCorrupt) and data.train.bad:
             print(f"skipped {len(data.train.bad)} training pictures that cannot be decoded")
-        if not leads():
+        if not is_main_process():
             return results
         print(_report(results, len(data.test)))
         print(f"curves      {draw_curves(run.folder)}")

@@ -60,8 +60,8 @@ class _Tensor(NamedTuple):
         sizes = (self.offset, *self.shape, *self.strides)
         if not all(type(size) is int and size >= 0 for size in sizes):
             raise ValueError("its shape is none")
-        steps = zip(self.shape, self.strides, strict=True)
-        last = self.offset + sum((size - 1) * stride for size, stride in steps)
+        infos = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((size - 1) * stride for size, stride in infos)
         if last >= len(numbers) or math.prod(self.shape) > len(numbers):
             raise ValueError("it reaches beyond its numbers")
         strides = [stride * numbers.itemsize for stride in self.strides]

@@ -18,8 +18,8 @@ from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import protobuf_wire
 from alexnet_jax.weights.files.protobuf_wire import Message
-from alexnet_jax.weights.loaded import Contents, fitted, params_of
-from alexnet_jax.weights.matching import Found, Laid, matched
+from alexnet_jax.weights.loaded import LoadedWeights, fitted, params_of
+from alexnet_jax.weights.matching import Found, ParsedSpec, matched
 
 PREPROCESSING = Preprocessing(
     stored_size=256,
@@ -56,7 +56,9 @@ _WITHOUT_EFFECT = {"Accuracy", "Data", "Dropout", "ImageData", "Input", "MemoryD
 _WITHOUT_EFFECT |= {"Softmax", "SoftmaxWithLoss", "Split", "WindowData"}
 
 
-def contents(net: Message, architecture: Architecture | None, mean: np.ndarray | None) -> Contents:
+def contents(
+    net: Message, architecture: Architecture | None, mean: np.ndarray | None
+) -> LoadedWeights:
     """Return what a .caffemodel holds.
 
     Args:
@@ -72,7 +74,7 @@ def contents(net: Message, architecture: Architecture | None, mean: np.ndarray |
     laid = [layer for layer in found if layer]
     chosen, arrays = matched(laid, (CAFFE, CAFFENET), architecture)
     params = params_of(chosen, arrays, outputs_first=True, bgr=True)
-    return Contents("Caffe's", params, chosen, preprocessing(chosen, mean))
+    return LoadedWeights("Caffe's", params, chosen, preprocessing(chosen, mean))
 
 
 def preprocessing(net: Architecture, mean: np.ndarray | None) -> Preprocessing:
@@ -137,7 +139,7 @@ def _found(layer: Message, fields: _Fields) -> Found | None:
     return Found(name, word, (weights, biases.reshape(-1)))
 
 
-def _word(kind: str, layer: Message, fields: _Fields) -> Laid:
+def _word(kind: str, layer: Message, fields: _Fields) -> ParsedSpec:
     def settings(number: int) -> Message:
         return protobuf_wire.message(layer.get(number, [memoryview(b"")])[-1])
 

@@ -16,8 +16,8 @@ from alexnet_jax.layer_specs import Conv, Dense, Dropout, MaxPool, Relu, Respons
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import numpy_pickles
 from alexnet_jax.weights.files.restricted_pickle import ordered, unpickled
-from alexnet_jax.weights.loaded import Contents, fitted, params_of
-from alexnet_jax.weights.matching import Found, Laid, matched
+from alexnet_jax.weights.loaded import LoadedWeights, fitted, params_of
+from alexnet_jax.weights.matching import Found, ParsedSpec, matched
 
 PREPROCESSING = Preprocessing(
     stored_size=256, input_size=224, mean=np.array([127.30, 119.72, 104.91])
@@ -66,7 +66,7 @@ class _Names(dict):
         return _Ignored
 
 
-def contents(data: mmap.mmap, architecture: Architecture | None) -> Contents:
+def contents(data: mmap.mmap, architecture: Architecture | None) -> LoadedWeights:
     """Return what a checkpoint holds.
 
     Args:
@@ -91,7 +91,7 @@ def contents(data: mmap.mmap, architecture: Architecture | None) -> Contents:
         raise ValueError(f"it has {towers} towers")
     net, arrays = matched(found, nets, architecture)
     params = params_of(net, arrays, outputs_first=True)
-    return Contents("cuda-convnet's", params, net, fitted(PREPROCESSING, net))
+    return LoadedWeights("cuda-convnet's", params, net, fitted(PREPROCESSING, net))
 
 
 def _rows(layers: list[Layer]) -> list[list[Layer]]:
@@ -136,7 +136,7 @@ def _found(row: list[Layer], towers: int) -> Found:
     return Found(name, words[0], (weights, biases))
 
 
-def _word(layer: Layer) -> Laid:
+def _word(layer: Layer) -> ParsedSpec:
     match layer["type"]:
         case "conv":
             [size], [stride], [pixels] = (

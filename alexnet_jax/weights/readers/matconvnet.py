@@ -13,15 +13,17 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET
 from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights.loaded import Contents, fitted, params_of
-from alexnet_jax.weights.matching import Found, Laid, matched, pooled
+from alexnet_jax.weights.loaded import LoadedWeights, fitted, params_of
+from alexnet_jax.weights.matching import Found, ParsedSpec, matched, pooled
 from alexnet_jax.weights.readers import caffe
 
 _WITHOUT_EFFECT = ("dropout", "softmax", "softmaxloss")
 Struct = dict[str, Any]
 
 
-def contents(found: Struct, architecture: Architecture | None, mean: np.ndarray | None) -> Contents:
+def contents(
+    found: Struct, architecture: Architecture | None, mean: np.ndarray | None
+) -> LoadedWeights:
     """Return what a net of MatConvNet's SimpleNN holds whose layers are those of CAFFE or CAFFENET.
 
     Args:
@@ -44,7 +46,7 @@ def contents(found: Struct, architecture: Architecture | None, mean: np.ndarray 
     seen = caffe.preprocessing(net, mean)
     if mean is None:
         seen = fitted(_preprocessing(about.get("normalization", {}), seen), net)
-    return Contents("MatConvNet's", params, net, seen, _class_names(about.get("classes"), net))
+    return LoadedWeights("MatConvNet's", params, net, seen, _class_names(about.get("classes"), net))
 
 
 def _found(layer: Struct, dense: bool) -> Found | None:
@@ -67,7 +69,7 @@ def _found(layer: Struct, dense: bool) -> Found | None:
     return Found(name, word, (weights, biases.reshape(-1)))
 
 
-def _word(kind: str, layer: Struct, dense: bool) -> Laid:
+def _word(kind: str, layer: Struct, dense: bool) -> ParsedSpec:
     match kind:
         case "conv":
             if _same(layer.get("dilate", 1)) != 1:

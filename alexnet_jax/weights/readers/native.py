@@ -14,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax.architecture import Architecture, Shape
-from alexnet_jax.model import check_params
-from alexnet_jax.ops.layers import Layer, Moments, Params
+from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import safetensors_file
 from alexnet_jax.weights.files.atomic import replace
 from alexnet_jax.weights.files.safetensors_file import Readers
-from alexnet_jax.weights.loaded import Contents
-from alexnet_jax.weights.spec_json import architecture_of, describe, preprocessing_of
+from alexnet_jax.weights.loaded import LoadedWeights
+from alexnet_jax.weights.spec_json import architecture_from_json, preprocessing_from_json, to_json
 
 KEY = "alexnet_jax"
 VERSION = 1
@@ -60,30 +59,32 @@ def save(
     }
     record = {
         "version": VERSION,
-        "architecture": describe(architecture),
-        "preprocessing": describe(preprocessing),
+        "architecture": to_json(architecture),
+        "preprocessing": to_json(preprocessing),
         "class_names": list(class_names),
     }
     metadata = {KEY: json.dumps(record, allow_nan=False)}
-    architecture_of(_record(metadata[KEY])["architecture"])  # nothing that could not be read again
+    architecture_from_json(
+        _record(metadata[KEY])["architecture"]
+    )  # nothing that could not be read again
     data = safetensors_file.packed(tensors | {MEAN: preprocessing.mean}, metadata)
     replace(Path(path), data)
 
 
-def contents(text: str, tensors: Readers, expected: Architecture | None) -> Contents:
+def contents(text: str, tensors: Readers, expected: Architecture | None) -> LoadedWeights:
     """Return what the metadata and tensors of a file of ours say.
 
     Raises ValueError where they say nothing, or another net than the one expected, if one is.
     """
     record = _record(text)
-    architecture = architecture_of(record["architecture"])
+    architecture = architecture_from_json(record["architecture"])
     if expected and architecture != expected:
         raise ValueError(f"it holds {architecture.name}, which differs from {expected.name}")
-    preprocessing = preprocessing_of(record["preprocessing"], _tensor(tensors, MEAN))
+    preprocessing = preprocessing_from_json(record["preprocessing"], _tensor(tensors, MEAN))
     class_names = tuple(record["class_names"])
     _check(architecture, preprocessing, class_names)
     params = _params(architecture, tensors)
-    return Contents("our own", params, architecture, preprocessing, class_names)
+    return LoadedWeights("our own", params, architecture, preprocessing, class_names)
 
 
 def _check(net: Architecture, preprocessing: Preprocessing, class_names: Sequence[str]) -> None:
@@ -116,9 +117,9 @@ def _record(text: str) -> dict[str, Any]:
 def _params(architecture: Architecture, tensors: Readers) -> Params:
     params: dict[str, Any] = {}
     read = {MEAN}
-    running = {step.running for step in architecture.steps()}
+    running = {info.running for info in architecture.layer_info()}
     for name, shapes in architecture.parameter_shapes().items():
-        kind = Moments if name in running else Layer
+        kind = BatchStats if name in running else Layer
         leaves = {
             f"{name}.{field}": shape for field, shape in zip(kind._fields, shapes, strict=True)
         }

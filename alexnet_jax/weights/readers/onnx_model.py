@@ -13,8 +13,8 @@ from alexnet_jax.architectures import CAFFE, CAFFENET, TORCHVISION
 from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
 from alexnet_jax.weights.files import protobuf_wire
 from alexnet_jax.weights.files.protobuf_wire import Message
-from alexnet_jax.weights.loaded import Contents, fitted, params_of
-from alexnet_jax.weights.matching import Found, Laid, matched, pooled
+from alexnet_jax.weights.loaded import LoadedWeights, fitted, params_of
+from alexnet_jax.weights.matching import Found, ParsedSpec, matched, pooled
 from alexnet_jax.weights.readers import caffe, torchvision
 
 GRAPH = 7  # of a model
@@ -24,7 +24,7 @@ _WITHOUT_EFFECT = {"Constant", "Dropout", "Flatten", "Identity", "Reshape", "Sof
 
 def contents(
     model: Message, architecture: Architecture | None, mean: np.ndarray | None
-) -> Contents:
+) -> LoadedWeights:
     """Return what an ONNX model holds whose layers are those of CAFFE, CAFFENET or TORCHVISION.
 
     A net with response normalization is taken to be Caffe's, with its colors, mean and images
@@ -60,7 +60,7 @@ def contents(
         raise ValueError(f"a mean image belongs to Caffe's nets, and this is {net.name}")
     params = params_of(net, arrays, outputs_first=True, bgr=of_caffe)
     seen = caffe.preprocessing(net, mean) if of_caffe else fitted(torchvision.PREPROCESSING, net)
-    return Contents("ONNX", params, net, seen)
+    return LoadedWeights("ONNX", params, net, seen)
 
 
 def is_model(message: Message) -> bool:
@@ -119,7 +119,7 @@ def _found(node: Message, inputs: list[str], tensors: dict[str, Message]) -> Fou
     return Found(name, word, (weights.T if inputs_first else weights, biases.reshape(-1)))
 
 
-def _word(kind: str, settings: _Settings) -> Laid:
+def _word(kind: str, settings: _Settings) -> ParsedSpec:
     match kind:
         case "Conv":
             return Conv("", 0, 0, *settings.stride_and_padding())

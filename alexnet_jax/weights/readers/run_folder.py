@@ -16,14 +16,14 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import by_name
-from alexnet_jax.model import check_params, init
-from alexnet_jax.ops.layers import Layer, Moments, Params
+from alexnet_jax.model import init
+from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import checksums
-from alexnet_jax.weights.loaded import Contents
+from alexnet_jax.weights.loaded import LoadedWeights
 
 
-def contents(folder: Path, expected: Architecture | None) -> Contents:
+def contents(folder: Path, expected: Architecture | None) -> LoadedWeights:
     """Return what a run has learned, at the step with the lowest test error, or the latest.
 
     Raises ValueError for a folder without a run, a damaged one, or another net than the one
@@ -38,7 +38,7 @@ def contents(folder: Path, expected: Architecture | None) -> Contents:
     preprocessing = Preprocessing(
         stored_size=len(mean), input_size=net.image_sizes[0], mean=mean, interpolation="cubic"
     )
-    return Contents("train.main's", _params(folder, net), net, preprocessing, names)
+    return LoadedWeights("train.main's", _params(folder, net), net, preprocessing, names)
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -59,7 +59,9 @@ def _record(path: Path) -> dict[str, Any]:
 def _params(folder: Path, net: Architecture) -> Params:
     like = jax.eval_shape(lambda: init(jax.random.key(0), net))
     read = _restored(folder, {name: layer._asdict() for name, layer in like.items()})
-    kinds = {name: Moments if isinstance(layer, Moments) else Layer for name, layer in like.items()}
+    kinds = {
+        name: BatchStats if isinstance(layer, BatchStats) else Layer for name, layer in like.items()
+    }
     params: dict[str, Any] = {
         name: kind(*(jnp.asarray(read[name][field]) for field in kind._fields))
         for name, kind in kinds.items()

@@ -4,10 +4,10 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
-from alexnet_jax.layer_specs import Dense, Dropout, Relu, Word
+from alexnet_jax.layer_specs import Dense, Dropout, LayerSpec, Relu
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files.safetensors_file import Readers
-from alexnet_jax.weights.loaded import Contents, fitted, params_of, with_classes
+from alexnet_jax.weights.loaded import LoadedWeights, fitted, params_of, with_classes
 
 PREPROCESSING = Preprocessing(
     stored_size=256,
@@ -23,7 +23,7 @@ BEFORE = {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"}
 BEHIND = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
 
 
-def contents(tensors: Readers, architecture: Architecture | None) -> Contents:
+def contents(tensors: Readers, architecture: Architecture | None) -> LoadedWeights:
     """Return what tensors by torchvision's names make.
 
     Names may have parts "module", as nn.DataParallel adds them. Where dropout stands behind fc6
@@ -48,11 +48,11 @@ def contents(tensors: Readers, architecture: Architecture | None) -> Contents:
     arrays = {layer: (tensors[plain[w]](), tensors[plain[b]]()) for layer, (w, b) in wanted.items()}
     net = architecture or with_classes(_dropout_behind() if behind else TORCHVISION, arrays)
     params = params_of(net, arrays, outputs_first=True)
-    return Contents("torchvision's", params, net, fitted(PREPROCESSING, net))
+    return LoadedWeights("torchvision's", params, net, fitted(PREPROCESSING, net))
 
 
 def _dropout_behind() -> Architecture:
-    layers: list[Word] = []
+    layers: list[LayerSpec] = []
     for layer in TORCHVISION.layers:
         if not isinstance(layer, Dropout):
             layers.append(layer)

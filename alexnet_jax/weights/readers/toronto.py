@@ -8,7 +8,7 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE
 from alexnet_jax.weights.files.numpy_pickles import NAMES
 from alexnet_jax.weights.files.restricted_pickle import unpickled
-from alexnet_jax.weights.loaded import Contents, params_of, with_classes
+from alexnet_jax.weights.loaded import LoadedWeights, params_of, with_classes
 from alexnet_jax.weights.readers import caffe
 
 MAGIC = b"\x93NUMPY"
@@ -16,7 +16,7 @@ MAGIC = b"\x93NUMPY"
 
 def contents(
     data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
-) -> Contents:
+) -> LoadedWeights:
     """Return what the file holds, in which axes stand as ours and colors as Caffe's.
 
     Args:
@@ -47,4 +47,4 @@ def contents(
     params = params_of(net, arrays, outputs_first=False, bgr=True)
     if others := arrays.keys() - params.keys():
         raise ValueError(f"it has {min(others)}, which {net.name} has not")
-    return Contents("Toronto's", params, net, caffe.preprocessing(net, mean))
+    return LoadedWeights("Toronto's", params, net, caffe.preprocessing(net, mean))

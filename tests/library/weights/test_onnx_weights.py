@@ -122,7 +122,7 @@ def arrays():
 def _narrow(monkeypatch):
     for name in ("CAFFE", "CAFFENET", "TORCHVISION"):
         net = narrow(getattr(architectures, name)).with_classes(1000)
-        monkeypatch.setattr(weights.onnx, name, dataclasses.replace(net, name=name))
+        monkeypatch.setattr(weights.onnx_model, name, dataclasses.replace(net, name=name))
 
 
 def load(tmp_path, proto):
@@ -155,7 +155,7 @@ def assert_holds(params, arrays, colors):
 )
 def test_arrays_are_found_by_their_place_in_the_graph(tmp_path, arrays, settings):
     params, net, preprocessing = load(tmp_path, zoo(arrays, **settings))
-    assert net == weights.onnx.CAFFE.with_classes(7)
+    assert net == weights.onnx_model.CAFFE.with_classes(7)
     assert preprocessing == weights.caffe.PREPROCESSING
     assert_holds(params, arrays, [2, 1, 0])
 
@@ -163,12 +163,12 @@ def test_arrays_are_found_by_their_place_in_the_graph(tmp_path, arrays, settings
 def test_the_order_of_the_layers_tells_which_net_it_is(tmp_path, arrays):
     groups, padding = other_programs.GROUPS, other_programs.PADDING
     proto = model(other_programs.CAFFENET, arrays, groups, padding)
-    assert load(tmp_path, proto)[1] == weights.onnx.CAFFENET.with_classes(7)
+    assert load(tmp_path, proto)[1] == weights.onnx_model.CAFFENET.with_classes(7)
 
     arrays = other_programs.weights(np.random.default_rng(7), TORCH_WIDTHS, {})
     proto = model(other_programs.TORCHVISION, arrays, {}, padding | {"conv1": 2}, adaptive=True)
     params, net, preprocessing = load(tmp_path, proto)
-    assert net == weights.onnx.TORCHVISION.with_classes(7)
+    assert net == weights.onnx_model.TORCHVISION.with_classes(7)
     assert preprocessing == weights.torchvision.PREPROCESSING
     assert_holds(params, arrays, [0, 1, 2])
 

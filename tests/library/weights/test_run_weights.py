@@ -11,7 +11,7 @@ from alexnet_jax import architectures, weights
 from alexnet_jax.weights.readers import run_folder
 from tests.support.tiny import TINY, drawn, narrow
 from train.config import config
-from train.inference.predictor import open_trained
+from train.inference.predictor import open_predictor
 from train.run_dir.checkpoints import Checkpoints
 from train.steps.optimizers import sgd
 from train.steps.train_step import init_state
@@ -57,7 +57,7 @@ def test_the_scores_are_those_of_the_runs_own_prediction(digits, rng):
     assert net == architectures.DIGITS.with_classes(7)
     size = preprocessing.stored_size
     pictures = rng.integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    theirs = open_trained(digits).scorer()(pictures)[:, 0]
+    theirs = open_predictor(digits).scorer()(pictures)[:, 0]
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
     np.testing.assert_allclose(apply(params, preprocessing(pictures)), theirs, rtol=1e-5, atol=1e-4)
     assert (preprocessing.resize, preprocessing.interpolation) == ("shorter side", "cubic")

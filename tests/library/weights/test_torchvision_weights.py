@@ -117,7 +117,7 @@ def test_the_published_net_comes_with_any_number_of_classes(tmp_path, arrays, mo
 
     _, architecture, _ = load(tmp_path, zipped(named(arrays, BEHIND)), None)
     assert architecture.name == "TORCHVISION_DROPOUT_BEHIND"
-    names = [step.name for step in architecture.steps()]
+    names = [info.name for info in architecture.layer_info()]
     assert names[names.index("fc6") :] == [
         "fc6",
         "relu6",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.pipeline import evaluation_batches
 

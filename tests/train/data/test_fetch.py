@@ -17,7 +17,7 @@ import pytest
 
 from tests.train.data.test_idx import write_idx
 from train import fetch
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.download.catalog import FILES, SOURCES
 from train.data.download.sources import Mirror, Refused, debian, npm

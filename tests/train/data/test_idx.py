@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import DIGITS, open_data
 from train.data.formats import idx
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.formats.image_file import read_picture
 
 RED = (200, 30, 40)

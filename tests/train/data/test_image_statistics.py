@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.image_statistics import image_statistics
-from train.run_dir.folder import statistics_of
+from train.run_dir.folder import load_or_measure_statistics
 
 
 def test_the_mean_image_is_the_mean_over_the_training_set(rng):
@@ -39,9 +39,9 @@ def test_gray_images_have_one_principal_color():
 
 def test_a_run_keeps_its_statistics_and_names_them_when_they_are_damaged(tmp_path):
     data = open_data(None, "auto", 12)
-    taken = statistics_of(tmp_path, data)
-    for ours, kept in zip(taken, statistics_of(tmp_path, data), strict=True):
+    taken = load_or_measure_statistics(tmp_path, data)
+    for ours, kept in zip(taken, load_or_measure_statistics(tmp_path, data), strict=True):
         np.testing.assert_array_equal(ours, kept)
     np.save(tmp_path / "colours.npy", np.zeros((3, 3)))
     with pytest.raises(BadInput, match=r"colours.npy is not the color statistics of 4 x 3 finite"):
-        statistics_of(tmp_path, data)
+        load_or_measure_statistics(tmp_path, data)

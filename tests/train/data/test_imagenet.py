@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from tests.support.photographs import DEVKIT, SHOWN, SYNSETS, ilsvrc
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.formats.imagenet import find_ilsvrc, in_order, read_synsets, read_words
 
 NAMES = [f"ILSVRC2012_val_{i + 1:08}" for i in range(len(SHOWN))]

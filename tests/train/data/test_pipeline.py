@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.pipeline import FILLER, evaluation_batches, train_batches
 

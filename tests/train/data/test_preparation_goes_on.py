@@ -13,7 +13,7 @@ import pytest
 from tests.support.commands import run
 from tests.support.photographs import SYNSETS, photograph, undecodable
 from tests.support.prepared import contents, options
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.preparation.prepare import Options, prepare
 from train.prepare import main

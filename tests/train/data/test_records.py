@@ -12,13 +12,14 @@ from PIL import Image
 
 from alexnet_jax import architectures
 from tests.support.photographs import SYNSETS, ilsvrc, photograph
-from train.config.config import BadInput, Config
+from train.config.config import Config
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.formats import image_file, records
 from train.data.formats.image_file import BadPicture, decode
 from train.data.pipeline import evaluation_batches, train_batches
 from train.data.preparation.prepare import Options, prepare
-from train.run_dir.folder import open_run, statistics_of, stored_size
+from train.run_dir.folder import load_or_measure_statistics, open_run, stored_size
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +252,7 @@ class OneLook:
 def test_a_run_on_records_takes_their_statistics(prepared, tmp_path, mean):
     data = open_data(prepared, "auto", 32)
     data = dataclasses.replace(data, train=OneLook(data.train))
-    found = statistics_of(tmp_path, data, mean=mean)
+    found = load_or_measure_statistics(tmp_path, data, mean=mean)
     whole = np.load(prepared / "mean.npy")
     wanted = whole
     if mean == "channel":

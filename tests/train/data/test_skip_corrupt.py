@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.formats.image_file import BadPicture
 from train.data.pipeline import train_batches
-from train.data.skip_corrupt import Tolerant
+from train.data.skip_corrupt import SkipCorrupt
 
 COUNT = 40
 
@@ -38,20 +38,20 @@ def drawn(source, batches, *, position=0, threads=1):
 
 def test_the_next_picture_takes_the_place_and_all_others_stay_where_they_are():
     whole = drawn(Numbered(), 20)
-    skipped = drawn(Tolerant(Numbered(3, 17, 18, 39), 4), 20)
+    skipped = drawn(SkipCorrupt(Numbered(3, 17, 18, 39), 4), 20)
     place = {3: 4, 17: 19, 18: 19, 39: 0}
     assert skipped == [[place.get(label, label) for label in batch] for batch in whole]
 
 
 def test_neither_threads_nor_a_stop_change_what_is_drawn():
-    whole = drawn(Tolerant(Numbered(3, 17, 18), 3), 20)
-    assert drawn(Tolerant(Numbered(3, 17, 18), 3), 20, threads=4) == whole
-    assert drawn(Tolerant(Numbered(3, 17, 18), 3), 9, position=8 * 11) == whole[11:]
+    whole = drawn(SkipCorrupt(Numbered(3, 17, 18), 3), 20)
+    assert drawn(SkipCorrupt(Numbered(3, 17, 18), 3), 20, threads=4) == whole
+    assert drawn(SkipCorrupt(Numbered(3, 17, 18), 3), 9, position=8 * 11) == whole[11:]
 
 
 def test_a_bad_picture_is_named_and_tried_once(capsys):
     source = Numbered(3, 17)
-    tolerant = Tolerant(source, 2)
+    tolerant = SkipCorrupt(source, 2)
     drawn(tolerant, 25)
     said = capsys.readouterr().out.splitlines()
     assert sorted(said) == [f"skipped: number {n} is not a picture" for n in (17, 3)]
@@ -61,9 +61,9 @@ def test_a_bad_picture_is_named_and_tried_once(capsys):
 
 def test_one_bad_picture_too_many_ends_it():
     with pytest.raises(BadInput, match="number 3 is not a picture") as caught:
-        Tolerant(Numbered(3), 0)[3]
+        SkipCorrupt(Numbered(3), 0)[3]
     assert "allows" not in str(caught.value)  # the flag was not given
-    tolerant = Tolerant(Numbered(3, 17, 18), 2)
+    tolerant = SkipCorrupt(Numbered(3, 17, 18), 2)
     with pytest.raises(BadInput, match="is not a picture, and --bad-images allows 2"):
         drawn(tolerant, 5)
     assert len(tolerant.bad) == 2
@@ -75,6 +75,6 @@ def test_what_is_worse_than_a_bad_picture_ends_it_at_once():
             raise BadInput("the disk is gone")
 
     with pytest.raises(BadInput, match="the disk is gone"):
-        Tolerant(Gone(), COUNT)[0]
+        SkipCorrupt(Gone(), COUNT)[0]
     with pytest.raises(BadInput, match="none of the training pictures can be decoded"):
-        Tolerant(Numbered(*range(COUNT)), COUNT)[5]
+        SkipCorrupt(Numbered(*range(COUNT)), COUNT)[5]

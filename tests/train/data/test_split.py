@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from train.config import config
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.config.flags import parse
 from train.data.dataset import open_data
 from train.trainer.build import open_net_and_data

@@ -12,10 +12,10 @@ import alexnet_jax
 from tests.support import reference
 from tests.support.runs import begin, pictures
 from train.config import config
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.inference.ensemble import check_classes, evaluate_together, open_test_images
-from train.inference.predictor import open_trained
+from train.inference.predictor import open_predictor
 from train.trainer.build import open_net_and_data
 
 
@@ -32,7 +32,7 @@ def run(data, tmp_path_factory):
 def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, tmp_path):
     settings = {"net": "SCALED_4_67", "stored_size": 70}
     other = begin(tmp_path / "scaled", factor=2, data=data, **settings)  # or scores hardly differ
-    nets = [open_trained(folder) for folder in (run, other)]
+    nets = [open_predictor(folder) for folder in (run, other)]
     sources = open_test_images(nets, None)
     assert list(sources) == [28, 70]
     ours = evaluate_together(nets, sources, patches=1, batch_size=4)
@@ -51,13 +51,13 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
     [outcomes] = ours[-1]
     np.testing.assert_array_equal(outcomes.labels, labels)
     np.testing.assert_allclose(outcomes.losses, -np.log(both[range(9), labels]), rtol=1e-4)
-    assert outcomes.rates()["top1_error"] == reference.missed(both, labels, 1) / 9
+    assert outcomes.rates()["top1_error"] == reference.top_k_misses(both, labels, 1) / 9
 
 
 def test_the_pictures_that_the_run_held_out_are_tested_on(data, run, tmp_path):
     moved = shutil.copytree(data, tmp_path / "moved")
     for place in (None, moved):
-        [source] = open_test_images([open_trained(run)], place).values()
+        [source] = open_test_images([open_predictor(run)], place).values()
         _, at_training = open_net_and_data(config.load(run))
         assert source.files == at_training.test.files
         assert len(source) == 9
@@ -66,14 +66,14 @@ def test_the_pictures_that_the_run_held_out_are_tested_on(data, run, tmp_path):
 def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run, tmp_path):
     for settings in ({"seed": 1}, {"held_out": 0.5}):
         other = begin(tmp_path / str(settings), data=data, **settings)
-        nets = [open_trained(run), open_trained(other)]
+        nets = [open_predictor(run), open_predictor(other)]
         with pytest.raises(BadInput, match="hold out different pictures, by --seed 0 and "):
             open_test_images(nets, None)
 
 
 def test_runs_on_other_data_need_to_be_told_what_to_test_on(run, tmp_path):
     elsewhere = pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
-    nets = [open_trained(run), open_trained(begin(tmp_path / "run", data=elsewhere))]
+    nets = [open_predictor(run), open_predictor(begin(tmp_path / "run", data=elsewhere))]
     with pytest.raises(BadInput, match=r"learned from .* and .*; --data says what to test them on"):
         open_test_images(nets, None)
     [source] = open_test_images(nets, elsewhere).values()
@@ -83,11 +83,11 @@ def test_runs_on_other_data_need_to_be_told_what_to_test_on(run, tmp_path):
 def test_runs_with_other_classes_are_not_averaged(run, tmp_path):
     for names, words in ((("ant", "bee", "cow"), "'cat' and 'cow'"), (("ant", "bee"), "3 and 2")):
         data = pictures(tmp_path / names[-1], names)
-        other = open_trained(begin(tmp_path / f"run-{names[-1]}", data=data))
+        other = open_predictor(begin(tmp_path / f"run-{names[-1]}", data=data))
         with pytest.raises(BadInput, match=f"have different classes, {words}"):
-            check_classes([open_trained(run), other])
+            check_classes([open_predictor(run), other])
         with pytest.raises(BadInput, match="whose classes have other names"):
-            open_test_images([open_trained(run)], data)
+            open_test_images([open_predictor(run)], data)
 
 
 @pytest.mark.parametrize("devices", [2, 6])
@@ -96,7 +96,7 @@ def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tm
     other = begin(tmp_path / "run", data=data, net="SCALED_4_67_ONE_TOWER")
     rates = []
     for count in (1, devices):
-        nets = [open_trained(folder, devices=count) for folder in (run, other)]
+        nets = [open_predictor(folder, devices=count) for folder in (run, other)]
         outcomes = evaluate_together(nets, open_test_images(nets, None), patches=1, batch_size=4)
         assert len(outcomes[-1][0].labels) == 9
         rates.append([of_net[0].rates() for of_net in outcomes])
@@ -106,4 +106,4 @@ def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tm
 
 def test_two_towers_are_not_put_on_three_devices(run):
     with pytest.raises(BadInput, match="--devices 3: DIGITS: 2 towers need 1 device or a multiple"):
-        open_trained(run, devices=3)
+        open_predictor(run, devices=3)

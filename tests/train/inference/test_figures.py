@@ -14,14 +14,14 @@ import alexnet_jax
 from tests.support.runs import begin, pictures
 from tests.support.tiny import TINY, drawn
 from train import predict
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.figures import __main__ as figures
 from train.figures import page
 from train.figures.kernels import mosaic
 from train.figures.neighbors import nearest
 from train.figures.predictions import Prediction, draw_bars, draw_predictions
 from train.inference.image_files import find_album, read_album
-from train.inference.predictor import open_trained
+from train.inference.predictor import open_predictor
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_its
 
 
 def test_features_are_those_in_front_of_the_scores(run, data):
-    trained = open_trained(run)
+    trained = open_predictor(run)
     [(_, images)] = read_album([data / "ant" / "0.png"], 28, batch_size=1, threads=1)
     features = np.asarray(trained.features()(images), np.float64)
     weights, biases = (np.asarray(x, np.float64) for x in trained.params["fc8"])

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.inference import tables
-from train.steps.eval_step import Outcomes
+from train.steps.eval_step import EvalResults
 
 NAMES = ("ant", "bee", "[cat]", "dog")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
 GUESSES = np.array([0, 1, 1, 2, 1, 0, 0, 2, 0])
 TOP5_MISSED = np.array([0, 0, 1, 1, 0, 0, 0, 0, 1], bool)
-OUTCOMES = Outcomes(LABELS, GUESSES, np.zeros(9), LABELS != GUESSES, TOP5_MISSED)
+OUTCOMES = EvalResults(LABELS, GUESSES, np.zeros(9), LABELS != GUESSES, TOP5_MISSED)
 
 
 def test_errors_by_class_are_of_its_own_images():
@@ -35,7 +35,7 @@ def test_confused_pairs_come_most_frequent_first_and_then_by_class():
         ("ant", "[cat]", 1, 1 / 4),
     ]
     assert len(tables.most_confused(OUTCOMES, NAMES, 99)) == 4
-    right = OUTCOMES._replace(guesses=LABELS)
+    right = OUTCOMES._replace(predictions=LABELS)
     assert tables.most_confused(right, NAMES, 3) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 import alexnet_jax
 from alexnet_jax.weights.files import checksums
 from tests.support.tiny import TINY
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.run_dir.checkpoints import Checkpoints
 from train.run_dir.state_diff import first_difference
 from train.steps.optimizers import adam, sgd

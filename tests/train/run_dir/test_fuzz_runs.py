@@ -24,7 +24,7 @@ from train.data.dataset import open_data
 from train.data.formats import manifest
 from train.data.image_statistics import read_mean
 from train.data.preparation.journal import Journal
-from train.run_dir.folder import check_data, net_of, stored_size
+from train.run_dir.folder import check_data, get_architecture, stored_size
 from train.run_dir.metrics import MetricsLog, read_metrics
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -35,7 +35,7 @@ DIGITS = open_data(None, "auto", 28)
 def read_run(folder):
     """All that is read of a run's folder when it is opened, but its checkpoints."""
     config = configuration.load(folder)
-    size = stored_size(config, net_of(config))
+    size = stored_size(config, get_architecture(config))
     check_data(folder, DIGITS)
     return size
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.runtime import backend
 
 

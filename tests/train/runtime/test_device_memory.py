@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from train.config.config import BadInput, Config
+from train.config.config import Config
+from train.config.errors import BadInput, Ended
 from train.runtime import device_memory
-from train.runtime.cli import Ended
 from train.trainer.train import train
 
 
@@ -23,7 +23,7 @@ def refuse(needs, batch_size, limit, parts=1):
         sizes["temp_size_in_bytes"] = taken
         return SimpleNamespace(memory_analysis=lambda: SimpleNamespace(**sizes))
 
-    device_memory.fitting_program(program, batch_size, limit, parts)
+    device_memory.compile_within_memory(program, batch_size, limit, parts)
     return compiled
 
 
@@ -80,7 +80,7 @@ def test_a_program_that_the_compiler_gives_up_is_too_large():
 
 def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        device_memory, "limit_of", lambda mesh: 20 * 2**20
+        device_memory, "memory_limit", lambda mesh: 20 * 2**20
     )  # 26 MiB are needed for 64
     with pytest.raises(BadInput) as refused:
         train(Config(run_dir=tmp_path / "run", batch_size=64, steps=1))
@@ -94,7 +94,7 @@ def test_a_device_whose_memory_runs_out_later_ends_the_run_in_a_sentence(tmp_pat
     def step(state, batch):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
 
-    monkeypatch.setattr(device_memory, "fitting_program", lambda *_: step)
+    monkeypatch.setattr(device_memory, "compile_within_memory", lambda *_: step)
     words = "no memory left at --batch-size 16; .*--batch-size 8 would help; no checkpoint was kept"
     with pytest.raises(Ended, match=words) as stopped:
         train(Config(run_dir=tmp_path / "run", batch_size=16, steps=2))
@@ -106,13 +106,13 @@ def test_virtual_devices_share_what_the_machine_or_its_container_has(tmp_path, m
         machine = 1024 * int(file.readline().split()[1])
     monkeypatch.setattr(device_memory, "_CGROUP_LIMITS", ())
     mesh = jax.make_mesh((2,), ("tower",))
-    assert device_memory.limit_of(mesh) == pytest.approx(machine / 2, rel=1e-3)
+    assert device_memory.memory_limit(mesh) == pytest.approx(machine / 2, rel=1e-3)
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(device_memory, "_CGROUP_LIMITS", (tmp_path / "none", limit))
     limit.write_text("max\n")
-    assert device_memory.limit_of(mesh) == pytest.approx(machine / 2, rel=1e-3)
+    assert device_memory.memory_limit(mesh) == pytest.approx(machine / 2, rel=1e-3)
     limit.write_text("1000000\n")
-    assert device_memory.limit_of(mesh) == 500_000
+    assert device_memory.memory_limit(mesh) == 500_000
 
 
 def test_a_run_compiles_its_step_once(tmp_path, caplog):

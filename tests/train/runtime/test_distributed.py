@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from train.config.config import BadInput, Config, load
+from train.config.config import Config, load
+from train.config.errors import BadInput
 from train.data.dataset import DIGITS
 from train.data.formats import idx
 from train.run_dir.checkpoints import Checkpoints
-from train.runtime.distributed import PEER_GONE, join, started_by
+from train.runtime.distributed import PEER_GONE, detect_launcher, join
 from train.steps.optimizers import sgd
 from train.steps.train_step import init_state, state_shardings
 
@@ -295,4 +296,4 @@ def test_a_launch_that_cannot_work_is_refused_before_anybody_waits(devices, word
     ],
 )
 def test_a_launcher_is_known_by_its_environment(environment, devices, chips, expected):
-    assert started_by(environment, devices, chips) == expected
+    assert detect_launcher(environment, devices, chips) == expected

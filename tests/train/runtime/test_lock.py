@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from train.config.config import BadInput
+from train.config.errors import BadInput
 from train.main import main
 from train.runtime import lock
 

@@ -12,7 +12,7 @@ import alexnet_jax
 from tests.support import reference
 from tests.support.tiny import TINY, drawn
 from train.data.pipeline import evaluation_batches
-from train.steps.eval_step import examine, make_scorer
+from train.steps.eval_step import evaluate, make_eval_step
 
 SMALL, LARGE = TINY, dataclasses.replace(TINY, image_sizes=(15,))
 COUNT = 10
@@ -65,10 +65,10 @@ def test_every_image_counts_once_whatever_the_batch_size(
     nets, labels = two_nets
     mesh = alexnet_jax.make_mesh(devices)
     scorers = [
-        functools.partial(make_scorer(net, jnp.asarray(mean), mesh, patches=patches), params)
+        functools.partial(make_eval_step(net, jnp.asarray(mean), mesh, patches=patches), params)
         for net, params, mean, _ in nets
     ]
-    ours = examine(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
+    ours = evaluate(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
 
     center = [p[:, 2] for p in expected]
     views = [center] if patches == 1 else [center, [p.mean(axis=1) for p in expected]]
@@ -82,19 +82,19 @@ def test_every_image_counts_once_whatever_the_batch_size(
 
 def assert_outcomes(outcomes, probabilities, labels):
     np.testing.assert_array_equal(outcomes.labels, labels)
-    np.testing.assert_array_equal(outcomes.guesses, probabilities.argmax(axis=1))
+    np.testing.assert_array_equal(outcomes.predictions, probabilities.argmax(axis=1))
     losses = -np.log(probabilities[np.arange(COUNT), labels])
     np.testing.assert_allclose(outcomes.losses, losses, rtol=1e-3)
     rates = outcomes.rates()
     assert rates["loss"] == pytest.approx(losses.mean(), rel=1e-4)
     for k in (1, 5):
-        missed = reference.missed(probabilities, labels, k)
-        assert rates[f"top{k}_error"] == pytest.approx(missed / COUNT)
+        top_k_misses = reference.top_k_misses(probabilities, labels, k)
+        assert rates[f"top{k}_error"] == pytest.approx(top_k_misses / COUNT)
 
 
 def test_one_net_alone_has_no_mean(two_nets):
     (net, params, mean, images), labels = two_nets[0][0], two_nets[1]
-    score = make_scorer(net, jnp.asarray(mean), alexnet_jax.make_mesh(1))
+    score = make_eval_step(net, jnp.asarray(mean), alexnet_jax.make_mesh(1))
     whole = ([batch] for batch in batches(images, labels, COUNT))
-    [[outcomes]] = examine([functools.partial(score, params)], whole)
+    [[outcomes]] = evaluate([functools.partial(score, params)], whole)
     assert outcomes.losses.shape == (COUNT,)

@@ -7,10 +7,11 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax.architectures import ORIGINAL
-from train.config.config import BadInput, Config
+from train.config.config import Config
+from train.config.errors import BadInput
 from train.data.dataset import DataSet
 from train.steps import schedules
-from train.steps.schedules import Row, Schedule, after_evaluation, no_plateau
+from train.steps.schedules import Row, Schedule, initial_plateau, update_plateau
 from train.trainer.build import Run
 
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), ORIGINAL))
@@ -19,7 +20,7 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 def rates(schedule, step, cuts=0):
     """(weights, biases) of every layer."""
-    plateau = no_plateau().replace(cuts=jnp.int32(cuts))
+    plateau = initial_plateau().replace(cuts=jnp.int32(cuts))
     found = schedule.rates(jnp.int32(step), plateau, PARAMS)
     return {name: tuple(float(rate) for rate in layer) for name, layer in found.items()}
 
@@ -43,7 +44,9 @@ def test_net_145_learns_at_its_own_rates_layer_by_layer(epoch, conv1, others):
     assert found.keys() == set(LAYERS)
     for name, rate in found.items():
         assert rate == pytest.approx(conv1 if name == "conv1" else others, rel=1e-6)
-    assert schedule.learning_rate(jnp.int32(10 * epoch), no_plateau()) == pytest.approx(others[0])
+    assert schedule.learning_rate(jnp.int32(10 * epoch), initial_plateau()) == pytest.approx(
+        others[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,8 +101,8 @@ def cuts_in_a_loop(errors, patience):
 
 
 def cuts_of(errors, patience):
-    plateau, found = no_plateau(), []
-    judge = jax.jit(after_evaluation, static_argnames="patience")
+    plateau, found = initial_plateau(), []
+    judge = jax.jit(update_plateau, static_argnames="patience")
     for number, error in enumerate(errors):
         before, plateau = plateau, judge(plateau, error, patience=patience)
         found += [number] * int(plateau.cuts - before.cuts)
@@ -147,7 +150,7 @@ def test_rates_grow_with_the_batch_after_a_warm_up(kind):
     for step in (0, 1, 50, 199, 200, 1199):
         rate = 0.1 + 0.7 * min(step / 200, 1)
         assert rates(schedule, step)["fc6"] == pytest.approx((rate, 2 * rate), rel=1e-6)
-        assert schedule.learning_rate(step, no_plateau()) == pytest.approx(rate, rel=1e-6)
+        assert schedule.learning_rate(step, initial_plateau()) == pytest.approx(rate, rel=1e-6)
     later = rates(schedule, 1200, cuts=1)["fc6"]
     assert later == pytest.approx((0.08, 0.16), rel=1e-6)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 
 _SIZE = 32
 _PIXELS = 3 * _SIZE**2

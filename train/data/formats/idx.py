@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 
 _SPLITS = {"train": "train", "test": "t10k"}
 MOST_BYTES = 2**31

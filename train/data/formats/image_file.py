@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice that: 0.8 GB of RGB
 _LONGEST_SIDE = 2**16  # JPEG's own limit; squashing takes 1 kB for each pixel of it

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 
 TEST_NAMES = ("test", "val", "validation")
 """What the folder of test pictures may be called."""

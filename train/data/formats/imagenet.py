@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 from .image_folder import TEST_NAMES, Pictures, pictures_in, subfolders, training_pictures
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 from ..image_statistics import COLORS, MEAN
 
 NAME = "manifest.json"

@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 from PIL import Image
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 from ..examples import Example
 from ..image_statistics import ImageStatistics, read_statistics
 from . import manifest

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 from ..formats import manifest
 from ..formats.manifest import Manifest, Shard
 

@@ -8,9 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ...config.config import BadInput
+from ...config.errors import BadInput, Ended
 from ...runtime import lock
-from ...runtime.cli import Ended
 from ...runtime.progress import PictureProgress
 from ..formats import imagenet, manifest
 from ..formats.image_folder import PictureFile, Pictures, draw, find_pictures

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 from ..formats.image_file import BadPicture, open_rgb, square
 from ..formats.image_folder import PictureFile
 from ..formats.manifest import Shard, sha256

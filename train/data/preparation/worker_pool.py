@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import Any, TypeVar
 
-from ...config.config import BadInput
+from ...config.errors import BadInput
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 Task = TypeVar("Task")
