@@ -1,10 +1,19 @@
-"""A net, and what its images go through, as plain data that JSON can hold, and back.
+"""Architectures and preprocessing as JSON values, and checks of JSON values by annotation.
 
-What is read may come from anybody: every field is checked, and nothing is looked up but words.
+JSON may come from a stranger's file: every field is checked against its annotation, and no name in
+it is looked up except those of the layer types.
 """
 
+import contextlib
 import dataclasses
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+import inspect
+import math
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -12,89 +21,159 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import LayerSpec
 from alexnet_jax.preprocessing import Preprocessing
 
-WORDS = {word.__name__: word for word in get_args(LayerSpec)}
-MOST = 1000  # layers of a net, or sizes of its images
-LARGEST = 2**20  # of its numbers
+LAYER_TYPES = {layer_type.__name__: layer_type for layer_type in get_args(LayerSpec)}
+MAX_LENGTH = 1000  # layers, or image sizes: VGG-19 has 45 layers, so no real network is near it
+
+Bounds = Mapping[type, tuple[float, float]]
+NO_BOUNDS: Bounds = MappingProxyType({})
+Fields = TypeVar("Fields")
+
+# Widths, sizes and constants of layers. 2**20 is 250 times the paper's widest layer, and keeps a
+# stranger's file from asking for a layer that no machine could hold.
+_BOUNDS: Bounds = {int: (0, 2**20), float: (-(2**20), 2**20)}
+# Names that files written before version 0.1.0 have.
+_OLD_LAYER_TYPES = {"Part": "Split"}
+_OLD_FIELDS = {"source_colours": "source_colors", "deviation": "std"}
 
 
 def to_json(value: Architecture | Preprocessing) -> dict[str, Any]:
-    """Return its fields as strings, numbers, lists and dicts; arrays are left out."""
-    data = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    """Return the fields as strings, numbers, lists and dicts; arrays are left out."""
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Architecture):
-        words = value.layers
-        data["layers"] = [{"word": type(w).__name__} | dataclasses.asdict(w) for w in words]
-    return {name: item for name, item in data.items() if not isinstance(item, np.ndarray)}
+        fields["layers"] = [
+            {"word": type(spec).__name__} | dataclasses.asdict(spec) for spec in value.layers
+        ]
+    return {name: item for name, item in fields.items() if not isinstance(item, np.ndarray)}
 
 
 def architecture_from_json(data: object) -> Architecture:
-    """Return the net that was described. Raises ValueError where the data make none."""
-    fields = _checked_fields(Architecture, data, apart="layers")
-    layers = data["layers"] if isinstance(data, dict) and "layers" in data else None
-    if not isinstance(layers, list) or len(layers) > MOST:
-        raise ValueError(f"its layers are not a list of at most {MOST}")
-    architecture = _made(Architecture, fields | {"layers": tuple(map(_word_of, layers))})
-    if not 0 < len(architecture.image_sizes) <= MOST or 0 in architecture.image_sizes:
-        raise ValueError("its image_sizes are no sizes")
+    """Return the architecture that `to_json` wrote. Raises ValueError if the data are not one."""
+    layers = data.get("layers") if isinstance(data, dict) else None
+    if not isinstance(layers, list) or len(layers) > MAX_LENGTH:
+        raise ValueError(f"its layers are not a list of at most {MAX_LENGTH}")
+    specs = {"layers": tuple(_layer_spec(layer) for layer in layers)}
+    architecture = check_fields(Architecture, data, specs, _BOUNDS)
+    if not 0 < len(architecture.image_sizes) <= MAX_LENGTH or 0 in architecture.image_sizes:
+        raise ValueError("its image_sizes are not sizes")
     if architecture.towers < 1:
         raise ValueError("it has no towers")
     for size in architecture.image_sizes:
-        architecture.layer_info(size)  # says what is wrong
+        architecture.layer_info(size)  # raises with the name of the layer that does not fit
     return architecture
 
 
 def preprocessing_from_json(data: object, mean: np.ndarray) -> Preprocessing:
-    """Return what was described, with its mean. Raises ValueError where the data make none."""
-    return _made(Preprocessing, _checked_fields(Preprocessing, data, apart="mean") | {"mean": mean})
+    """Return the preprocessing that `to_json` wrote, with its mean.
+
+    Raises ValueError if the data are not one.
+    """
+    if isinstance(data, dict):
+        data = {_OLD_FIELDS.get(name, name): value for name, value in data.items()}
+    return check_fields(Preprocessing, data, {"mean": mean}, _BOUNDS)
 
 
-def _word_of(data: object) -> LayerSpec:
-    if not isinstance(data, dict) or data.get("word") not in WORDS:
-        names = ", ".join(WORDS)
-        raise ValueError(f"a layer is none of the words {names}, but {_short(data)}")
-    kind = WORDS[data["word"]]
-    fields = {name: value for name, value in data.items() if name != "word"}
-    return _made(kind, _checked_fields(kind, fields))
+def check_value(value: object, annotation: Any, name: str, bounds: Bounds = NO_BOUNDS) -> Any:
+    """Return a value read from JSON as the type that `annotation` says.
 
+    Lists become tuples, strings become paths and dicts become dataclasses where the annotation
+    asks for it. Nothing else is converted: True is not an integer, "8" is not a number, and
+    Infinity and NaN are not floats.
 
-def _made(kind: type, fields: dict[str, Any]) -> Any:
-    try:
-        return kind(**fields)
-    except TypeError as error:  # names a field that is missing
-        raise ValueError(str(error)) from None
+    Args:
+      value: from `json.loads`.
+      annotation: int, float, bool, str, None, Path, Any, Literal, a union of them, tuple[X, ...],
+        tuple[X, Y], list[X], dict[str, X], or a dataclass of such fields.
+      name: of the value, for the message.
+      bounds: the least and the largest number for each of int and float; an int that stands for a
+        float is checked as a float.
 
-
-def _checked_fields(kind: type, data: object, apart: str = "") -> dict[str, Any]:
-    """The fields of a dataclass, but for one, out of data that must have no others."""
-    hints = get_type_hints(kind)
-    if not isinstance(data, dict) or not data.keys() <= hints.keys():
-        raise ValueError(f"{kind.__name__} is not described by its fields, but by {_short(data)}")
-    return {
-        name: _checked(value, hints[name], f"{kind.__name__}.{name}")
-        for name, value in data.items()
-        if name != apart
-    }
-
-
-def _checked(value: object, hint: Any, name: str) -> Any:
-    """The value of a field, if it is of the type that its hint says."""
-    if get_origin(hint) is tuple and isinstance(value, list):
-        kinds = get_args(hint)
-        if kinds[-1] is Ellipsis or len(kinds) == len(value):
-            return tuple(_checked(item, kinds[0], name) for item in value)
-    elif get_origin(hint) is Literal:
-        if value in get_args(hint):
-            return value
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) <= LARGEST:  # neither infinite nor no number
-            return value
-    elif hint is int and type(value) is int:
-        if 0 <= value <= LARGEST:
-            return value
-    elif hint in (str, bool) and type(value) is hint:
+    Raises:
+      ValueError: a value of another type or out of bounds, with `name` or, for a field of a nested
+        dataclass, with CLASS.FIELD.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
         return value
-    raise ValueError(f"{name} cannot be {_short(value)}")
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return check_fields(annotation, value, bounds=bounds)
+    if origin in (Union, types.UnionType):
+        for member in arguments:
+            with contextlib.suppress(ValueError):
+                return check_value(value, member, name, bounds)
+    elif origin in (tuple, list) and isinstance(value, list):
+        if origin is list or arguments[-1:] == (Ellipsis,):
+            return origin(check_value(item, arguments[0], name, bounds) for item in value)
+        if len(arguments) == len(value):
+            pairs = zip(value, arguments, strict=True)
+            return tuple(check_value(item, argument, name, bounds) for item, argument in pairs)
+    elif origin is dict and isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            items = value.items()
+            return {key: check_value(item, arguments[1], name, bounds) for key, item in items}
+    elif annotation is Path and isinstance(value, str):
+        return Path(value)
+    elif _is_scalar(value, annotation, bounds):
+        return value
+    raise ValueError(f"{name} cannot be {_shorten(value)}")
 
 
-def _short(value: object) -> str:
+def check_fields(
+    dataclass: type[Fields],
+    data: object,
+    checked: Mapping[str, object] | None = None,
+    bounds: Bounds = NO_BOUNDS,
+) -> Fields:
+    """Return a dataclass from a JSON object, which may have no other fields than its own.
+
+    Args:
+      dataclass: the class.
+      data: from `json.loads`.
+      checked: values that replace those of the same fields in `data`, which are not looked at.
+      bounds: as for `check_value`.
+
+    Raises:
+      ValueError: a field that is missing, of another type, or not one of the dataclass.
+    """
+    checked = checked or {}
+    annotations = get_type_hints(dataclass)
+    if not isinstance(data, dict):
+        raise ValueError(f"{dataclass.__name__} cannot be {_shorten(data)}")
+    if unknown := data.keys() - annotations.keys():
+        raise ValueError(f"{dataclass.__name__} has no field {_shorten(min(unknown))}")
+    values = {
+        name: check_value(item, annotations[name], f"{dataclass.__name__}.{name}", bounds)
+        for name, item in data.items()
+        if name not in checked
+    }
+    parameters = inspect.signature(dataclass).parameters.values()
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in {*values, *checked}:
+            raise ValueError(f"{dataclass.__name__} needs its field {parameter.name!r}")
+    return dataclass(**values, **checked)
+
+
+def _layer_spec(data: object) -> LayerSpec:
+    name = data.get("word") if isinstance(data, dict) else None
+    name = _OLD_LAYER_TYPES.get(name, name) if isinstance(name, str) else None
+    if not isinstance(data, dict) or name not in LAYER_TYPES:
+        names = ", ".join(LAYER_TYPES)
+        raise ValueError(f"a layer must be one of {names}, not {_shorten(data)}")
+    fields = {field: value for field, value in data.items() if field != "word"}
+    return check_fields(LAYER_TYPES[name], fields, bounds=_BOUNDS)
+
+
+def _is_scalar(value: object, annotation: Any, bounds: Bounds) -> bool:
+    if get_origin(annotation) is Literal:
+        return any(type(value) is type(one) and value == one for one in get_args(annotation))
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
+        least, largest = bounds.get(float, (-math.inf, math.inf))
+        return abs(value) <= sys.float_info.max and least <= value <= largest
+    if annotation is int and type(value) is int:
+        least, largest = bounds.get(int, (-math.inf, math.inf))
+        return least <= value <= largest
+    return type(value) is (types.NoneType if annotation is None else annotation)
+
+
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) < 60 else text[:57] + "..."
