@@ -9,7 +9,7 @@ from alexnet_jax.exports import onnx_model, stablehlo, torchvision
 from alexnet_jax.params import Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import save
-from alexnet_jax.weights.files.atomic import replace
+from alexnet_jax.weights.files.atomic import write_atomically
 
 ENDINGS = (".stablehlo", ".onnx", ".safetensors", ".pth")
 
@@ -43,10 +43,12 @@ def export(
         case ".safetensors":
             save(path, params, architecture, preprocessing, class_names)
         case ".stablehlo":
-            replace(path, stablehlo.program(params, architecture, preprocessing))
+            write_atomically(path, stablehlo.program(params, architecture, preprocessing))
         case ".onnx":
-            replace(path, onnx_model.model(params, architecture, preprocessing, class_names))
+            write_atomically(
+                path, onnx_model.model(params, architecture, preprocessing, class_names)
+            )
         case ".pth":
-            replace(path, torchvision.state_dict(params, architecture))
+            write_atomically(path, torchvision.state_dict(params, architecture))
         case ending:
             raise ValueError(f"the ending must be one of {', '.join(ENDINGS)}, not {ending!r}")

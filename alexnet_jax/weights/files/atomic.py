@@ -1,17 +1,40 @@
-"""Files that are there when they are whole."""
+"""Files that are written completely or not at all."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file; what stands under the path is replaced when all is written, or not at all."""
-    half_written = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file; a file of that name is replaced once everything is on the disk.
+
+    Text is written as UTF-8. Raises OSError, which names `path`.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, for the block to write a file to.
+
+    The file replaces `path` when the block ends, and is removed if the block raises. It is flushed
+    to the disk first: without that, a power failure may leave the new name with no content.
+    Its name carries the process id, so that two processes never write to the same one. Raises
+    OSError, which names `path`.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        half_written.write_bytes(data)
-        half_written.replace(path)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # which the caller knows
+        if error.filename in (None, str(temporary)):  # else it is about another file of the block
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
-        half_written.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

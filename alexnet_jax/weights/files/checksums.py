@@ -1,33 +1,36 @@
-"""What a checkpoint's files held when they were written: a SHA-256 digest of each, beside them.
+"""SHA-256 digests of a checkpoint's files, written beside them in digests.json.
 
-Orbax keeps none of its own: a byte that flips on the disk would be read back as another number.
+Orbax keeps none: without them a byte that flips on the disk is read back as another number.
 """
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
+from alexnet_jax.weights.files.atomic import write_atomically
+
 NAME = "digests.json"
-_WRITTEN_LAST = "_CHECKPOINT_METADATA"  # by Orbax, behind these; of times, and nothing restored
+_WRITTEN_LAST = "_CHECKPOINT_METADATA"
+"""Orbax writes this file after `write` was called; it holds times, and nothing is restored."""
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file in hexadecimal. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def write(folder: Path) -> None:
-    """Write digests.json, of all files below the folder, whole or not at all."""
+    """Write digests.json for all files below the folder, completely or not at all."""
     names = [name for name in _files(folder) if name not in (NAME, _WRITTEN_LAST)]
-    digests = {name: _sha256(folder / name) for name in names}
-    half_written = folder / f"{NAME}.tmp"
-    with half_written.open("w") as file:
-        json.dump({"sha256": digests}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    half_written.rename(folder / NAME)
+    digests = {name: file_digest(folder / name) for name in names}
+    write_atomically(folder / NAME, json.dumps({"sha256": digests}, indent=1))
 
 
 def fault(folder: Path) -> str | None:
-    """Return what is wrong with the folder, the first thing that is; None if it is as written.
+    """Return the first difference between the folder and its digests, None if there is none.
 
-    All of it is read.
+    Every file in digests.json is read completely.
     """
     try:
         digests = json.loads((folder / NAME).read_bytes())["sha256"].items()
@@ -40,16 +43,11 @@ def fault(folder: Path) -> str | None:
         if name not in present:
             return f"its {name} is missing"
         try:
-            if _sha256(folder / name) != digest:
+            if file_digest(folder / name) != digest:
                 return f"its {name} is not what was written"
         except OSError as error:
             return f"its {name} cannot be read: {error.strerror}"
     return None if digests else f"its {NAME} names no files"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ from alexnet_jax.architecture import Architecture, Shape
 from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import safetensors_file
-from alexnet_jax.weights.files.atomic import replace
+from alexnet_jax.weights.files.atomic import write_atomically
 from alexnet_jax.weights.files.safetensors_file import Readers
 from alexnet_jax.weights.loaded import LoadedWeights
 from alexnet_jax.weights.spec_json import architecture_from_json, preprocessing_from_json, to_json
@@ -68,7 +68,7 @@ def save(
         _record(metadata[KEY])["architecture"]
     )  # nothing that could not be read again
     data = safetensors_file.packed(tensors | {MEAN: preprocessing.mean}, metadata)
-    replace(Path(path), data)
+    write_atomically(Path(path), data)
 
 
 def contents(text: str, tensors: Readers, expected: Architecture | None) -> LoadedWeights:

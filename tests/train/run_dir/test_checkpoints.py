@@ -140,12 +140,12 @@ def empty(folder):
     ("damage", "words"),
     [
         (halve, "is not what was written"),
-        (empty_each_file, "its checksums.json cannot be read"),
+        (empty_each_file, "its digests.json cannot be read"),
         (lambda f: (f / "state" / "manifest.ocdbt").unlink(), "its state/manifest.ocdbt is missi"),
         (lambda f: (f / "metrics" / "metrics").write_text("{"), "its metrics/metrics is not what"),
-        (lambda f: (f / "digests.json").unlink(), "it has no checksums.json"),
+        (lambda f: (f / "digests.json").unlink(), "it has no digests.json"),
         (lambda f: (f / "digests.json").write_text('{"sha256": {}}'), "names no files"),
-        (empty, "it has no checksums.json"),
+        (empty, "it has no digests.json"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
