@@ -1,11 +1,13 @@
 """AlexNet (Krizhevsky, Sutskever and Hinton, 2012) in JAX: two towers as pure functions.
 
 params = alexnet_jax.init(jax.random.key(0))
-scores = alexnet_jax.apply(params, images)
+logits = alexnet_jax.apply(params, images)
 """
 
 from alexnet_jax import architectures as architectures
 from alexnet_jax import evaluation as evaluation
+from alexnet_jax import towers as towers
+from alexnet_jax import visualize as visualize
 from alexnet_jax.architecture import Architecture as Architecture
 from alexnet_jax.exports import export as export
 from alexnet_jax.model import activations as activations
@@ -18,14 +20,12 @@ from alexnet_jax.params import Layer as Layer
 from alexnet_jax.params import Params as Params
 from alexnet_jax.preprocessing import Preprocessing as Preprocessing
 from alexnet_jax.towers import batch_sharding as batch_sharding
-from alexnet_jax.towers import global_batch as global_batch
-from alexnet_jax.towers import local_batch_slice as local_batch_slice
 from alexnet_jax.towers import make_mesh as make_mesh
-from alexnet_jax.towers import num_batch_shards as num_batch_shards
 from alexnet_jax.towers import param_shardings as param_shardings
-from alexnet_jax.visualize import saliency as saliency
 from alexnet_jax.visualize.summary import summary as summary
+from alexnet_jax.weights import LoadedWeights as LoadedWeights
 from alexnet_jax.weights import load as load
+from alexnet_jax.weights import read as read
 from alexnet_jax.weights import save as save
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from alexnet_jax import architectures, exports, weights
+from alexnet_jax import architectures, exports, visualize, weights
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.visualize.summary import summary
 
@@ -89,10 +89,8 @@ def _show(arguments: list[str]) -> None:
 
 
 def _draw(net: Architecture, path: Path) -> None:
-    from alexnet_jax.visualize import diagram  # needs matplotlib, which takes long to import
-
     try:
-        diagram.draw(net, path)
+        visualize.draw(net, path)
     except OSError as error:
         raise ValueError(f"--diagram {path} cannot be written: {error.strerror}") from None
     print(path)

@@ -26,7 +26,7 @@ class Preprocessing:
     A picture is brought to `stored_size` pixels square, its center of `input_size` pixels cut out,
     and
 
-        (scale * pixels - mean) / deviation
+        (scale * pixels - mean) / std
 
     computed. Two are equal if all their fields are.
     """
@@ -40,7 +40,7 @@ class Preprocessing:
     center is cut out; subtracted from scaled pixels. RGB."""
     scale: float = 1.0
     """What pixels from 0 to 255 are multiplied with first."""
-    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """What red, green and blue are divided by at the end."""
     resize: Resize = "shorter side"
     """"shorter side" keeps the shape of things and loses what lies outside of the central square;
@@ -56,7 +56,7 @@ class Preprocessing:
         mean = np.array(self.mean, np.float32)
         mean.setflags(write=False)
         object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "deviation", tuple(map(float, self.deviation)))
+        object.__setattr__(self, "std", tuple(map(float, self.std)))
         if not 0 < self.input_size <= self.stored_size <= LARGEST_SIZE:
             raise ValueError(
                 f"input_size must be above 0, and stored_size from there to {LARGEST_SIZE}, "
@@ -69,8 +69,8 @@ class Preprocessing:
             raise ValueError("mean must be finite")
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be a number above 0, not {self.scale}")
-        if len(self.deviation) != 3 or not all(0 < x < math.inf for x in self.deviation):
-            raise ValueError(f"deviation must be three numbers above 0, not {self.deviation}")
+        if len(self.std) != 3 or not all(0 < x < math.inf for x in self.std):
+            raise ValueError(f"std must be three numbers above 0, not {self.std}")
         for name, words in (
             ("resize", Resize),
             ("interpolation", Interpolation),
@@ -108,7 +108,7 @@ class Preprocessing:
         center = slice(start, start + self.input_size)
         pixels = jnp.asarray(images)[:, center, center].astype(jnp.float32)
         mean = self.mean[center, center] if self.mean.ndim == 3 else self.mean
-        return (self.scale * pixels - mean) / np.asarray(self.deviation, np.float32)
+        return (self.scale * pixels - mean) / np.asarray(self.std, np.float32)
 
     def _resized(self, images: jax.Array) -> jax.Array:
         """The pictures in the stored size, by the rule: float32 of whole numbers, 0 to 255."""
@@ -138,8 +138,8 @@ class Preprocessing:
             colors = "mean " + ", ".join(f"{x:.6g}" for x in self.mean)
         parts = [f"{self.resize} to {self.stored_size} pixels", f"the central {self.input_size}"]
         parts.append(f"RGB x {self.scale:.6g} - {colors}")
-        if self.deviation != (1, 1, 1):
-            parts.append("divided by " + ", ".join(f"{x:.6g}" for x in self.deviation))
+        if self.std != (1, 1, 1):
+            parts.append("divided by " + ", ".join(f"{x:.6g}" for x in self.std))
         return "; ".join(parts)
 
     def _values(self) -> tuple:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks import programs
 from train.config.errors import BadInput
-from train.runtime.cli import command, new_file, parser, positive
+from train.runtime.cli import make_parser, new_file, positive, run_command
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from jax.sharding import Mesh
@@ -26,7 +26,7 @@ FLOAT = 4  # bytes
 
 def main(argv: list[str] | None = None) -> None:
     """Compile the step for each number of devices; print what moves and what that costs."""
-    flags = parser("benchmarks.scaling", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--net", default="PAPER", help="(%(default)s)")
     flags.add_argument("--devices", type=positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     flags.add_argument(
@@ -46,11 +46,11 @@ def main(argv: list[str] | None = None) -> None:
     from train.runtime import backend
 
     backend.prepare(max(arguments.devices))
-    from alexnet_jax import num_batch_shards
+    from alexnet_jax.towers import num_batch_shards
     from train.config.config import Config
     from train.run_dir.folder import get_architecture, make_run_mesh
 
-    net = get_architecture(Config(net=arguments.net))
+    net = get_architecture(Config().replace(net=arguments.net))
     rows = []
     for devices in arguments.devices:
         mesh = make_run_mesh(net, devices)
@@ -99,7 +99,7 @@ def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, floa
     import alexnet_jax
     from alexnet_jax.layer_specs import Gather
 
-    across, parts = mesh.shape.get("tower", 1), alexnet_jax.num_batch_shards(mesh)
+    across, parts = mesh.shape.get("tower", 1), alexnet_jax.towers.num_batch_shards(mesh)
     images, others = batch // parts, (across - 1) / across
     steps = net.layer_info()
     met = sum(
@@ -168,4 +168,4 @@ def report(arguments: Any, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -7,8 +7,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from alexnet_jax import architectures, summary
-from alexnet_jax.visualize import diagram
+from alexnet_jax import architectures, summary, visualize
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
@@ -50,7 +49,7 @@ SECTIONS = {
     ],
     "Evaluation": ["evaluation"],
     "Weights in and out": ["load", "save", "export", "Preprocessing"],
-    "What a net looks at": ["visualize.saliency"],
+    "What a network looks at": ["visualize.attribution"],
     "Flax": ["flax_modules"],
     "Normalization": ["ops.normalization"],
 }
@@ -64,7 +63,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     with tempfile.TemporaryDirectory() as folder:
         for net in architectures.NETS:
             path = Path(folder, f"{net.name}.svg")
-            diagram.draw(net, path)
+            visualize.draw(net, path)
             name = f"diagrams/{net.name}.svg"
             files.append(File.generated(config, name, content=path.read_bytes()))
     return files

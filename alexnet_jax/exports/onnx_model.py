@@ -103,7 +103,7 @@ def _preprocess(graph: _Graph, preprocessing: Preprocessing) -> None:
     graph.add("Cast", to=1)
     graph.add("Mul", np.float32(preprocessing.scale))
     graph.add("Sub", mean)
-    graph.add("Div", np.array(preprocessing.deviation, np.float32))
+    graph.add("Div", np.array(preprocessing.std, np.float32))
     graph.add("Transpose", perm=[0, 3, 1, 2])
 
 

@@ -1,1 +1,41 @@
-"""A network as a table and as a diagram, and what it looks at in an image."""
+"""A network as a diagram, and what it looks at in an image.
+
+    alexnet_jax.visualize.draw(alexnet_jax.architectures.PAPER, "paper.png")
+    maps = alexnet_jax.visualize.saliency(params, images, classes)
+
+Only `draw` needs matplotlib.
+"""
+
+from pathlib import Path
+
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.visualize.attribution import class_images as class_images
+from alexnet_jax.visualize.attribution import occlusion as occlusion
+from alexnet_jax.visualize.attribution import saliency as saliency
+
+DIAGRAM_FORMATS = (".png", ".svg", ".pdf")
+"""The file formats that `draw` writes, by suffix."""
+
+
+def draw(architecture: Architecture, path: str | Path, image_size: int | None = None) -> None:
+    """Draw the network as in Figure 2 of the paper, into a .png, .svg or .pdf file.
+
+    Args:
+      architecture: the network.
+      path: the file to write.
+      image_size: in pixels, square; the first of the architecture's sizes if None.
+
+    Raises:
+      ValueError: another suffix, a folder that does not exist, or an image size that the network
+        does not take.
+      OSError: the file cannot be written.
+    """
+    from alexnet_jax.visualize import diagram  # imports matplotlib, which takes long
+
+    path = Path(path)
+    if path.suffix.lower() not in DIAGRAM_FORMATS:
+        formats = ", ".join(DIAGRAM_FORMATS)
+        raise ValueError(f"a diagram's file must end in {formats}; {path} does not")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} to draw {path.name} into")
+    diagram.figure(architecture, image_size).savefig(path, dpi=144)

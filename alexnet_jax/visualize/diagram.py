@@ -9,7 +9,6 @@ what one tower holds. Import this module by its name: it alone needs matplotlib.
 
 import math
 import re
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -29,9 +28,6 @@ from alexnet_jax.layer_specs import (
 )
 from alexnet_jax.visualize.canvas import ACCENT, INK, PALE, Box, Canvas
 
-ENDINGS = (".png", ".svg", ".pdf")
-"""The kinds of file that `draw` writes."""
-
 _PITCH = 2.55  # inches from tower to tower
 _NAME, _DETAIL, _SHAPE = 3.1, 2.3, 0.2  # where text begins, from the columns' edge
 _GAP, _MEETING = 0.23, 0.52
@@ -45,20 +41,6 @@ _COLORS = {
 }
 _RGB = ("#c9564f", "#5d9e62", "#4a74b8")
 _NORM, _OTHER, _BAND = "#d9bf4f", "#9aa9b7", "#8fa1b3"
-
-
-def draw(architecture: Architecture, path: str | Path, image_size: int | None = None) -> None:
-    """Draw a net into a file that ends in .png, .svg or .pdf.
-
-    Raises ValueError for another ending, a folder that is none, or an `image_size`, in pixels,
-    that the net does not take; OSError where the file cannot be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in ENDINGS:
-        raise ValueError(f"a diagram's file must end in {', '.join(ENDINGS)}; {path} does not")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to draw {path.name} into")
-    figure(architecture, image_size).savefig(path, dpi=144)
 
 
 def figure(architecture: Architecture, image_size: int | None = None) -> Figure:

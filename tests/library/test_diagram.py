@@ -34,7 +34,7 @@ def dimensions(shape):
 def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
     steps, written = net.layer_info(), texts(figure_of(net))
     heights = {text: y for x, y, text in written}
-    assert {net.name, "images", dimensions(steps[0].inputs)} <= set(heights)
+    assert {net.name, "images", dimensions(steps[0].input_shape)} <= set(heights)
     for step in steps:
         row = {text for _, y, text in written if abs(y - heights[step.name]) < 0.1}
         if step.output_shape != step.input_shape:

@@ -48,8 +48,8 @@ NETS = (
 def preprocessing_for(net):
     size = net.image_sizes[0]
     mean = np.random.default_rng(2).uniform(90, 140, (size + 5, size + 5, 3))
-    deviation = (0.5, 2, 1)
-    return Preprocessing(stored_size=size + 5, input_size=size, mean=mean, deviation=deviation)
+    std = (0.5, 2, 1)
+    return Preprocessing(stored_size=size + 5, input_size=size, mean=mean, std=std)
 
 
 def pictures_for(net, rng, count=3):

@@ -17,7 +17,7 @@ def pictures(rng, height, width, count=2):
 def test_stored_pictures_are_scaled_centered_and_divided_at_the_crops_own_place(rng):
     mean = rng.uniform(0, 1, (13, 13, 3))
     preprocessing = Preprocessing(
-        stored_size=13, input_size=8, scale=1 / 255, mean=mean, deviation=(0.5, 0.25, 2)
+        stored_size=13, input_size=8, scale=1 / 255, mean=mean, std=(0.5, 0.25, 2)
     )
     images = pictures(rng, 13, 13)
     out = np.asarray(jax.jit(preprocessing)(images))
@@ -69,7 +69,7 @@ def test_what_cannot_be_raw_pictures_is_refused(rng):
         ({"mean": np.zeros((28, 28, 3))}, r"mean must be \[3\] or \[32, 32, 3\]"),
         ({"mean": [0, np.nan, 0]}, "mean must be finite"),
         ({"scale": 0}, "scale must be a number above 0"),
-        ({"deviation": (1, 0, 1)}, "deviation must be three numbers above 0"),
+        ({"std": (1, 0, 1)}, "std must be three numbers above 0"),
         ({"resize": "longer side"}, "resize must be 'shorter side' or 'both sides'"),
         ({"source_colors": "GBR"}, "source_colors must be 'RGB' or 'BGR'"),
     ],

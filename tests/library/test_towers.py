@@ -10,10 +10,10 @@ import optax
 import pytest
 
 import alexnet_jax
-from alexnet_jax import global_batch
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Output, Relu
+from alexnet_jax.towers import global_batch
 from tests.support.tiny import TINY, training_batch
 from train.steps.augment import original_color_noise
 from train.steps.optimizers import sgd
@@ -119,8 +119,8 @@ def test_each_device_holds_its_rows_of_a_batch(rng):
     rows = rng.normal(size=(12, 2))
     for devices, towers, parts in [(1, 2, 1), (2, 2, 1), (8, 2, 4), (3, 1, 3)]:
         mesh = alexnet_jax.make_mesh(devices, towers)
-        assert alexnet_jax.num_batch_shards(mesh) == parts
-        assert alexnet_jax.local_batch_slice(mesh, 12) == slice(
+        assert alexnet_jax.towers.num_batch_shards(mesh) == parts
+        assert alexnet_jax.towers.local_batch_slice(mesh, 12) == slice(
             0, 12
         )  # this process has all devices
         batch = global_batch(rows, mesh, 12)

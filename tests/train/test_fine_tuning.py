@@ -11,7 +11,7 @@ from PIL import Image
 import alexnet_jax
 from alexnet_jax.architectures import DIGITS
 from tests.support.tiny import TINY, drawn
-from train.config.config import Config, load
+from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
 from train.inference.predictor import open_predictor
@@ -25,7 +25,7 @@ from train.trainer.train import train
 def learned(tmp_path_factory):
     """A run of five steps on the digits of the package."""
     run_dir = tmp_path_factory.mktemp("learned") / "run"
-    train(Config(run_dir=run_dir, steps=5, batch_size=50))
+    train(Config().replace(run_dir=run_dir, steps=5, batch_size=50))
     return run_dir
 
 
@@ -54,7 +54,7 @@ def test_a_run_begins_with_the_layers_learned_and_a_head_drawn_for_its_classes(
     """Seen behind a step whose rate is too small to change a bit."""
     run_dir = tmp_path / "run"
     still = {"learning_rate": 1e-30, "steps": 1, "batch_size": 4, "seed": 3}
-    train(Config(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
+    train(Config().replace(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
     before, after = open_predictor(learned).params, open_predictor(run_dir).params
     init_key, _ = jax.random.split(jax.random.key(3))
     drawn_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
@@ -66,7 +66,7 @@ def test_a_run_begins_with_the_layers_learned_and_a_head_drawn_for_its_classes(
 
 
 def test_with_as_many_classes_the_head_is_taken_over_too(learned, tmp_path):
-    train(Config(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
+    train(Config().replace(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
     pairs = (jax.tree.leaves(open_predictor(run).params) for run in (tmp_path / "run", learned))
     for after, before in zip(*pairs, strict=True):  # a bias of 0 has moved by a gradient's 1e-30
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
@@ -80,14 +80,16 @@ def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictur
         input_size=24,
         mean=[0.5, 0.4, 0.3],
         scale=1 / 255,
-        deviation=(0.2, 0.25, 0.3),
+        std=(0.2, 0.25, 0.3),
     )
     path, run_dir = tmp_path / "net.safetensors", tmp_path / "run"
     alexnet_jax.save(path, params, net, seen)
-    config = Config(run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1)
+    config = Config().replace(
+        run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1
+    )
     with pytest.raises(BadInput, match=r"on pixels of another scale.*; --freeze conv1 goes on"):
         train(config)
-    train(replace(config, freeze="conv1", batch_size=4))
+    train(config.replace(freeze="conv1", batch_size=4))
     images = rng.integers(0, 256, (5, 28, 28, 3), np.uint8)
     expected = alexnet_jax.apply(params, seen(images), architecture=net)
     scores = open_predictor(run_dir).scorer()(images)[:, 0]
@@ -96,9 +98,9 @@ def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictur
 
 def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictures, tmp_path):
     flags = {"data": pictures, "init": learned, "freeze": "conv1, conv2", "batch_size": 4}
-    config = Config(run_dir=tmp_path / "straight", steps=6, **flags)
+    config = Config().replace(run_dir=tmp_path / "straight", steps=6, **flags)
     train(config)
-    train(replace(config, run_dir=tmp_path / "stopped", steps=3))
+    train(config.replace(run_dir=tmp_path / "stopped", steps=3))
     again = parse(["--run-dir", str(tmp_path / "stopped"), "--resume", "--steps", "6"])
     assert (again.init, again.freeze) == (learned.resolve(), "conv1, conv2")
     gone = learned.rename(learned.with_name("gone"))  # what it began with is not needed any more
@@ -195,7 +197,7 @@ def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
         words = words.replace("nowhere", str(folders["nowhere"]))
         changes = changes | {"init": folders[changes["init"]]}
     with pytest.raises(BadInput) as caught:
-        train(Config(run_dir=tmp_path / "run", data=pictures, **changes))
+        train(Config().replace(run_dir=tmp_path / "run", data=pictures, **changes))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -203,8 +205,8 @@ def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
 
 def test_the_beginning_of_a_run_cannot_be_changed_in_a_resume(learned, pictures, tmp_path):
     run_dir = tmp_path / "run"
-    train(Config(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
-    assert load(run_dir).init == learned.resolve()
+    train(Config().replace(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
+    assert load_config(run_dir).init == learned.resolve()
     resume = ["--run-dir", str(run_dir), "--resume"]
     with pytest.raises(BadInput, match="holds a run with --freeze None, not conv1"):
         parse([*resume, "--freeze", "conv1"])

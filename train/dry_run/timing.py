@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from alexnet_jax import num_batch_shards
+from alexnet_jax.towers import num_batch_shards
 
-from ..data.pipeline import Batch, evaluation_size
+from ..data.pipeline import Batch, evaluation_batch_size
 from ..steps.eval_step import make_eval_step
 from ..trainer.build import Run
 
@@ -55,7 +55,7 @@ class StepTimer:
         if not count:
             return 0.0
         parts, image = num_batch_shards(self.run.mesh), self.batch["image"]
-        size = evaluation_size(self.run.config.batch_size, count, parts)
+        size = evaluation_batch_size(self.run.config.recipe.batch_size, count, parts)
         images = np.resize(image, (size, *image.shape[1:]))
         scorer = make_eval_step(self.run.architecture, self.run.mean, self.run.mesh)
         taken = 0.0

@@ -40,11 +40,11 @@ def draw_classes(trained: "Predictor", path: Path) -> Path:
     import jax
     import jax.numpy as jnp
 
+    from alexnet_jax import visualize
     from alexnet_jax.evaluation import center_crops
-    from alexnet_jax.visualize import saliency
 
     net, count = trained.architecture, min(trained.architecture.classes, MOST)
-    images = saliency.class_images(
+    images = visualize.class_images(
         trained.params, jnp.arange(count), jax.random.key(0), architecture=net
     )
     images += center_crops(jnp.asarray(trained.mean[None]), net.image_sizes[0])

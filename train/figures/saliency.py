@@ -51,8 +51,8 @@ def draw_saliency(
     import jax
     import jax.numpy as jnp
 
+    from alexnet_jax import visualize
     from alexnet_jax.evaluation import center_crops
-    from alexnet_jax.visualize import saliency
 
     from ..data.formats.image_file import read_picture
 
@@ -64,8 +64,8 @@ def draw_saliency(
     image = center_crops(jnp.asarray(stored[None] - trained.mean), size)
     probabilities = jax.nn.softmax(trained.scorer()(stored[None])[0, 0])
     label = int(probabilities.argmax())
-    maps = saliency.saliency(trained.params, image, jnp.array([label]), architecture=net)
-    covered = saliency.occlusion(
+    maps = visualize.saliency(trained.params, image, jnp.array([label]), architecture=net)
+    covered = visualize.occlusion(
         trained.params, image[0], label, size=square, stride=stride, architecture=net
     )
     figure = page.blank(10, 3.6)

@@ -14,7 +14,7 @@ PREPROCESSING = Preprocessing(
     input_size=224,
     scale=1 / 255,
     mean=np.array([0.485, 0.456, 0.406]),
-    deviation=(0.229, 0.224, 0.225),
+    std=(0.229, 0.224, 0.225),
 )
 """As its documentation has it, with Pillow's linear resizing."""
 

@@ -80,8 +80,8 @@ def test_scores_are_those_of_the_same_net_in_torchs_axes(tmp_path, arrays, rng):
     save_file(named(arrays), tmp_path / "weights")
     params, net, preprocessing = alexnet_jax.load(tmp_path / "weights", architecture=NET)
     picture = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    patch = (picture[16:240, 16:240] / 255 - mean) / deviation
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    patch = (picture[16:240, 16:240] / 255 - mean) / std
     x = patch.transpose(2, 0, 1) * 70  # the arrays are made for such images
     expected = other_programs.scores(other_programs.TORCHVISION, arrays, x, {}, PADDING)
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, 70 * x, architecture=net))

@@ -1,12 +1,14 @@
 """Saliency, occlusion and class images against the loops of tests.reference."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import alexnet_jax
-from alexnet_jax.visualize import saliency
+from alexnet_jax import visualize
 from tests.support import reference
 from tests.support.tiny import TINY, drawn
 
@@ -23,7 +25,8 @@ def images(rng):
 
 def test_saliency_is_the_largest_change_of_the_classs_score_by_a_color(params, images):
     classes = jnp.array([3, 5])
-    maps = jax.jit(lambda p, x: saliency.saliency(p, x, classes, architecture=TINY))(params, images)
+    saliency = functools.partial(visualize.saliency, architecture=TINY)
+    maps = jax.jit(saliency)(params, images, classes)
     assert maps.shape == (2, 14, 14)
     exact = np.asarray(images, np.float64)
     for image, row, column in ((0, 4, 5), (0, 9, 9), (1, 7, 2)):
@@ -39,7 +42,7 @@ def test_saliency_is_the_largest_change_of_the_classs_score_by_a_color(params, i
 
 
 def test_occlusion_is_the_probability_behind_a_square_at_each_place(params, images):
-    found = saliency.occlusion(params, images[0], 3, size=5, stride=3, architecture=TINY)
+    found = visualize.occlusion(params, images[0], 3, size=5, stride=3, architecture=TINY)
     assert found.shape == (4, 4)  # corners at 0, 3, 6 and 9 of 14 pixels
     for i in range(4):
         for j in range(4):
@@ -54,7 +57,7 @@ def test_class_images_excite_their_classes(params):
     classes, key = jnp.arange(7), jax.random.key(0)
 
     def after(steps, **rates):
-        return saliency.class_images(params, classes, key, architecture=TINY, steps=steps, **rates)
+        return visualize.class_images(params, classes, key, architecture=TINY, steps=steps, **rates)
 
     found, noise = after(20, rate=0.5, decay=0.0), after(0)
     assert found.shape == (7, 14, 14, 3)
