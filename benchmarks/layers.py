@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train.config.config import Config
-from train.runtime.cli import command, new_file, parser, positive
+from train.runtime.cli import make_parser, new_file, positive, run_command
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax.architecture import Architecture, LayerInfo
@@ -35,7 +35,7 @@ class Piece:
 
 def main(argv: list[str] | None = None) -> None:
     """Time every layer forward and backward on one device, against this machine's ceilings."""
-    flags = parser("benchmarks.layers", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--net", default="PAPER")
     flags.add_argument("--batch-size", type=positive, default=128)
     flags.add_argument("--rounds", type=positive, default=5)
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     backend.prepare(1)
     from train.run_dir.folder import get_architecture
 
-    net = get_architecture(Config(net=arguments.net))
+    net = get_architecture(Config().replace(net=arguments.net))
     found = list(ceilings())
     found += [
         piece for info in net.layer_info() for piece in layer(net, info, arguments.batch_size)
@@ -219,4 +219,4 @@ def report(name: str, batch: int, pieces: list[Piece]) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train.runtime import backend
-from train.runtime.cli import command, new_file, parser, positive
+from train.runtime.cli import make_parser, new_file, positive, run_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class Turn(NamedTuple):
 
 def main(argv: list[str] | None = None) -> None:
     """Time all of them round by round; print medians, and how many GPUs they would feed."""
-    flags = parser("benchmarks.loader", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("records", type=Path, metavar="RECORDS", help="a folder of train.prepare's")
     flags.add_argument("folder", type=Path, metavar="FOLDER", help="pictures in folders by class")
     flags.add_argument("--images", type=positive, default=512, help="of a turn (%(default)s)")
@@ -199,4 +199,4 @@ def report(figures: dict[str, dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

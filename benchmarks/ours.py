@@ -51,7 +51,7 @@ def training_step(
     from train.run_dir.folder import stored_size
     from train.trainer.build import Run
 
-    config = Config(net=net.name, batch_size=batch, flip=True, cut_epochs=())
+    config = Config().replace(net=net.name, batch_size=batch, flip=True, cut_epochs=())
     size = stored_size(config, net)
     data = synthetic_data(size, train=batch, test=0, classes=net.classes)
     with StepTimer(Run(config, Path(), net, data, mesh, synthetic_statistics(size))) as trial:

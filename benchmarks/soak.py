@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from train.config.errors import BadInput, Ended
 from train.runtime import backend
-from train.runtime.cli import command, parser, positive
+from train.runtime.cli import make_parser, positive, run_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ class Watched:
 
 def main(argv: list[str] | None = None) -> None:
     """Run both, compare them, and print what came of it."""
-    flags = parser("benchmarks.soak", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--minutes", type=float, default=45, help="of training, both runs together")
     flags.add_argument("--kills", type=positive, default=20)
     flags.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -187,16 +187,16 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     import jax
     import numpy as np
 
-    from train.config.config import load, read_record
+    from train.config.saved import read_record
     from train.run_dir.checkpoints import Checkpoints
     from train.run_dir.folder import get_architecture, make_run_mesh
     from train.steps.optimizers import OPTIMIZERS
     from train.steps.train_step import init_state, state_shardings
 
-    config, classes = load(run_dir), read_record(run_dir)["data"]["class_names"]
+    config, classes = load_config(run_dir), read_record(run_dir)["data"]["class_names"]
     net, optimizer = (
         get_architecture(config).with_classes(len(classes)),
-        OPTIMIZERS[config.optimizer](),
+        OPTIMIZERS[config.recipe.optimizer](),
     )
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
@@ -211,4 +211,4 @@ def _losses(run_dir: Path, step: int) -> list[tuple[int, float]]:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from train.config.config import Config
-from train.runtime.cli import command, parser, positive
+from train.runtime.cli import make_parser, positive, run_command
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from alexnet_jax import Architecture
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
 
 def main(argv: list[str] | None = None) -> None:
     """Print the losses, the time of each step, images per second, and the memory it takes."""
-    flags = parser("benchmarks.step", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--net", default="PAPER")
     flags.add_argument("--devices", type=positive, default=2)
     flags.add_argument("--batch-size", type=positive, default=128)
@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     from train.run_dir.folder import get_architecture, make_checked_mesh
     from train.runtime.hlo import memory_usage
 
-    config = Config(net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size)
+    config = Config().replace(
+        net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size
+    )
     net = get_architecture(config)
     mesh = make_checked_mesh(config, net)
     start = time.perf_counter()
@@ -78,4 +80,4 @@ def needed_bytes(net: "Architecture", batch: int) -> int:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train.config.errors import BadInput
-from train.runtime.cli import command, new_file, parser, positive
+from train.runtime.cli import make_parser, new_file, positive, run_command
 
 PEERS = {
     "torch": ["benchmarks.peer_torch", "eager"],
@@ -56,7 +56,7 @@ class Worker:
 
 def main(argv: list[str] | None = None) -> None:
     """Time ours and the peers round by round; print medians and ratios."""
-    flags = parser("benchmarks.throughput", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--peers", default="torch,torch-compile,onnxruntime", help="with commas")
     flags.add_argument("--peer-python", default=sys.executable, help="the peers' interpreter")
     flags.add_argument("--devices", type=positive, default=1, help="that ours runs on")
@@ -129,4 +129,4 @@ def draw(results: dict[str, dict[str, float]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks import programs
 from benchmarks.programs import Instruction
 from train.config.errors import BadInput
-from train.runtime.cli import command, new_file, parser, positive
+from train.runtime.cli import make_parser, new_file, positive, run_command
 from train.runtime.hlo import SENT
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
@@ -36,7 +36,7 @@ VARIANTS = [f"{layout}-{precision}" for layout in LAYOUTS for precision in ("flo
 
 def main(argv: list[str] | None = None) -> None:
     """Compile every variant, and print what the compiler says of it."""
-    flags = parser("benchmarks.tpu", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--batch-size", type=positive, default=128)
     flags.add_argument("--variants", default=",".join(VARIANTS), help="with commas")
     flags.add_argument("--slowest", type=positive, default=4, help="instructions to list of each")
@@ -198,4 +198,4 @@ def report(title: str, results: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from .runtime import backend
-from .runtime.cli import command, new_file, parser, positive
+from .runtime.cli import make_parser, new_file, positive, run_command
 
 TEXT = """\
 Print the top-1 and top-5 errors of runs on their test images: of each run, and of the mean of all
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _flags() -> argparse.ArgumentParser:
-    flags = parser("train.evaluate", TEXT)
+    flags = make_parser(__spec__.name, TEXT)
     flags.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="the folder of a run")
     flags.add_argument(
         "--data",
@@ -94,4 +94,4 @@ def _checkpoint(text: str) -> str | int:
 
 if __name__ == "__main__":
     backend.use_huge_pages()
-    command(main)
+    run_command(main)

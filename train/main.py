@@ -6,16 +6,16 @@ can still be set up for the devices that were asked for.
 
 from .config.flags import parse
 from .runtime import backend, distributed
-from .runtime.cli import command
+from .runtime.cli import run_command
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train; or plan."""
     settings = parse(argv)
     with distributed.fail_fast():
-        backend.prepare(settings.devices, lambda: distributed.join(settings))
+        backend.prepare(settings.launch.devices, lambda: distributed.join(settings))
         backend.keep_compilations()
-        if settings.plan:
+        if settings.launch.plan:
             from .dry_run.report import plan
 
             plan(settings)
@@ -27,4 +27,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     backend.use_huge_pages()
-    command(main)
+    run_command(main)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .figures import page
 from .figures.predictions import Prediction, draw_predictions
-from .runtime.cli import command, parser
+from .runtime.cli import make_parser, run_command
 
 if TYPE_CHECKING:  # JAX itself waits until the flags are read
     from .inference.predictor import Predictor
@@ -17,7 +17,7 @@ _MOST_DRAWN = 24
 
 def main(argv: list[str] | None = None) -> None:
     """Print the five likeliest classes of each picture, with their probabilities."""
-    flags = parser("train.predict", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
     flags.add_argument(
         "paths",
@@ -69,7 +69,7 @@ def predictions(trained: "Predictor", album: list[Path]) -> Iterator[Prediction]
         album,
         trained.stored_size,
         batch_size=min(_BATCH, len(album)),
-        threads=trained.config.threads,
+        threads=trained.config.data.threads,
     )
     for paths, images in batches:
         rows = np.asarray(jax.nn.softmax(score(images)[:, 0]))
@@ -88,4 +88,4 @@ def predictions(trained: "Predictor", album: list[Path]) -> Iterator[Prediction]
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.support.commands import assert_one_sentence, refusal, run
 from tests.support.runs import pictures
 from train import predict
-from train.config import config
+from train.config import saved
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
@@ -129,21 +129,23 @@ def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
     done = run("train.main", "--run-dir", run_dir, "--resume", "--steps", 21, "--threads", 1)
     assert done.returncode == 0, done.stderr
     again = parse(["--run-dir", str(run_dir), "--resume"])
-    assert (again.steps, again.threads, again.batch_size) == (21, 1, 250)
+    assert (again.recipe.steps, again.data.threads, again.recipe.batch_size) == (21, 1, 250)
     back = refusal("--run-dir", run_dir, "--resume", "--steps", 3)
     assert "stands at step 21, behind 3, the last" in back
-    with pytest.raises(BadInput, match="--epochs: the run goes by --steps"):
+    with pytest.raises(BadInput, match="--epochs: the run's length is --steps 21"):
         parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
 
 
 def test_a_resumed_run_keeps_its_schedule(tmp_path):
-    config.save(Config(run_dir=tmp_path, schedule="dexp"), {"data": {"class_names": ["a", "b"]}})
+    saved.save_config(
+        Config().replace(run_dir=tmp_path, schedule="dexp"), {"data": {"class_names": ["a", "b"]}}
+    )
     resume = ["--run-dir", str(tmp_path), "--resume"]
     with pytest.raises(BadInput, match="holds a run with --schedule dexp, not plateau"):
         parse([*resume, "--schedule", "plateau"])
-    with pytest.raises(BadInput, match="--epochs: the schedule dexp divides"):
+    with pytest.raises(BadInput, match="--epochs: the schedule dexp is made for 16.0 epochs"):
         parse([*resume, "--epochs", "20"])
-    assert parse([*resume, "--steps", "20"]).schedule == "dexp"
+    assert parse([*resume, "--steps", "20"]).recipe.schedule == "dexp"
 
 
 def test_predict_leaves_the_run_as_it_is(trained, tmp_path):
@@ -180,7 +182,7 @@ def test_a_damaged_file_of_a_run_is_named(trained, tmp_path, name, content, word
 
 
 def test_an_experiment_sets_the_defaults_and_flags_change_them():
-    paper = parse(["--experiment", "paper", "--data", "here", "--batch-size", "64"])
+    paper = parse(["--experiment", "paper", "--data", "here", "--batch-size", "64"]).recipe
     assert (paper.net, paper.batch_size, paper.epochs, paper.flip) == ("PAPER", 64, 90, True)
     assert parse([]) == Config()
 

@@ -15,7 +15,7 @@ from train import evaluate
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
-from train.runtime.cli import command
+from train.runtime.cli import run_command
 from train.trainer.build import open_net_and_data
 
 
@@ -30,12 +30,12 @@ from train.trainer.build import open_net_and_data
             ["--coordinator", "h:1", "--processes", "2", "--process-id", "2"],
             "--process-id must be from 0 to 1, not 2",
         ),
-        (["--devices", "two"], "--devices: invalid literal"),
+        (["--devices", "two"], "--devices: 'two' is not a whole number; "),
         (["--batch-size", "0"], "--batch-size must be above 0, not 0"),
         (["--learning-rate", "nan"], "--learning-rate must be a number above 0, not nan"),
         (["--epochs", "-1"], "--epochs must be above 0 and below a million, not -1.0"),
-        (["--steps", "1e3"], "--steps cannot be '1e3'; "),
-        (["--plan", "--plan-images", "1e6", "5"], "--plan-images cannot be '1e6', '5'; "),
+        (["--steps", "1e3"], "--steps: '1e3' is not a whole number; "),
+        (["--plan", "--plan-images", "1e6", "5"], "--plan-images: '1e6' is not a whole number; "),
         (
             ["--plan", "--plan-images", "5", "-1"],
             "--plan-images must be one number above 0, or two, not 5 -1;",
@@ -49,20 +49,20 @@ from train.trainer.build import open_net_and_data
         (["--schedule", "cosine"], "'cosine'"),
         (["--patience", "0"], "--patience must be above 0, not 0"),
         (["--bias-rate", "-1"], "--bias-rate must be at least 0, not -1.0"),
-        (["--color-noise", "lots"], "'lots'"),
-        (["--color-noise-until", "0"], "--color-noise-until must be above 0, not 0.0"),
-        (["--device", "2"], "Unrecognized options: --device"),
+        (["--pca-color", "lots"], "'lots'"),
+        (["--pca-color-until", "0"], "--pca-color-until must be above 0, not 0.0"),
+        (["--device", "2"], "unrecognized arguments: --device 2; "),
         (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
         (["--experiment", "paper"], "--experiment paper needs --data; digits alone brings its own"),
         (["--experiment", "caffe", "--plan"], "--experiment caffe needs --data"),
         (
             ["--experiment", "paper", "--data", "x", "--cut-epochs", "9"],
-            "--cut-epochs is of --schedule cuts, not of plateau",
+            "--cut-epochs is for --schedule cuts, not plateau",
         ),
-        (["--patience", "3"], "--patience is of --schedule plateau, not of cuts"),
+        (["--patience", "3"], "--patience is for --schedule plateau, not cuts"),
         (
             ["--schedule", "original", "--bias-rate", "2"],
-            "--bias-rate is of --schedule cuts and plateau, not of original",
+            "--bias-rate is for --schedule cuts and plateau, not original",
         ),
         (["--resume"], "--resume needs --run-dir"),
         (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
@@ -103,7 +103,7 @@ def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
 )
 def test_what_data_cannot_be_is_refused(flags, words):
     with pytest.raises(BadInput, match=words):
-        open_net_and_data(Config(**flags))
+        open_net_and_data(Config().replace(**flags))
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ def test_a_name_that_is_no_unicode_is_printed_and_little_memory_is_no_traceback(
     """As of a picture whose name is in Latin-1."""
     said = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "utf-8", write_through=True))
-    command(lambda: print(os.fsdecode(b"caf\xe9.jpg")))
+    run_command(lambda: print(os.fsdecode(b"caf\xe9.jpg")))
     assert said.getvalue() == b"caf\\udce9.jpg\n"
     with pytest.raises(SystemExit, match="1"):
-        command(lambda: np.zeros(2**58))
+        run_command(lambda: np.zeros(2**58))
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("stopped: the memory does not suffice: Unable to allocate ")

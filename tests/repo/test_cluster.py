@@ -45,8 +45,12 @@ def test_the_slurm_file_starts_a_run_that_the_command_understands(tmp_path):
     status, [srun] = submit(tmp_path, 0)
     assert status == 0
     started = flags_of(srun)
-    assert (started.net, started.devices, started.batch_size) == ("PAPER", 8, 512)
-    assert (started.base_batch, started.warmup_epochs) == (128, 5)
+    assert (started.recipe.net, started.launch.devices, started.recipe.batch_size) == (
+        "PAPER",
+        8,
+        512,
+    )
+    assert (started.recipe.base_batch, started.recipe.warmup_epochs) == (128, 5)
 
 
 @pytest.mark.parametrize("status", [143, 75])

@@ -18,7 +18,7 @@ def refusal(*arguments):
     """What train.main says in this process, without the start of another."""
     with pytest.raises(BadInput) as caught:
         main.main([*map(str, arguments)])
-    return str(caught.value)
+    return caught.value.with_flags()
 
 
 def assert_one_sentence(done, words, status=2):

@@ -7,12 +7,12 @@ import numpy as np
 from grain.sources import ArrayRecordDataSource
 from PIL import Image
 
-from train.data.preparation.prepare import Options
+from train.data.preparation.prepare import PrepareOptions
 
 
 def options(root, out, **changes):
     common = {"labels": root / "val.txt", "size": 16, "shard_size": 7}
-    return Options(source=root, out=out, **(common | changes))
+    return PrepareOptions(source=root, out=out, **(common | changes))
 
 
 def records(out, split="train"):

@@ -1,14 +1,12 @@
 """Runs that nobody has trained: folders of noise, and a net that stands at its beginning."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from tests.support.tiny import drawn
-from train.config import config
+from train.config import saved
 from train.config.config import Config
 from train.run_dir.checkpoints import Checkpoints
 from train.run_dir.folder import load_or_measure_statistics
@@ -17,7 +15,7 @@ from train.steps.schedules import initial_plateau
 from train.steps.train_step import TrainState
 from train.trainer.build import open_net_and_data
 
-DEFAULTS = Config(held_out=0.3)
+DEFAULTS = Config().replace(held_out=0.3)
 
 
 def pictures(root, names, count=10):
@@ -33,10 +31,10 @@ def pictures(root, names, count=10):
 
 def begin(run_dir, *, factor=1, **settings):
     """A run that stands at its beginning, its initial weights so many times larger."""
-    settings = dataclasses.replace(DEFAULTS, run_dir=run_dir, **settings)
+    settings = DEFAULTS.replace(run_dir=run_dir, **settings)
     architecture, data = open_net_and_data(settings)
     run_dir.mkdir()
-    config.save(settings, {"data": data.record()})
+    saved.save_config(settings, {"data": data.record()})
     load_or_measure_statistics(run_dir, data)
     params = jax.tree.map(lambda leaf: factor * leaf, drawn(architecture))
     state = TrainState(jnp.int32(0), params, sgd().init(params), initial_plateau())

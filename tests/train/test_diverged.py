@@ -8,7 +8,7 @@ from PIL import Image
 
 from train.config.config import Config
 from train.config.errors import Ended
-from train.data.pipeline import examples_of, train_batches
+from train.data.pipeline import example_indices, train_batches
 from train.run_dir.checkpoints import Checkpoints
 from train.trainer.loop import Loop
 from train.trainer.train import train
@@ -27,7 +27,7 @@ class Numbered:
 def test_the_examples_of_a_batch_are_those_that_the_pipeline_gives():
     batches = train_batches(Numbered(), batch_size=7, seed=5, position=0, threads=1, prefetch=1)
     for number in range(9):  # across the ends of three epochs
-        found = examples_of(20, seed=5, numbers=range(7 * number, 7 * number + 7))
+        found = example_indices(20, seed=5, numbers=range(7 * number, 7 * number + 7))
         np.testing.assert_array_equal(found, next(batches)["label"])
     batches.close()
 
@@ -44,7 +44,9 @@ def pictures(tmp_path):
 
 
 def config(pictures, **settings):
-    return Config(data=pictures, run_dir=pictures / "run", batch_size=4, stored_size=24, **settings)
+    return Config().replace(
+        data=pictures, run_dir=pictures / "run", batch_size=4, stored_size=24, **settings
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_by_step_and_batch(pictures):
@@ -65,7 +67,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_step_and_batch(pictures):
         stopped.value
     )
     assert f"the last good checkpoint is {good.run_dir}/checkpoints/" in str(stopped.value)
-    indices = examples_of(8, seed=0, numbers=range(4 * step - 4, 4 * step))
+    indices = example_indices(8, seed=0, numbers=range(4 * step - 4, 4 * step))
     names = [f"train/{'ab'[i // 4]}/{i % 4}.png" for i in indices]
     assert [example["name"] for example in record["examples"]] == names
     with Checkpoints(good.run_dir, read_only=True) as checkpoints:

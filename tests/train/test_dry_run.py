@@ -1,6 +1,5 @@
 """`--plan`: what a run would be, from published counts and from the program that is compiled."""
 
-import dataclasses
 import math
 import re
 from pathlib import Path
@@ -48,8 +47,8 @@ def test_operations_of_an_image_are_the_published_ones(name, gigaflops):
 @pytest.fixture(scope="module")
 def trial():
     """Two steps of a tiny net on two devices."""
-    settings = Config(devices=2, batch_size=4, flip=True, color_noise="original")
-    settings = dataclasses.replace(settings, color_noise_until=3.0)
+    settings = Config().replace(devices=2, batch_size=4, flip=True, pca_color="original")
+    settings = settings.replace(pca_color_until=3.0)
     data = synthetic_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
     with StepTimer(Run(settings, Path(), TINY, data, mesh, synthetic_statistics(18))) as trial:
@@ -110,16 +109,16 @@ def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
     assert transfer(operation, type, "replica_groups={{0,1}}") == (kind, numbers, sent)
 
 
-IMAGENET = Config(plan=True, plan_images=(1_281_167, 50_000))
+IMAGENET = Config().replace(plan=True, plan_images=(1_281_167, 50_000))
 
 
 def planned(**changes):
-    return planned_run(dataclasses.replace(IMAGENET, **changes))
+    return planned_run(IMAGENET.replace(**changes))
 
 
 def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
     settings = parse(["--experiment", "paper", "--plan", "--plan-images", "1281167", "50000"])
-    run = planned_run(dataclasses.replace(settings, devices=2))
+    run = planned_run(settings.replace(devices=2))
     lines = dict(recipe(run))
     assert lines["net"] == "60,965,224 parameters, 2 towers"
     assert lines["data"] == "1,281,167 training and 50,000 test images, imagined, 1,000 classes"

@@ -1,6 +1,5 @@
 """The named experiments against what their sources publish, on as many images as ImageNet has."""
 
-import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures
+from train.config.config import Config, DataConfig
 from train.config.experiments import EXPERIMENTS
 from train.config.flags import parse
 from train.steps.schedules import initial_plateau
@@ -20,15 +20,15 @@ PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))
 
 
 def run_of(name):
-    return Run(EXPERIMENTS[name], Path("runs"), architectures.PAPER, IMAGENET, None)
+    return Run(Config(EXPERIMENTS[name]), Path("runs"), architectures.PAPER, IMAGENET, None)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
     found = parse(["--experiment", name, "--data", "here"])
-    wanted = dataclasses.replace(EXPERIMENTS[name], data=Path("here"))
-    assert (found, found.experiment) == (wanted, name)
-    assert architectures.by_name(found.net).name == found.net
+    wanted = Config(EXPERIMENTS[name], DataConfig(path=Path("here")))
+    assert (found, found.recipe.experiment) == (wanted, name)
+    assert architectures.by_name(found.recipe.net).name == found.recipe.net
     with pytest.raises(SystemExit):
         parse(["--help"])
     assert name in capsys.readouterr().out.split("Experiments: ")[1].split(".")[0]

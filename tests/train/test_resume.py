@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from PIL import Image
 
 import alexnet_jax
-from train.config.config import Config, load
+from train.config.config import Config
 from train.run_dir.checkpoints import Checkpoints
 from train.run_dir.metrics import read_metrics
 from train.steps.optimizers import sgd
@@ -52,8 +51,8 @@ def logged_steps(run_dir):
 
 def leaves(run_dir, step=STEPS):
     """Every array of the last checkpoint of a run: parameters, velocity, counters."""
-    config = load(run_dir)
-    net = alexnet_jax.architectures.by_name(config.net)
+    config = load_config(run_dir)
+    net = alexnet_jax.architectures.by_name(config.recipe.net)
     optimizer = sgd()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     shardings = state_shardings(net, optimizer, alexnet_jax.make_mesh(1))
@@ -156,7 +155,7 @@ def test_a_run_stopped_within_an_epoch_cuts_its_rate_where_the_straight_run_does
             for i in range(3):
                 picture = Image.new("RGB", (24, 24), (60 * i, 90, 99 * (name == "b")))
                 picture.save(tmp_path / split / name / f"{i}.png")
-    config = Config(
+    config = Config().replace(
         data=tmp_path,
         batch_size=2,
         steps=33,
@@ -169,7 +168,7 @@ def test_a_run_stopped_within_an_epoch_cuts_its_rate_where_the_straight_run_does
     for name, stops in {"straight": (33,), "stopped": (4, 13, 33)}.items():
         for steps in stops:  # the first is evaluated while nothing waits, the second in waiting
             resume = steps != stops[0]
-            train(replace(config, run_dir=tmp_path / name, steps=steps, resume=resume))
+            train(config.replace(run_dir=tmp_path / name, steps=steps, resume=resume))
         rows = read_metrics(tmp_path / name)
         rates[name] = [row["learning_rate"] for row in rows if "loss" in row]
     assert rates["straight"] == [1e-6] * 9 + [1e-7] * 6 + [1e-8] * 6 + [1e-9] * 12

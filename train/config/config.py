@@ -1,263 +1,284 @@
-"""One frozen dataclass is the configuration, the command line, and what a run folder remembers."""
+"""The configuration of a run, by owner: what is trained, on which data, how it is launched.
 
-import builtins
+Each field is also a flag of `train.main` (`flags.py`) and a key of a run's config.json
+(`saved.py`), both by the name that `Config.values` gives it.
+"""
+
 import dataclasses
-import itertools
-import json
-import types
-import typing
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import BadInput
+from .settings import (
+    ADDRESS,
+    ASCENDING,
+    COUNTS,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Bound,
+    check_bounds,
+    flag_name,
+    setting,
+)
 
 COMMAND = f"python -m {__name__.split('.')[0]}.main"
 """What a user types; the package has another name where it is installed from a wheel."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Train a net by the paper's recipe (section 5) and report its test error."""
+class Recipe:
+    """What is trained, and by which rule: all that the result depends on beside the data."""
 
-    experiment: str = "digits"
-    """Where the other flags' defaults come from: one of the experiments named above."""
-    net: str = "DIGITS"
-    """The net, by its name in alexnet_jax.architectures."""
-    data: Path | None = None
-    """Records of train.prepare, IDX files, CIFAR's binary batches, or images in DIR/train/CLASS and
-    DIR/test/CLASS or in DIR/CLASS; if None, those of the package, for the experiment digits."""
-    data_kind: Literal["auto", "records", "idx", "cifar", "folder"] = "auto"
-    """What --data holds."""
-    held_out: float = 0.1
-    """For --data DIR/CLASS/* without a split of its own, and no other: the fraction of each class
-    that is held out to test on. The seed decides which pictures."""
-    devices: int = 1
-    """1, or 2 for one tower on each; 4, 6, 8, ... divide the batch, too, and so does any number of
-    them for a net of one tower. Over all processes, if there are several."""
-    coordinator: str | None = None
-    """HOST:PORT of process 0, for several processes by hand; under SLURM, Open MPI, Kubernetes and
-    on Cloud TPUs they find each other."""
-    processes: int | None = None
-    """How many there are, by hand."""
-    process_id: int | None = None
-    """Which of them this is, from 0 on, by hand."""
-    run_dir: Path | None = None
-    """Where the run is kept; a new folder in runs/ if None."""
-    resume: bool = False
-    """Go on with the run in --run-dir; its flags need not be said again."""
-    plan: bool = False
-    """Train nothing and write nothing: print what the run would be, what it takes of each device,
-    and after ten steps how long it would last here."""
-    plan_images: tuple[int, ...] = ()
-    """For --plan without the data: how many training images there are, and how many test images."""
-    plan_classes: int = 1000
-    """And of how many classes."""
-    seed: int = 0
-    """The one seed; every random stream is derived from it."""
-    epochs: float = 16.0
-    """Cycles through the training images."""
-    steps: int | None = None
-    """Stop after so many steps instead."""
-    batch_size: int = 64
-    """Images per step."""
-    optimizer: Literal["sgd", "adam", "lars"] = "sgd"
-    """The rule of section 5, or Adam, or LARS for large batches, whose rates are of another kind:
-    at 1, a layer's weights move by 0.001 of their norm."""
-    learning_rate: float = 0.01
-    """Of most weights, at the start."""
-    base_batch: int | None = None
-    """The batch size that the rates are meant for: they are multiplied by --batch-size / this."""
-    warmup_epochs: float = 0.0
-    """With --base-batch: so long the rates rise evenly from those to the multiplied ones."""
-    schedule: Literal["cuts", "plateau", "original", "dexp"] = "cuts"
-    """What becomes of it: cuts divides it by ten after each of --cut-epochs; plateau, as the paper
-    has it, up to three times, when the error on the held-out images has stopped improving; original
-    takes the rates and epochs of the original program's net 145, dexp those of cuda-convnet2."""
-    cut_epochs: tuple[float, ...] = (10.0, 14.0)
-    """Of the schedule cuts."""
-    patience: int = 5
-    """Of the schedule plateau: evaluations, one an epoch, without a lower error before a cut."""
-    bias_rate: float = 1.0
-    """Of the schedules cuts and plateau: biases learn at so many times the weights' rate."""
-    momentum: float = 0.9
-    """Of the velocity; Adam's beta_1."""
-    weight_decay: float = 5e-4
-    """Times the weight, added to its gradient in each step."""
-    decay_biases: bool = True
-    """Let biases decay as weights do: the paper's formula does not spare them, its program did."""
-    stored_size: int | None = None
-    """Images are brought to this many pixels square, out of which the net's input is cropped;
-    8/7 of that input if None, as the paper's 256 for 224, but no more than records hold."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """What the net computes in while it learns; bfloat16 for GPUs and TPUs. Parameters, velocity,
-    sums and the evaluation stay in float32."""
-    init: Path | None = None
-    """Begin with the parameters of this run's folder or file of weights; the output layer is drawn
-    anew if the data have another number of classes."""
-    freeze: str | None = None
-    """Layers that keep their parameters, by name: conv1,conv2."""
-    classes: int | None = None
-    """How many classes the data must have; any number if None."""
-    flip: bool = False
-    """Mirror half of the training images."""
-    mean: Literal["image", "channel"] = "image"
-    """What is subtracted: the mean training image, pixel by pixel, as in the paper, or one number
-    for each of red, green and blue."""
-    patches_together: int = 1
-    """So many images in a row share the place of their random patch, and its reflection: 32 in the
-    original program. Color noise is each image's own."""
-    color_noise: Literal["none", "paper", "original"] = "none"
-    """Shift each training image along the principal colors of all (section 4.1): by the paper's
-    formula on pixels from 0 to 1, or as the original program did, about twice as far."""
-    color_noise_until: float | None = None
-    """The epoch after which there is no more of it."""
-    save_steps: int | None = None
-    """Keep a checkpoint every so many steps, besides each epoch."""
-    bad_images: int = 0
-    """Training pictures that cannot be decoded, up to so many, are named and skipped: the next one
-    in the data takes the place. One more stops the run."""
-    threads: int = 2
-    """Threads that decode images."""
-    prefetch: int = 4
-    """Batches decoded ahead."""
+    experiment: str = setting(
+        "digits", "The experiment whose recipe the other flags start from: one of those above."
+    )
+    net: str = setting("DIGITS", "The network, by its name in alexnet_jax.architectures.")
+    seed: int = setting(
+        0,
+        "The one seed; every random stream is derived from it.",
+        Bound("from 0 to 4294967295", lambda n: 0 <= n < 2**32),
+    )
+    epochs: float = setting(
+        16.0,
+        "Passes over the training images.",
+        Bound("above 0 and below a million", lambda x: 0 < x < 1e6),
+    )
+    steps: int | None = setting(None, "Stop after this many steps instead.", POSITIVE)
+    batch_size: int = setting(64, "Images per step, over all devices.", POSITIVE)
+    optimizer: Literal["sgd", "adam", "lars"] = setting(
+        "sgd",
+        "SGD with momentum (section 5), Adam, or LARS for large batches. LARS has learning rates "
+        "of another scale: at 1, a layer's weights move by 0.001 of their norm.",
+    )
+    learning_rate: float = setting(
+        0.01,
+        "The initial learning rate of the weights.",
+        Bound("a number above 0", POSITIVE.holds),
+    )
+    base_batch: int | None = setting(
+        None,
+        "The batch size that the learning rates are meant for: they are multiplied by "
+        "--batch-size / --base-batch.",
+        POSITIVE,
+    )
+    warmup_epochs: float = setting(
+        0.0,
+        "With --base-batch: the learning rates rise linearly over these epochs, from the rates as "
+        "given to the multiplied ones.",
+        NOT_NEGATIVE,
+    )
+    schedule: Literal["cuts", "plateau", "original", "dexp"] = setting(
+        "cuts",
+        "The learning rate schedule. cuts: divide by ten after each of --cut-epochs. plateau, the "
+        "paper's: divide by ten when the test error stops improving, at most three times. "
+        "original: the rates and epochs of the original program's net 145. dexp: those of "
+        "cuda-convnet2.",
+    )
+    cut_epochs: tuple[float, ...] = setting(
+        (10.0, 14.0), "For the schedule cuts: when to divide the learning rate.", ASCENDING
+    )
+    patience: int = setting(
+        5, "For the schedule plateau: epochs without a lower test error before a step.", POSITIVE
+    )
+    bias_rate: float = setting(
+        1.0,
+        "For the schedules cuts and plateau: the learning rate of biases, as a multiple of the "
+        "weights'.",
+        NOT_NEGATIVE,
+    )
+    momentum: float = setting(
+        0.9,
+        "The momentum of SGD and LARS; Adam's beta_1.",
+        Bound("at least 0 and below 1", lambda x: 0 <= x < 1),
+    )
+    weight_decay: float = setting(
+        5e-4, "The L2 penalty: this times the weight is added to its gradient.", NOT_NEGATIVE
+    )
+    decay_biases: bool = setting(
+        True,
+        "Decay biases too: the paper's formula does, the original program did not.",
+    )
+    stored_size: int | None = setting(
+        None,
+        "Resize images to this many pixels square, out of which the network's input is cropped. "
+        "By default 8/7 of that input, as the paper's 256 for 224, and at most what records hold.",
+        POSITIVE,
+    )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "The type that forward and backward passes compute in; bfloat16 is for GPUs and TPUs. "
+        "Parameters, velocity, sums and evaluation stay in float32.",
+    )
+    init: Path | None = setting(
+        None,
+        "Start from the parameters of this run folder or file of weights. The output layer is "
+        "drawn anew if the data have another number of classes.",
+    )
+    freeze: str | None = setting(None, "Layers whose parameters stay fixed, by name: conv1,conv2.")
+    flip: bool = setting(False, "Flip half of the training images horizontally.")
+    mean: Literal["image", "channel"] = setting(
+        "image",
+        "What is subtracted from each image: the mean training image, as in the paper, or one mean "
+        "for each of red, green and blue.",
+    )
+    crops_together: int = setting(
+        1,
+        "This many consecutive images share one random crop and flip: 32 in the original program. "
+        "PCA color augmentation differs for each image.",
+        POSITIVE,
+    )
+    pca_color: Literal["none", "paper", "original"] = setting(
+        "none",
+        "PCA color augmentation (section 4.1): by the paper's formula on pixels from 0 to 1, or as "
+        "the original program did, about twice as strong.",
+    )
+    pca_color_until: float | None = setting(
+        None, "The epoch after which PCA color augmentation ends.", POSITIVE
+    )
 
     def __post_init__(self) -> None:
-        """Refuse a value that can only be a mistake, by its flag."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            wrong = (
-                field.name in _LIMITS and value is not None and not _LIMITS[field.name][0](value)
-            )
-            if wrong:
-                given = " ".join(map(str, value if isinstance(value, tuple) else (value,)))
-                raise BadInput(f"{flag(field.name)} must be {_LIMITS[field.name][1]}, not {given}")
-        if self.resume and self.run_dir is None:
-            raise BadInput("--resume needs --run-dir, the folder of the run to go on with")
-        if self.plan_images and not self.plan:
-            raise BadInput("--plan-images is for --plan, which trains nothing")
-        if self.plan_images and self.data is not None:
-            raise BadInput("--plan-images stands for data, and --data names some; leave one out")
+        """Check the values. Raises BadInput."""
+        check_bounds(self)
         if self.warmup_epochs and self.base_batch is None:
-            raise BadInput("--warmup-epochs needs --base-batch, at whose rate it begins")
+            raise BadInput("`warmup_epochs` needs `base_batch`, whose rate it starts from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The data, and how they are read."""
+
+    path: Path | None = setting(
+        None,
+        "Records of train.prepare, IDX files, CIFAR's binary batches, or images in DIR/train/CLASS "
+        "and DIR/test/CLASS, or in DIR/CLASS. By default the digits inside the package, for the "
+        "experiment digits.",
+        name="data",
+    )
+    kind: Literal["auto", "records", "idx", "cifar", "folder"] = setting(
+        "auto", "The format of --data.", name="data_kind"
+    )
+    held_out: float = setting(
+        0.1,
+        "For --data with DIR/CLASS alone: the fraction of each class that is held out for testing. "
+        "The seed decides which images.",
+        FRACTION,
+    )
+    classes: int | None = setting(
+        None, "The number of classes that the data must have; any by default.", POSITIVE
+    )
+    bad_images: int = setting(
+        0,
+        "Skip up to this many training pictures that cannot be decoded, each by name; the next one "
+        "in the data takes its place. One more stops the run.",
+        NOT_NEGATIVE,
+    )
+    threads: int = setting(2, "Threads that decode images.", POSITIVE)
+    prefetch: int = setting(4, "Batches decoded ahead.", POSITIVE)
+
+    def __post_init__(self) -> None:
+        """Check the values. Raises BadInput."""
+        check_bounds(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Where and on what the run is executed. None of it changes the result, but for rounding."""
+
+    devices: int = setting(
+        1,
+        "1, or 2 for one tower on each. 4, 6, 8, ... also divide the batch, and so does any number "
+        "for a network of one tower. Counted over all processes.",
+        POSITIVE,
+    )
+    coordinator: str | None = setting(
+        None,
+        "HOST:PORT of process 0, to start several processes by hand. Under SLURM, Open MPI, "
+        "Kubernetes and on Cloud TPUs they find each other.",
+        ADDRESS,
+    )
+    processes: int | None = setting(None, "By hand: the number of processes.", POSITIVE)
+    process_id: int | None = setting(None, "By hand: the number of this process, from 0 on.")
+    run_dir: Path | None = setting(None, "The folder of the run; by default a new folder in runs/.")
+    resume: bool = setting(
+        False, "Continue the run in --run-dir; its other flags need not be repeated."
+    )
+    save_steps: int | None = setting(
+        None, "Save a checkpoint every so many steps, besides each epoch.", POSITIVE
+    )
+    plan: bool = setting(
+        False,
+        "Dry run: train nothing and write nothing. Print what the run would do, the memory that it "
+        "takes on each device and, after ten steps, how long it would take here.",
+    )
+    plan_images: tuple[int, ...] = setting(
+        (),
+        "For --plan without data: the number of training images, and of test images.",
+        COUNTS,
+    )
+    plan_classes: int = setting(
+        1000, "With --plan-images: the number of classes.", Bound("above 1", lambda n: n > 1)
+    )
+
+    def __post_init__(self) -> None:
+        """Check the values. Raises BadInput."""
+        check_bounds(self)
+        if self.resume and self.run_dir is None:
+            raise BadInput("`resume` needs `run_dir`, the folder of the run to continue")
+        if self.plan_images and not self.plan:
+            raise BadInput("`plan_images` is for `plan`, which trains nothing")
         by_hand = (self.coordinator, self.processes, self.process_id)
         if None in by_hand and any(value is not None for value in by_hand):
-            raise BadInput("--coordinator, --processes and --process-id belong together")
+            raise BadInput("`coordinator`, `processes` and `process_id` belong together")
         if self.processes and not 0 <= (self.process_id or 0) < self.processes:
             raise BadInput(
-                f"--process-id must be from 0 to {self.processes - 1}, not {self.process_id}"
+                f"`process_id` must be from 0 to {self.processes - 1}, not {self.process_id}"
             )
 
 
-def flag(name: str) -> str:
-    """Return how the command line spells a field of Config."""
-    return "--" + name.replace("_", "-")
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run is started with."""
+
+    recipe: Recipe = Recipe()
+    data: DataConfig = DataConfig()
+    launch: Launch = Launch()
+
+    def __post_init__(self) -> None:
+        """Check what concerns two owners. Raises BadInput."""
+        if self.launch.plan_images and self.data.path is not None:
+            raise BadInput("`plan_images` stands in for data, and `data` names some; drop one")
+
+    def values(self) -> dict[str, Any]:
+        """Return all values by the names of their flags: {"net": "DIGITS", "data": None, ...}."""
+        return {
+            flag_name(field): getattr(part, field.name)
+            for part in (self.recipe, self.data, self.launch)
+            for field in dataclasses.fields(part)
+        }
+
+    def replace(self, **changes: Any) -> "Config":
+        """Return a copy with some values changed, by the names of their flags.
+
+            Config().replace(net="PAPER", data=Path("images"), devices=2)
+
+        Raises BadInput for a wrong value, TypeError for a name that is no flag.
+        """
+        parts: dict[str, Any] = {}
+        for owner in dataclasses.fields(self):
+            part = getattr(self, owner.name)
+            names = {flag_name(field): field.name for field in dataclasses.fields(part)}
+            own = {names[name]: changes.pop(name) for name in [*changes] if name in names}
+            parts[owner.name] = dataclasses.replace(part, **own)
+        if changes:
+            raise TypeError(f"a configuration has no {', '.join(changes)}")
+        return Config(**parts)
 
 
-def _is_address(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
-
-
-_LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "devices": (lambda n: n > 0, "above 0"),
-    "coordinator": (_is_address, "HOST:PORT"),
-    "processes": (lambda n: n > 0, "above 0"),
-    "plan_images": (
-        lambda ns: len(ns) <= 2 and all(n > 0 for n in ns[:1]) and all(n >= 0 for n in ns),
-        "one number above 0, or two",
-    ),
-    "plan_classes": (lambda n: n > 1, "above 1"),
-    "seed": (lambda n: 0 <= n < 2**32, "from 0 to 4294967295"),
-    "held_out": (lambda x: 0 < x < 1, "above 0 and below 1"),
-    "epochs": (lambda x: 0 < x < 1e6, "above 0 and below a million"),
-    "steps": (lambda n: n > 0, "above 0"),
-    "batch_size": (lambda n: n > 0, "above 0"),
-    "learning_rate": (lambda x: 0 < x < float("inf"), "a number above 0"),
-    "base_batch": (lambda n: n > 0, "above 0"),
-    "warmup_epochs": (lambda x: 0 <= x < float("inf"), "at least 0"),
-    "cut_epochs": (
-        lambda xs: all(a < b for a, b in itertools.pairwise((0, *xs, float("inf")))),
-        "numbers above 0, each above the one before",
-    ),
-    "patience": (lambda n: n > 0, "above 0"),
-    "bias_rate": (lambda x: 0 <= x < float("inf"), "at least 0"),
-    "momentum": (lambda x: 0 <= x < 1, "at least 0 and below 1"),
-    "weight_decay": (lambda x: 0 <= x < float("inf"), "at least 0"),
-    "stored_size": (lambda n: n > 0, "above 0"),
-    "patches_together": (lambda n: n > 0, "above 0"),
-    "classes": (lambda n: n > 0, "above 0"),
-    "color_noise_until": (lambda x: 0 < x < float("inf"), "above 0"),
-    "save_steps": (lambda n: n > 0, "above 0"),
-    "bad_images": (lambda n: n >= 0, "at least 0"),
-    "threads": (lambda n: n > 0, "above 0"),
-    "prefetch": (lambda n: n > 0, "above 0"),
+FIELDS: dict[str, dataclasses.Field[Any]] = {
+    field.metadata["name"] or field.name: field
+    for owner in (Recipe, DataConfig, Launch)
+    for field in dataclasses.fields(owner)
 }
-
-OF_THE_COMMAND = {"run_dir", "resume", "plan", "plan_images", "plan_classes"}
-OF_THE_COMMAND |= {"coordinator", "processes", "process_id"}
-"""What a run folder does not remember."""
-
-
-def save(config: Config, record: dict[str, Any]) -> None:
-    """Write config.json into the run folder: the configuration, and `record` beside it."""
-    assert config.run_dir is not None
-    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in OF_THE_COMMAND}
-    values["data"] = config.data and config.data.resolve()
-    values["init"] = config.init and config.init.resolve()
-    text = json.dumps(record | {"config": values}, indent=2, default=str)
-    half_written = config.run_dir / "config.tmp.json"
-    half_written.write_text(text + "\n")
-    half_written.rename(config.run_dir / "config.json")
-
-
-def load(run_dir: Path) -> Config:
-    """Read the configuration that a run folder keeps. Raises BadInput if it holds none."""
-    values = read_record(run_dir)["config"]
-    try:
-        values["cut_epochs"] = tuple(values["cut_epochs"])
-        for name in ("data", "init"):
-            values[name] = Path(values[name]) if values.get(name) else None
-        for field in dataclasses.fields(Config):
-            value = values.get(field.name, field.default)
-            if not _is_of(value, field.type):
-                raise ValueError(f"{field.name} is {value!r}")
-        return Config(**values, run_dir=run_dir)
-    except (KeyError, TypeError, ValueError) as error:
-        path = run_dir / "config.json"
-        raise BadInput(f"{path} is damaged, or of another version: {error}") from None
-
-
-def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value that was read is of the type that a field of Config declares."""
-    arguments = typing.get_args(kind)
-    match typing.get_origin(kind) or kind:
-        case typing.Literal:
-            return value in arguments
-        case types.UnionType:
-            return any(_is_of(value, argument) for argument in arguments)
-        case builtins.tuple:
-            return all(_is_of(part, arguments[0]) for part in value)
-        case builtins.float:
-            return type(value) in (int, float)
-        case builtins.int:
-            return type(value) is int
-        case other:
-            return isinstance(value, other)
-
-
-def read_record(run_dir: Path) -> dict[str, Any]:
-    """Read all of a run folder's config.json. Raises BadInput if it is missing or broken."""
-    path = run_dir / "config.json"
-    try:
-        record = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from None
-    match record:
-        case {"config": {}, "data": {"class_names": [str(), *_] as names}}:
-            if all(isinstance(name, str) for name in names):
-                return record
-    raise BadInput(f"{path} is not a run's configuration")
+"""Every field by the name of its flag."""

@@ -1,14 +1,40 @@
 """How a command ends early: bad input, or a run that stops before its last step."""
 
+import re
+from collections.abc import Mapping
+
+_ARGUMENT = re.compile(r"`(\w+)`")
+
 
 class BadInput(ValueError):
-    """Something that the user can mend, said in one sentence: exit status 2, no traceback."""
+    """Bad input that the user can mend, said in one sentence: exit status 2, no traceback.
+
+    The sentence names arguments of functions in backquotes: "`epochs` must be above 0, not -1". A
+    command shows them as its flags: "--epochs must be above 0, not -1".
+    """
+
+    def with_flags(self, flags: Mapping[str, str] | None = None) -> str:
+        """Return the sentence with flags for arguments.
+
+        Args:
+          flags: the flag of an argument where it is not "--" and the argument's name.
+        """
+
+        def flag_of(match: re.Match[str]) -> str:
+            return (flags or {}).get(match[1], flag(match[1]))
+
+        return _ARGUMENT.sub(flag_of, str(self))
 
 
 class Ended(Exception):
     """A run that ended before its last step, with the sentence and the exit status for it."""
 
     def __init__(self, sentence: str, status: int) -> None:
-        """Keep what to say and the status to exit with."""
+        """Keep what to print and the status to exit with."""
         super().__init__(sentence)
         self.status = status
+
+
+def flag(argument: str) -> str:
+    """Return the flag of an argument: "--run-dir" of "run_dir"."""
+    return "--" + argument.replace("_", "-")

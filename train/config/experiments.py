@@ -1,8 +1,8 @@
-"""Named experiments: net, data and recipe in one value, each with its command and its result."""
+"""Named experiments: one recipe each, with its command and its measured result."""
 
-from .config import Config
+from .config import Recipe
 
-DIGITS = Config()
+DIGITS = Recipe()
 """The paper's net in small on the 5,000 handwritten digits inside the package.
 
 98.90 % test accuracy, in 61 s on 2 CPU cores.
@@ -10,7 +10,7 @@ DIGITS = Config()
     python -m train.main --devices 2
 """
 
-PAPER = Config(
+PAPER = Recipe(
     experiment="paper",
     net="PAPER",
     epochs=90,
@@ -19,7 +19,7 @@ PAPER = Config(
     schedule="plateau",
     cut_epochs=(25.0, 51.0, 79.0),
     flip=True,
-    color_noise="paper",
+    pca_color="paper",
 )
 """The paper's text: 90 cycles in batches of 128, the rate cut when the held-out error stays.
 
@@ -30,7 +30,7 @@ plan (docs/imagenet.md); on the authors' two GPUs of 2012, five to six days.
     python -m train.main --experiment paper --data DIR --devices 2
 """
 
-ORIGINAL = Config(
+ORIGINAL = Recipe(
     experiment="original",
     net="ORIGINAL",
     epochs=91,
@@ -40,9 +40,9 @@ ORIGINAL = Config(
     cut_epochs=(),
     decay_biases=False,
     flip=True,
-    patches_together=32,
-    color_noise="original",
-    color_noise_until=67.0,
+    crops_together=32,
+    pca_color="original",
+    pca_color_until=67.0,
 )
 """Net 145 of the original program as it was run: the paper's net, whose errors the paper prints.
 
@@ -53,7 +53,7 @@ Not run here: about 37 days on 2 CPU cores, as PAPER.
     python -m train.main --experiment original --data DIR --devices 2
 """
 
-CAFFE = Config(
+CAFFE = Recipe(
     experiment="caffe",
     net="CAFFE",
     epochs=90,
@@ -74,7 +74,7 @@ cores, as PAPER.
     python -m train.main --experiment caffe --data DIR --devices 2
 """
 
-CUDA_CONVNET2 = Config(
+CUDA_CONVNET2 = Recipe(
     experiment="cuda-convnet2",
     net="ONE_WEIRD_TRICK",
     epochs=90,
@@ -84,7 +84,7 @@ CUDA_CONVNET2 = Config(
     cut_epochs=(),
     decay_biases=False,
     flip=True,
-    color_noise="original",
+    pca_color="original",
 )
 """cuda-convnet2's training example, the single tower of "One weird trick", on one GPU.
 
@@ -95,7 +95,7 @@ and 18.15 % over ten. Not run here: about 37 days on 2 CPU cores, as PAPER.
     python -m train.main --experiment cuda-convnet2 --data DIR
 """
 
-SCALED_MNIST = Config(
+SCALED_MNIST = Recipe(
     experiment="scaled-mnist",
     net="SCALED_8_113",
     epochs=2,
@@ -113,7 +113,7 @@ It reports 95.57 % on validation images. Ours: 97.07 % on the test images, in 7 
     python -m train.fetch mnist mnist && python -m train.main --experiment scaled-mnist --data mnist
 """
 
-KERAS_MNIST = Config(
+KERAS_MNIST = Recipe(
     experiment="keras-mnist",
     net="KERAS_STRIDE_4",
     epochs=5,
@@ -131,7 +131,7 @@ It reports 97.96 % on the test images. Ours: 98.00 %, in an hour on 2 quiet core
     python -m train.fetch mnist mnist && python -m train.main --experiment keras-mnist --data mnist
 """
 
-KERAS_FLOWERS = Config(
+KERAS_FLOWERS = Recipe(
     experiment="keras-flowers",
     net="BATCH_NORM",
     epochs=50,
@@ -150,7 +150,7 @@ dropout on, and 74.73 %, in two hours on 2 quiet cores.
     python -m train.main --experiment keras-flowers --data DIR
 """
 
-FLOWERS = Config(
+FLOWERS = Recipe(
     experiment="flowers",
     net="BATCH_NORM",
     epochs=50,
@@ -161,7 +161,7 @@ FLOWERS = Config(
     cut_epochs=(35.0, 45.0),
     stored_size=256,
     flip=True,
-    color_noise="original",
+    pca_color="original",
 )
 """The same net, photographs and epochs with the paper's cures for over-fitting (sections 4 and 5).
 
@@ -173,8 +173,8 @@ Random patches, reflections, color noise, momentum and weight decay; dropout is 
 """
 
 EXPERIMENTS = {
-    config.experiment: config
-    for config in (
+    recipe.experiment: recipe
+    for recipe in (
         DIGITS,
         *(PAPER, ORIGINAL, CAFFE, CUDA_CONVNET2),
         *(SCALED_MNIST, KERAS_MNIST, KERAS_FLOWERS, FLOWERS),

@@ -1,99 +1,184 @@
-"""The command line of `train.main`, read into a Config."""
+"""The command line of `train.main`: one flag for each field of the configuration."""
 
 import argparse
-import contextlib
-import dataclasses
-import io
-import itertools
 import re
 import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal, NoReturn
 
-from .config import COMMAND, OF_THE_COMMAND, Config, flag, load
-from .errors import BadInput
+from .config import COMMAND, FIELDS, Config, DataConfig, Launch, Recipe
+from .errors import BadInput, flag
 from .experiments import EXPERIMENTS
+from .saved import FORMER_NAMES, NOT_SAVED, load_config
 
 _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
 _MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
-"""What a resumed run may be told anew: where things are and how long it goes on, not what it is."""
+"""Flags that --resume may change: locations and length, not the recipe."""
 
-_OF_SCHEDULES = {
+_SCHEDULES_OF = {
     "cut_epochs": ("cuts",),
     "patience": ("plateau",),
     "bias_rate": ("cuts", "plateau"),
 }
-"""Flags that other schedules do not look at."""
+"""Flags that only some schedules use."""
 
-_OF_NO_TYPE = re.compile(
-    r"Error parsing (\S+): (?:no type matching|Could not find valid parse).*? \[(.*?)\].*"
-)
-"""Tyro's words for what fits none of several types, each of which it explains."""
+_OWNERS = {"recipe": Recipe, "data": DataConfig, "launch": Launch}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of flags that raises BadInput, in one sentence, instead of ending the process."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take argparse's options."""
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BadInput with what is wrong with the flags."""
+        hint = f"{self.prog} --help explains the arguments"
+        raise BadInput(f"{message.removeprefix('argument ')}; {hint}")
 
 
 def parse(argv: list[str] | None = None) -> Config:
-    """Read a Config from flags. Raises BadInput; ends the program after --help."""
+    """Read a configuration from flags. Raises BadInput; ends the process after --help."""
     argv = sys.argv[1:] if argv is None else argv
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--experiment", default="digits")
-    first.add_argument("--run-dir", "--run_dir", type=Path)
-    first.add_argument("--resume", action="store_true")
-    try:
-        known, _ = first.parse_known_args(argv)
-    except argparse.ArgumentError as error:
-        raise BadInput(f"{error.argument_name}: {error.message}") from None
-    if known.experiment not in EXPERIMENTS:
-        names = ", ".join(EXPERIMENTS)
-        raise BadInput(f"--experiment must be one of {names}, not {known.experiment}")
-    if not known.resume or known.run_dir is None:
-        experiment = EXPERIMENTS[known.experiment]
-        config = _command_line(argv, experiment)
-        _check_beside(config, experiment)
-        return config
-    kept = load(known.run_dir)
-    config = _command_line(argv, kept)
-    for field in dataclasses.fields(Config):
-        now, before = getattr(config, field.name), getattr(kept, field.name)
-        if field.name not in _MAY_CHANGE | OF_THE_COMMAND and now != before:
-            told = flag(field.name)
-            raise BadInput(f"{known.run_dir} holds a run with {told} {before}, not {now}")
-    if config.epochs != kept.epochs and kept.steps is not None and config.steps == kept.steps:
-        raise BadInput(f"--epochs: the run goes by --steps {kept.steps}; change that instead")
-    if config.epochs != kept.epochs and kept.schedule == "dexp":
-        raise BadInput(
-            f"--epochs: the schedule dexp divides {kept.epochs} of them; begin a new run"
-        )
+    given = vars(_parser().parse_args([_with_dashes(argument) for argument in argv]))
+    name = given.get("experiment", "digits")
+    if name not in EXPERIMENTS:
+        raise BadInput(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
+    if given.get("init"):
+        given["init"] = given["init"].resolve()
+    if given.get("resume") and given.get("run_dir"):
+        saved = load_config(given["run_dir"])
+        config = _replace(saved, given)
+        _check_resumed(config, saved)
+    else:
+        recipe = EXPERIMENTS[name]
+        config = _replace(Config(recipe), given)
+        _check_new(config, recipe)
     return config
 
 
-def _check_beside(config: Config, experiment: Config) -> None:
-    """Refuse an experiment without data, and a flag that would change nothing."""
-    if config.experiment != "digits" and config.data is None and not config.plan_images:
-        raise BadInput(
-            f"--experiment {config.experiment} needs --data; digits alone brings its own"
-        )
-    for name, schedules in _OF_SCHEDULES.items():
-        told = getattr(config, name) != getattr(experiment, name)
-        if told and config.schedule not in schedules:
-            them = " and ".join(schedules)
-            raise BadInput(f"{flag(name)} is of --schedule {them}, not of {config.schedule}")
+def _parser() -> Parser:
+    """Return the parser; what it parses holds the flags that were given, and no others."""
+    names = f"Experiments: {', '.join(EXPERIMENTS)}."
+    about = f"Train a network by the paper's recipe (section 5) and report its test error. {names}"
+    parser = Parser(
+        prog=COMMAND,
+        usage="%(prog)s [FLAGS]",
+        description=textwrap.fill(about, 79, break_on_hyphens=False),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    former = {new: old for old, new in FORMER_NAMES.items()}
+    for title, owner in _OWNERS.items():
+        group = parser.add_argument_group(title)
+        for name, field in FIELDS.items():
+            if field.name in owner.__dataclass_fields__:
+                reading = _reading(field.type)
+                shown = _shown(field.default)
+                text = f"{field.metadata['help']} (default: {shown})".replace("%", "%%")
+                group.add_argument(flag(name), dest=name, help=text, **reading)
+                if name in former:
+                    hidden = {"dest": name, "help": argparse.SUPPRESS}
+                    group.add_argument(flag(former[name]), **hidden, **reading)
+    return parser
 
 
-def _command_line(argv: list[str], default: Config) -> Config:
-    """Let tyro read the flags, and make one sentence of what it complains about."""
-    import tyro
+def _reading(annotation: Any) -> dict[str, Any]:
+    """Return argparse's options to read values of a type, as a field of Config declares it."""
+    if annotation is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(annotation) is tuple:
+        [kind, _] = typing.get_args(annotation)
+        return {"nargs": "*", "action": _Tuple, "type": _converter(kind), "metavar": _metavar(kind)}
+    if typing.get_origin(annotation) is Literal:
+        return {"choices": typing.get_args(annotation)}
+    if isinstance(annotation, types.UnionType):
+        [kind] = [kind for kind in typing.get_args(annotation) if kind is not types.NoneType]
+        return {"type": _optional(_converter(kind)), "metavar": _metavar(kind)}
+    return {"type": _converter(annotation), "metavar": _metavar(annotation)}
 
-    text = f"{Config.__doc__} Experiments: {', '.join(EXPERIMENTS)}."
-    said = io.StringIO()
+
+class _Tuple(argparse.Action):
+    """Keeps the values of a flag as a tuple, which is what the configuration holds."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Store the values."""
+        setattr(namespace, self.dest, tuple(values))
+
+
+_KINDS: dict[type, tuple[str, str]] = {
+    int: ("N", "a whole number"),
+    float: ("X", "a number"),
+    str: ("TEXT", "text"),
+    Path: ("PATH", "a path"),
+}
+"""By type: what --help calls a value, and what a message does."""
+
+
+def _metavar(kind: type) -> str:
+    return _KINDS[kind][0]
+
+
+def _converter(kind: type) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind][1]}") from None
+
+    return convert
+
+
+def _optional(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a converter that also takes the word None, which an experiment's value may need."""
+    return lambda text: None if text == "None" else convert(text)
+
+
+def _shown(default: Any) -> str:
+    return " ".join(map(str, default)) or "none" if isinstance(default, tuple) else str(default)
+
+
+def _with_dashes(argument: str) -> str:
+    """Return a flag with dashes for underscores, which other command lines take: --run_dir."""
+    name, equals, value = argument.partition("=")
+    return re.sub("_", "-", name) + equals + value if name.startswith("--") else argument
+
+
+def _replace(config: Config, given: dict[str, Any]) -> Config:
     try:
-        with contextlib.redirect_stderr(said):
-            config = tyro.cli(Config, prog=COMMAND, description=text, args=argv, default=default)
-            return dataclasses.replace(config, init=config.init and config.init.resolve())
-    except SystemExit as end:
-        if not end.code:
-            raise
-        rows = [row.strip(" │") for row in said.getvalue().splitlines()[1:]]
-        message = " ".join(itertools.takewhile(lambda row: "──" not in row, rows))
-        hint = f"{COMMAND} --help lists the flags"
-        message = message.removeprefix("Error parsing Config: ").strip(" .")
-        message = _OF_NO_TYPE.sub(r"\1 cannot be \2", message)
-        raise BadInput(f"{message or 'the flags cannot be read'}; {hint}") from None
+        return config.replace(**given)
+    except BadInput as error:
+        raise BadInput(f"{error.with_flags()}; {COMMAND} --help lists the flags") from None
+
+
+def _check_new(config: Config, recipe: Recipe) -> None:
+    """Refuse an experiment without its data, and a flag that would change nothing."""
+    name, launch = config.recipe.experiment, config.launch
+    if name != "digits" and config.data.path is None and not launch.plan_images:
+        raise BadInput(f"--experiment {name} needs --data; digits alone brings its own")
+    for name, schedules in _SCHEDULES_OF.items():
+        changed = getattr(config.recipe, name) != getattr(recipe, name)
+        if changed and config.recipe.schedule not in schedules:
+            users = " and ".join(schedules)
+            raise BadInput(f"{flag(name)} is for --schedule {users}, not {config.recipe.schedule}")
+
+
+def _check_resumed(config: Config, saved: Config) -> None:
+    """Refuse to resume a run with another recipe."""
+    before, recipe = saved.values(), saved.recipe
+    for name, value in config.values().items():
+        if name not in _MAY_CHANGE | NOT_SAVED and value != before[name]:
+            folder = config.launch.run_dir
+            raise BadInput(f"{folder} holds a run with {flag(name)} {before[name]}, not {value}")
+    if config.recipe.epochs != recipe.epochs:
+        if recipe.steps is not None and config.recipe.steps == recipe.steps:
+            raise BadInput(f"--epochs: the run's length is --steps {recipe.steps}; change that")
+        if recipe.schedule == "dexp":
+            raise BadInput(
+                f"--epochs: the schedule dexp is made for {recipe.epochs} epochs; start a new run"
+            )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import jax
 
-from alexnet_jax import Architecture, num_batch_shards
+from alexnet_jax import Architecture
 from alexnet_jax.layer_specs import Gather
+from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import Config
 from ..data.synthetic import synthetic_data, synthetic_statistics
@@ -30,12 +31,12 @@ def plan(config: Config) -> None:
     Nothing is kept. Raises BadInput as the run itself would.
     """
     run = planned_run(config)
-    print(f"{run.architecture.name}, {config.experiment}, on {_devices(run)}")
+    print(f"{run.architecture.name}, {config.recipe.experiment}, on {_devices(run)}")
     _show(recipe(run))
     with StepTimer(run) as trial:
         print("\non each device, by XLA's analysis of the compiled step", flush=True)
         _show(memory(trial))
-        if config.devices > 1:
+        if config.launch.devices > 1:
             print("\nwhat each device sends in a step")
             _show(traffic(run, list_transfers(trial.program)))
         print(f"\nby {PROBE} steps on {_source(config)}", flush=True)
@@ -44,11 +45,11 @@ def plan(config: Config) -> None:
 
 def planned_run(config: Config) -> Run:
     """Return the run on its data or, with --plan-images, on noise in their place."""
-    if config.plan_images:
-        train, test = (*config.plan_images, 0)[:2]
-        architecture = get_architecture(config).with_classes(config.plan_classes)
+    if config.launch.plan_images:
+        train, test = (*config.launch.plan_images, 0)[:2]
+        architecture = get_architecture(config).with_classes(config.launch.plan_classes)
         size = stored_size(config, architecture)
-        data = synthetic_data(size, train=train, test=test, classes=config.plan_classes)
+        data = synthetic_data(size, train=train, test=test, classes=config.launch.plan_classes)
     else:
         architecture, data = open_net_and_data(config)
         size = stored_size(config, architecture)
@@ -67,8 +68,8 @@ def recipe(run: Run) -> list[Line]:
         ("images", ", ".join(_images(run))),
         (
             "step",
-            f"{config.batch_size} images, {config.batch_size * flops(net) / 1e9:,.1f} GFLOP "
-            f"forward and backward, {config.precision}",
+            f"{config.recipe.batch_size} images, {config.recipe.batch_size * flops(net) / 1e9:,.1f} GFLOP "
+            f"forward and backward, {config.recipe.precision}",
         ),
         ("epoch", f"{run.steps_per_epoch:,.1f} steps"),
         ("run", f"{epochs:.4g} epochs, {run.last_step:,} steps"),
@@ -81,23 +82,25 @@ def _images(run: Run) -> list[str]:
     """How large they are, and what is done to those that the net learns from."""
     config, size, stored = run.config, run.architecture.image_sizes[0], len(run.mean)
     said = [f"{size} of {stored} pixels square"]
-    said += ["random patches"] * (stored > size) + ["reflections"] * config.flip
-    said += [f"{config.patches_together} in a row alike"] * (config.patches_together > 1)
-    if config.color_noise != "none":
-        until = config.color_noise_until
+    said += ["random patches"] * (stored > size) + ["reflections"] * config.recipe.flip
+    said += [f"{config.recipe.crops_together} in a row alike"] * (config.recipe.crops_together > 1)
+    if config.recipe.pca_color != "none":
+        until = config.recipe.pca_color_until
         end = f" until epoch {until:g}" if until is not None else ""
-        said.append(f"color noise: {config.color_noise}{end}")
+        said.append(f"color noise: {config.recipe.pca_color}{end}")
     return said
 
 
 def _rule(config: Config) -> str:
     """The optimizer and what it goes by, but the schedule."""
-    name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[config.optimizer]
-    said = f"{name}, momentum {config.momentum:g}, weight decay {config.weight_decay:g}"
-    if config.weight_decay and not config.decay_biases:
+    name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[config.recipe.optimizer]
+    said = (
+        f"{name}, momentum {config.recipe.momentum:g}, weight decay {config.recipe.weight_decay:g}"
+    )
+    if config.recipe.weight_decay and not config.recipe.decay_biases:
         said += ", none of biases"
-    if config.warmup_epochs:
-        said += f", {config.warmup_epochs:g} epochs of warm-up from {config.learning_rate:g}"
+    if config.recipe.warmup_epochs:
+        said += f", {config.recipe.warmup_epochs:g} epochs of warm-up from {config.recipe.learning_rate:g}"
     return said
 
 
@@ -117,7 +120,7 @@ def schedule(run: Run) -> list[Line]:
     if run.schedule.on_plateau:
         rule = (
             f"{_rates(*rows[0][1:3])}, divided by ten, at most {MOST_CUTS} times, when the test "
-            f"error has not fallen for {config.patience} epochs"
+            f"error has not fallen for {config.recipe.patience} epochs"
         )
         return [("rate", rule)]
     lines = []
@@ -135,7 +138,9 @@ def memory(trial: StepTimer) -> list[Line]:
     params = _held(run.shardings.params, trial.state.params)
     moments = _held(run.shardings.opt_state, trial.state.opt_state)
     lines = [("parameters", amount(params))]
-    lines.append(("velocity" if run.config.optimizer == "sgd" else "moments", amount(moments)))
+    lines.append(
+        ("velocity" if run.config.recipe.optimizer == "sgd" else "moments", amount(moments))
+    )
     if found is None:
         return [*lines, ("the rest", "XLA has no analysis of it for these devices")]
     batch = found.arguments - params - moments
@@ -152,7 +157,7 @@ def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Line]:
     readers: dict[int, list[str]] = {}  # by what they see: layers that see as much share a line
     steps, batch = (
         run.architecture.layer_info(),
-        run.config.batch_size // num_batch_shards(run.mesh),
+        run.config.recipe.batch_size // num_batch_shards(run.mesh),
     )
     for number, step in enumerate(steps):
         if isinstance(step.spec, Gather) and not step.replicated_in:
@@ -176,7 +181,7 @@ def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Line]:
 def duration(run: Run, seconds: list[float], evaluation: float) -> list[Line]:
     """Return the time of a step, and what follows for the whole run."""
     step = statistics.median(seconds)
-    rate = run.config.batch_size / step
+    rate = run.config.recipe.batch_size / step
     training = step * run.last_step
     count = evaluations(run)
     speed = rate * flops(run.architecture) / 1e9
@@ -191,7 +196,7 @@ def duration(run: Run, seconds: list[float], evaluation: float) -> list[Line]:
 
 def evaluations(run: Run) -> int:
     """Return how often the run evaluates: after steps that end an epoch, and after the last."""
-    size, images, last = run.config.batch_size, len(run.data.train), run.last_step
+    size, images, last = run.config.recipe.batch_size, len(run.data.train), run.last_step
     ends = [step * size // images for step in (last - 1, last)]
     return min(last, ends[1]) + (ends[0] == ends[1])
 
@@ -227,13 +232,13 @@ def _counts(run: Run) -> str:
     tested = (
         f"{train:,} training and {test:,} test images" if test else f"{train:,} training images"
     )
-    return tested + ", imagined" * bool(run.config.plan_images)
+    return tested + ", imagined" * bool(run.config.launch.plan_images)
 
 
 def _source(config: Config) -> str:
-    if config.plan_images:
+    if config.launch.plan_images:
         return "images of noise, which need no reading"
-    return f"images as they are read from {config.data or 'the package'}"
+    return f"images as they are read from {config.data.path or 'the package'}"
 
 
 def _rates(weights: float, biases: float) -> str:

@@ -3,7 +3,7 @@
 `python -m train.figures FIGURE --help` explains each.
 """
 
-from ..runtime.cli import command, parser
+from ..runtime.cli import make_parser, run_command
 from . import classes, curves, kernels, neighbors, saliency
 
 FIGURES = {
@@ -18,7 +18,7 @@ FIGURES = {
 
 def main(argv: list[str] | None = None) -> None:
     """Draw the figure on the command line."""
-    flags = parser("train.figures", __doc__)
+    flags = make_parser(__spec__.name, __doc__)
     names = flags.add_subparsers(metavar="FIGURE", required=True)
     for name, figure in FIGURES.items():
         summary = str(figure.__doc__).split(":")[0]
@@ -30,4 +30,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

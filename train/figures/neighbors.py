@@ -57,7 +57,7 @@ def main(given: argparse.Namespace) -> Path:
 
     trained = open_predictor(given.run)
     features, size = trained.features(), trained.stored_size
-    options = {"batch_size": _BATCH, "threads": trained.config.threads}
+    options = {"batch_size": _BATCH, "threads": trained.config.data.threads}
     asked = read_album(queries, size, **options)
     found = nearest(features, asked, read_album(gallery, size, **options), given.nearest)
     for query, neighbors in found:

@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from alexnet_jax import num_batch_shards
+from alexnet_jax.towers import num_batch_shards
 
 from ..config.errors import BadInput
 from ..data.dataset import DataSet, Source, open_data
-from ..data.pipeline import Batch, evaluation_batches, evaluation_size
+from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
 from ..steps.eval_step import EvalResults, evaluate
 from .predictor import Predictor
@@ -38,20 +38,25 @@ def open_test_images(nets: Sequence[Predictor], directory: Path | None) -> dict[
     the data have other classes, or the runs no test images in common.
     """
     first = nets[0].config
-    place, kind = (first.data, first.data_kind) if directory is None else (directory, "auto")
+    place, kind = (first.data.path, first.data.kind) if directory is None else (directory, "auto")
     opened: dict[int, DataSet] = {}
     for net in nets:
         config, size = net.config, net.stored_size
         runs = f"{nets[0].folder} and {net.folder}"
-        if directory is None and config.data != place:
-            learned = f"{place or 'the digits'} and {config.data or 'the digits'}"
+        if directory is None and config.data.path != place:
+            learned = f"{place or 'the digits'} and {config.data.path or 'the digits'}"
             raise BadInput(f"{runs} learned from {learned}; --data says what to test them on")
         if size not in opened:
-            opened[size] = open_data(place, kind, size, held_out=first.held_out, seed=first.seed)
-        if opened[size].drawn and (config.seed, config.held_out) != (first.seed, first.held_out):
+            opened[size] = open_data(
+                place, kind, size, held_out=first.data.held_out, seed=first.recipe.seed
+            )
+        if opened[size].random_split and (config.recipe.seed, config.data.held_out) != (
+            first.recipe.seed,
+            first.data.held_out,
+        ):
             raise BadInput(
-                f"{runs} hold out different pictures, by --seed {first.seed} and {config.seed}, "
-                f"--held-out {first.held_out} and {config.held_out}: "
+                f"{runs} hold out different pictures, by --seed {first.recipe.seed} and {config.recipe.seed}, "
+                f"--held-out {first.data.held_out} and {config.data.held_out}: "
                 "one has learned from what the other is tested on"
             )
         check_data(net.folder, opened[size])
@@ -67,7 +72,7 @@ def evaluate_together(
     """
     count = len(next(iter(sources.values())))
     parts = math.lcm(*(num_batch_shards(net.mesh) for net in nets))
-    images = evaluation_size(max(1, batch_size // patches), count, parts)
+    images = evaluation_batch_size(max(1, batch_size // patches), count, parts)
     batches = track(
         _shared_batches(nets, sources, images),
         total=-(-count // images),
@@ -86,7 +91,10 @@ def _shared_batches(
     config = nets[0].config
     streams = [
         evaluation_batches(
-            source, batch_size=batch_size, threads=config.threads, prefetch=config.prefetch
+            source,
+            batch_size=batch_size,
+            threads=config.data.threads,
+            prefetch=config.data.prefetch,
         )
         for source in sources.values()
     ]

@@ -16,7 +16,8 @@ from alexnet_jax import Architecture, Params
 from alexnet_jax.evaluation import center_crops
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
 
-from ..config.config import Config, load, read_record
+from ..config.config import Config
+from ..config.saved import read_record
 from ..data.image_statistics import read_mean
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.folder import get_architecture, make_run_mesh, stored_size
@@ -88,12 +89,12 @@ def open_predictor(run_dir: Path, checkpoint: str | int = "best", *, devices: in
     Raises BadInput if the folder holds no run, the run no such checkpoint, or the net does not fit
     on so many devices.
     """
-    config, data = load(run_dir), read_record(run_dir)["data"]
+    config, data = load_config(run_dir), read_record(run_dir)["data"]
     names, words = tuple(data["class_names"]), dict(data.get("words", {}))
     architecture = get_architecture(config).with_classes(len(names))
     mesh = make_run_mesh(architecture, devices)
     mean = read_mean(run_dir, stored_size(config, architecture))
-    optimizer = OPTIMIZERS[config.optimizer]()
+    optimizer = OPTIMIZERS[config.recipe.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         step = checkpoints.find(checkpoint)

@@ -1,6 +1,5 @@
 """The folder that a run lives in: its configuration, versions, commit and image statistics."""
 
-import dataclasses
 import importlib.metadata
 import math
 import platform
@@ -13,9 +12,10 @@ from typing import Any
 from jax.sharding import Mesh
 
 import alexnet_jax
-from alexnet_jax import Architecture, local_batch_slice
+from alexnet_jax import Architecture
+from alexnet_jax.towers import local_batch_slice
 
-from ..config import config as configuration
+from ..config import saved
 from ..config.config import Config
 from ..config.errors import BadInput
 from ..data.dataset import DataSet
@@ -24,9 +24,9 @@ from ..data.image_statistics import (
     COLORS,
     MEAN,
     ImageStatistics,
-    image_statistics,
+    measure_statistics,
     read_statistics,
-    with_mean_by_channel,
+    with_channel_mean,
     write_statistics,
 )
 from ..runtime.distributed import barrier, is_main_process
@@ -41,7 +41,7 @@ def make_folder(config: Config) -> Path:
 
     Raises BadInput if that cannot be done, or it holds a run that is not to be resumed.
     """
-    run_dir = config.run_dir or _new_folder(config.experiment)
+    run_dir = config.launch.run_dir or _new_folder(config.recipe.experiment)
     _refuse_another(config, run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -56,12 +56,12 @@ def open_run(config: Config, data: DataSet) -> Config:
     Returns the configuration with `stored_size` filled in. Raises BadInput if the folder holds
     another run, or other data than the run has seen.
     """
-    assert config.run_dir is not None
-    run_dir = config.run_dir
+    assert config.launch.run_dir is not None
+    run_dir = config.launch.run_dir
     stored = stored_size(
         config, get_architecture(config)
     )  # what it follows from may not be there later
-    config = dataclasses.replace(config, stored_size=stored)
+    config = config.replace(stored_size=stored)
     if is_main_process():
         _write(config, run_dir, data)
     barrier("the folder of the run")
@@ -71,18 +71,18 @@ def open_run(config: Config, data: DataSet) -> Config:
 def _write(config: Config, run_dir: Path, data: DataSet) -> None:
     record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
     _refuse_another(config, run_dir)  # which may have begun since the folder was made
-    if config.resume:
-        record = configuration.read_record(run_dir)
+    if config.launch.resume:
+        record = saved.read_record(run_dir)
         check_data(run_dir, data)
     try:
-        configuration.save(config, record | {"data": data.record()})
+        saved.save_config(config, record | {"data": data.record()})
     except OSError as error:
         raise BadInput(f"--run-dir {run_dir} cannot be written: {error}") from None
 
 
 def _refuse_another(config: Config, run_dir: Path) -> None:
     there = (run_dir / "config.json").exists() or (run_dir / "checkpoints").exists()
-    if there and not config.resume:
+    if there and not config.launch.resume:
         raise BadInput(
             f"--run-dir {run_dir} holds a run already; --resume goes on with it, "
             "another --run-dir keeps it"
@@ -91,7 +91,7 @@ def _refuse_another(config: Config, run_dir: Path) -> None:
 
 def check_data(run_dir: Path, data: DataSet) -> None:
     """Raise BadInput unless the data have the run's classes; say it if there are more or fewer."""
-    before, now = configuration.read_record(run_dir)["data"], data.record()
+    before, now = saved.read_record(run_dir)["data"], data.record()
     if before["class_names"] != now["class_names"]:
         raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
     if _counts(before) != _counts(now):  # a broken picture may have been taken out
@@ -105,7 +105,7 @@ def _counts(record: dict[str, Any]) -> str:
 def get_architecture(config: Config) -> Architecture:
     """Return the net that the configuration names, with its own number of classes."""
     try:
-        return alexnet_jax.architectures.by_name(config.net)
+        return alexnet_jax.architectures.by_name(config.recipe.net)
     except ValueError as error:
         raise BadInput(f"--net: {error}") from None
 
@@ -120,11 +120,11 @@ def make_run_mesh(architecture: Architecture, devices: int) -> Mesh:
 
 def make_checked_mesh(config: Config, architecture: Architecture) -> Mesh:
     """Return the mesh of a run. Raises BadInput if it cannot hold the towers or divide a batch."""
-    mesh = make_run_mesh(architecture, config.devices)
+    mesh = make_run_mesh(architecture, config.launch.devices)
     try:
-        local_batch_slice(mesh, config.batch_size)
+        local_batch_slice(mesh, config.recipe.batch_size)
     except ValueError as error:
-        raise BadInput(f"--batch-size {config.batch_size}: {error}") from None
+        raise BadInput(f"--batch-size {config.recipe.batch_size}: {error}") from None
     return mesh
 
 
@@ -134,26 +134,28 @@ def stored_size(config: Config, architecture: Architecture) -> int:
     Records are not enlarged unless --stored-size says so. Raises BadInput if they are too small.
     """
     size = architecture.image_sizes[0]
-    stored = config.stored_size or math.ceil(size * 8 / 7)
+    stored = config.recipe.stored_size or math.ceil(size * 8 / 7)
     if stored < size:
-        raise BadInput(f"--stored-size {stored} is smaller than {config.net}'s input, {size}")
+        raise BadInput(
+            f"--stored-size {stored} is smaller than {config.recipe.net}'s input, {size}"
+        )
     if stored > _LARGEST:
         raise BadInput(f"images of {stored} pixels square are too large: {_LARGEST} is the most")
-    if config.stored_size or not _holds_records(config):
+    if config.recipe.stored_size or not _holds_records(config):
         return stored
-    assert config.data is not None
-    kept = manifest.read(config.data).size
+    assert config.data.path is not None
+    kept = manifest.read(config.data.path).size
     if kept < size:
         raise BadInput(
-            f"{config.data} holds pictures of {kept} pixels, and {config.net}'s input has {size}; "
+            f"{config.data.path} holds pictures of {kept} pixels, and {config.recipe.net}'s input has {size}; "
             f"--stored-size {stored} enlarges them"
         )
     return min(stored, kept)
 
 
 def _holds_records(config: Config) -> bool:
-    known = config.data_kind in ("auto", "records")
-    return config.data is not None and known and manifest.is_there(config.data)
+    known = config.data.kind in ("auto", "records")
+    return config.data.path is not None and known and manifest.exists(config.data.path)
 
 
 def load_or_measure_statistics(
@@ -165,8 +167,8 @@ def load_or_measure_statistics(
     pixel has that of its color over all pixels.
     """
     if is_main_process() and not all((run_dir / name).exists() for name in (MEAN, COLORS)):
-        found = data.statistics or image_statistics(data.train)
-        write_statistics(run_dir, with_mean_by_channel(found) if mean == "channel" else found)
+        found = data.statistics or measure_statistics(data.train)
+        write_statistics(run_dir, with_channel_mean(found) if mean == "channel" else found)
     barrier("the statistics")
     return read_statistics(run_dir, len(data.train[0]["image"]))
 

@@ -1,59 +1,62 @@
-"""What all commands of `train` share: how they end on bad input, and simple command lines."""
+"""Shared by all commands: how they end on bad input, and how they parse their flags."""
 
 import argparse
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
 
 from ..config.errors import BadInput, Ended
+from ..config.flags import Parser
 
 
-def command(run: Callable[[], object]) -> None:
-    """Run a command; bad input ends it with one sentence and exit status 2, without traceback."""
+def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = None) -> None:
+    """Run a command. Bad input ends it with one sentence and exit status 2, without a traceback.
+
+    Args:
+      main: reads `sys.argv`, and raises BadInput or Ended.
+      flags: for `BadInput.with_flags`, where an argument and its flag have different names.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be Unicode
     try:
-        run()
+        main()
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.with_flags(flags)}", file=sys.stderr)
         sys.exit(2)
     except Ended as end:
         print(end, file=sys.stderr)
         sys.exit(end.status)
     except MemoryError as error:
-        print(f"stopped: the memory does not suffice: {error or 'none is left'}", file=sys.stderr)
+        print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped before anything was to be saved", file=sys.stderr)
+        print("stopped before there was anything to save", file=sys.stderr)
         sys.exit(130)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise what the flags lack, in one sentence."""
-        raise BadInput(f"{message}; {self.prog} --help explains the arguments")
+def make_parser(module: str, description: str | None) -> Parser:
+    """Return an empty parser of the flags of `python -m MODULE`. It raises BadInput.
 
-
-def parser(module: str, text: str | None) -> argparse.ArgumentParser:
-    """Return an empty parser of the flags of `python -m MODULE`; it raises BadInput."""
-    first, _, name = module.partition(".")
-    package = (
-        __name__.split(".")[0] if first == "train" else first
-    )  # ours has another name in a wheel
-    return _Parser(prog=f"python -m {package}.{name}", description=text)
+    Args:
+      module: the command's `__spec__.name`.
+      description: names commands as a clone has them, `python -m train.main`; the help shows the
+        names of the package that was called.
+    """
+    package, _, name = module.removesuffix(".__main__").partition(".")
+    shown = (description or "").replace("python -m train.", f"python -m {package}.")
+    return Parser(prog=f"python -m {package}.{name}", description=shown)
 
 
 def positive(text: str) -> int:
-    """Read the value of a flag that counts something."""
+    """Convert the value of a flag that counts something."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
     return int(text)
 
 
 def new_file(text: str) -> Path:
-    """Read the name of a file that will be written when all is done; no hour should be in vain."""
+    """Convert the name of a file that is written at the end, and check now that it can be."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} cannot be written: it is a folder")

@@ -84,22 +84,22 @@ def join(config: Config) -> int | None:
     other, or cannot share the devices.
     """
     chips = len([*Path("/dev").glob("accel*"), *Path("/dev/vfio").glob("[0-9]*")])
-    launcher, count = detect_launcher(os.environ, config.devices, chips) or ("", 1)
+    launcher, count = detect_launcher(os.environ, config.launch.devices, chips) or ("", 1)
     where = {}
-    if config.processes is not None:
-        launcher, count = "--processes", config.processes
+    if config.launch.processes is not None:
+        launcher, count = "--processes", config.launch.processes
         where = {
-            "coordinator_address": config.coordinator,
-            "num_processes": config.processes,
-            "process_id": config.process_id,
+            "coordinator_address": config.launch.coordinator,
+            "num_processes": config.launch.processes,
+            "process_id": config.launch.process_id,
         }
-    if count == 1 or config.plan:
+    if count == 1 or config.launch.plan:
         return 1
-    if count and config.devices % count:
+    if count and config.launch.devices % count:
         raise BadInput(
-            f"--devices {config.devices} cannot be divided among {count} processes ({launcher})"
+            f"--devices {config.launch.devices} cannot be divided among {count} processes ({launcher})"
         )
-    if config.run_dir is None:
+    if config.launch.run_dir is None:
         raise BadInput(f"several processes ({launcher}) need a --run-dir that all of them see")
     _initialize(launcher, where)
     return count

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from alexnet_jax import Architecture, local_batch_slice, num_batch_shards
+from alexnet_jax import Architecture
+from alexnet_jax.towers import local_batch_slice, num_batch_shards
 
 from ..config.config import Config
 from ..config.errors import BadInput
@@ -42,13 +43,13 @@ def open_net_and_data(config: Config) -> tuple[Architecture, DataSet]:
     """Return the net, with an output for each class, and the data at its size."""
     architecture = get_architecture(config)
     data = open_data(
-        config.data,
-        config.data_kind,
+        config.data.path,
+        config.data.kind,
         stored_size(config, architecture),
-        held_out=config.held_out,
-        seed=config.seed,
+        held_out=config.data.held_out,
+        seed=config.recipe.seed,
     )
-    data = dataclasses.replace(data, train=SkipCorrupt(data.train, config.bad_images))
+    data = dataclasses.replace(data, train=SkipCorrupt(data.train, config.data.bad_images))
     return architecture.with_classes(len(data.class_names)), data
 
 
@@ -67,18 +68,18 @@ class Run:
     @property
     def steps_per_epoch(self) -> float:
         """Batches in one cycle through the training images; the last one reaches into the next."""
-        return len(self.data.train) / self.config.batch_size
+        return len(self.data.train) / self.config.recipe.batch_size
 
     @property
     def last_step(self) -> int:
         """The number of steps of the whole run."""
-        images = round(self.config.epochs * len(self.data.train))
-        return self.config.steps or -(-images // self.config.batch_size)
+        images = round(self.config.recipe.epochs * len(self.data.train))
+        return self.config.recipe.steps or -(-images // self.config.recipe.batch_size)
 
     @functools.cached_property
     def _statistics(self) -> ImageStatistics:
         return self.statistics or load_or_measure_statistics(
-            self.folder, self.data, mean=self.config.mean
+            self.folder, self.data, mean=self.config.recipe.mean
         )
 
     @functools.cached_property
@@ -90,34 +91,36 @@ class Run:
     def noise(self) -> PCAColorNoise | None:
         """The color noise, if there is any."""
         config, found = self.config, self._statistics
-        if config.color_noise == "none":
+        if config.recipe.pca_color == "none":
             return None
-        variances, colors = (jnp.asarray(x, jnp.float32) for x in (found.variances, found.colors))
-        noise = NOISES[config.color_noise](variances, colors)
-        if config.color_noise_until is None:
+        variances, colors = (
+            jnp.asarray(x, jnp.float32) for x in (found.variances, found.components)
+        )
+        noise = NOISES[config.recipe.pca_color](variances, colors)
+        if config.recipe.pca_color_until is None:
             return noise
-        return noise._replace(until=round(config.color_noise_until * self.steps_per_epoch))
+        return noise._replace(until=round(config.recipe.pca_color_until * self.steps_per_epoch))
 
     @functools.cached_property
     def schedule(self) -> Schedule:
         """The learning rates by step."""
         config = self.config
-        larger = config.batch_size / (config.base_batch or config.batch_size)
-        rate = config.learning_rate * larger
+        larger = config.recipe.batch_size / (config.recipe.base_batch or config.recipe.batch_size)
+        rate = config.recipe.learning_rate * larger
         warm_up = {
-            "warm_up": round(config.warmup_epochs * self.steps_per_epoch),
+            "warm_up": round(config.recipe.warmup_epochs * self.steps_per_epoch),
             "warm_up_from": 1 / larger,
         }
-        match config.schedule:
+        match config.recipe.schedule:
             case "plateau":
-                plateau = schedules.by_plateau(rate, config.bias_rate)
+                plateau = schedules.by_plateau(rate, config.recipe.bias_rate)
                 return dataclasses.replace(plateau, **warm_up)
             case "cuts":
-                rows = schedules.cuts(rate, config.cut_epochs, config.bias_rate)
+                rows = schedules.cuts(rate, config.recipe.cut_epochs, config.recipe.bias_rate)
             case "original":
                 rows = schedules.original(rate)
             case "dexp":
-                rows = schedules.dexp(rate, config.epochs)
+                rows = schedules.dexp(rate, config.recipe.epochs)
         by_epochs = schedules.by_epochs(rows, self.steps_per_epoch)
         return dataclasses.replace(by_epochs, **warm_up)
 
@@ -131,10 +134,10 @@ class Run:
     def optimizer(self) -> optax.GradientTransformationExtraArgs:
         """The rule that the configuration names, with the run's numbers."""
         config = self.config
-        return OPTIMIZERS[config.optimizer](
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            decay_biases=config.decay_biases,
+        return OPTIMIZERS[config.recipe.optimizer](
+            momentum=config.recipe.momentum,
+            weight_decay=config.recipe.weight_decay,
+            decay_biases=config.recipe.decay_biases,
         )
 
     def compiled_step(self, state: TrainState) -> jax.stages.Compiled:
@@ -145,25 +148,25 @@ class Run:
         step, size = self._train_step(), len(self.mean)
         return device_memory.compile_within_memory(
             lambda batch_size: compile_train_step(step, state, batch_size, size),
-            self.config.batch_size,
+            self.config.recipe.batch_size,
             device_memory.memory_limit(self.mesh),
             num_batch_shards(self.mesh),
         )
 
     def _train_step(self) -> TrainStep:
         """The jitted step."""
-        _, step_key = jax.random.split(jax.random.key(self.config.seed))
+        _, step_key = jax.random.split(jax.random.key(self.config.recipe.seed))
         return make_train_step(
             self.architecture,
             self.optimizer,
             self.mean,
             schedule=self.learning,
             key=step_key,
-            flip=self.config.flip,
+            flip=self.config.recipe.flip,
             noise=self.noise,
-            patches_together=self.config.patches_together,
+            crops_together=self.config.recipe.crops_together,
             mesh=self.mesh,
-            precision=self.config.precision,
+            precision=self.config.recipe.precision,
         )
 
     def batches(self, position: int, *, prefetch: int | None = None) -> grain.DatasetIterator:
@@ -174,12 +177,12 @@ class Run:
         config = self.config
         return train_batches(
             self.data.train,
-            batch_size=config.batch_size,
-            seed=config.seed,
+            batch_size=config.recipe.batch_size,
+            seed=config.recipe.seed,
             position=position,
-            threads=config.threads,
-            prefetch=prefetch or config.prefetch,
-            rows=local_batch_slice(self.mesh, config.batch_size),
+            threads=config.data.threads,
+            prefetch=prefetch or config.data.prefetch,
+            rows=local_batch_slice(self.mesh, config.recipe.batch_size),
         )
 
     @functools.cached_property
@@ -189,7 +192,7 @@ class Run:
 
     @property
     def _init(self) -> Callable[[], TrainState]:
-        init_key, _ = jax.random.split(jax.random.key(self.config.seed))
+        init_key, _ = jax.random.split(jax.random.key(self.config.recipe.seed))
         return functools.partial(init_state, init_key, self.architecture, self.optimizer)
 
     def initial_state(self) -> TrainState:
@@ -214,8 +217,8 @@ class Run:
         """Return a line that says what is about to be run."""
         net, config = self.architecture, self.config
         towers = f"{net.towers} tower{'s' * (net.towers > 1)}"
-        devices = f"{config.devices} {self.mesh.devices.flat[0].platform} device"
-        devices += "s" * (config.devices > 1)
+        devices = f"{config.launch.devices} {self.mesh.devices.flat[0].platform} device"
+        devices += "s" * (config.launch.devices > 1)
         if jax.process_count() > 1:
             devices += f" of {jax.process_count()} processes"
         count = sum(layer.parameters for layer in net.layer_info())
@@ -223,5 +226,5 @@ class Run:
         return (
             f"{net.name} ({count:,} parameters, {towers}) on {devices}, "
             f"{len(self.data.train):,} images in batches of "
-            f"{config.batch_size}, {begin}, in {self.folder}"
+            f"{config.recipe.batch_size}, {begin}, in {self.folder}"
         )

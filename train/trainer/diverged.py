@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ..data.pipeline import examples_of
+from ..data.pipeline import example_indices
 from .build import Run
 
 
@@ -16,9 +16,9 @@ def note_batch(run: Run, step: int, batch: int, what: str) -> Path:
       batch: the number, from 0 on, of the batch that the step learned from.
       what: was seen.
     """
-    source, size = run.data.train, run.config.batch_size
+    source, size = run.data.train, run.config.recipe.batch_size
     numbers = range(batch * size, (batch + 1) * size)
-    indices = examples_of(len(source), seed=run.config.seed, numbers=numbers)
+    indices = example_indices(len(source), seed=run.config.recipe.seed, numbers=numbers)
     examples = [{"index": index, "name": source.name(index)} for index in indices]
     record = {"what": what, "step": step, "batch": batch, "examples": examples}
     path = run.folder / "diverged.json"

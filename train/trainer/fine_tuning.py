@@ -65,7 +65,7 @@ class InitialWeights:
 def frozen_layers(config: Config, architecture: Architecture) -> tuple[str, ...]:
     """Return the names in `--freeze`. Raises BadInput if one is no layer that learns."""
     learning = [info.name for info in architecture.layer_info() if info.weight_shape]
-    named = tuple(name.strip() for name in (config.freeze or "").split(",") if name.strip())
+    named = tuple(name.strip() for name in (config.recipe.freeze or "").split(",") if name.strip())
     for name in named:
         if name not in learning:
             layers = ", ".join(learning)
@@ -82,26 +82,26 @@ def read_initial_weights(config: Config, architecture: Architecture) -> InitialW
     or belongs to another net, or if `--freeze` or `--classes` is wrong.
     """
     frozen = frozen_layers(config, architecture)
-    if config.classes not in (None, architecture.classes):
-        where = config.data or "the package"
+    if config.data.classes not in (None, architecture.classes):
+        where = config.data.path or "the package"
         raise BadInput(
-            f"--classes {config.classes}: the data in {where} have {architecture.classes}"
+            f"--classes {config.data.classes}: the data in {where} have {architecture.classes}"
         )
-    if config.init is None or _has_begun(config):
+    if config.recipe.init is None or _has_begun(config):
         return None
-    beginning = _read(config.init)
+    beginning = _read(config.recipe.init)
     if _computation(beginning.architecture) != _computation(architecture):
         held = beginning.architecture.name
         known = held != architecture.name and held in {net.name for net in architectures.NETS}
         hint = f"; --net {held} goes on with it" if known else ""
         raise BadInput(
-            f"--init {config.init} holds a net {held}, whose layers are not those of "
+            f"--init {config.recipe.init} holds a net {held}, whose layers are not those of "
             f"--net {architecture.name}{hint}"
         )
     first = _first(architecture)
     if beginning.scaled and first not in frozen:
         raise BadInput(
-            f"--init {config.init} was learned on pixels of another scale, for which the rates of "
+            f"--init {config.recipe.init} was learned on pixels of another scale, for which the rates of "
             f"{first} would be wrong; --freeze {first} goes on with it"
         )
     return beginning
@@ -119,17 +119,17 @@ def heading(
             parts.append(
                 f"{head} drawn anew for {architecture.classes} classes in place of {before}"
             )
-    if config.freeze:
+    if config.recipe.freeze:
         parts.append(f"frozen: {', '.join(frozen_layers(config, architecture))}")
     return "; ".join(parts) or None
 
 
 def _has_begun(config: Config) -> bool:
-    if not config.resume or config.run_dir is None:
+    if not config.launch.resume or config.launch.run_dir is None:
         return False
-    if not (config.run_dir / "checkpoints").is_dir():
+    if not (config.launch.run_dir / "checkpoints").is_dir():
         return False
-    with Checkpoints(config.run_dir, read_only=True) as checkpoints:
+    with Checkpoints(config.launch.run_dir, read_only=True) as checkpoints:
         return checkpoints.latest_step() is not None
 
 
@@ -140,8 +140,8 @@ def _read(path: Path) -> InitialWeights:
         params, architecture, preprocessing = alexnet_jax.load(path)
     except (ValueError, OSError) as error:
         raise BadInput(f"--init {error}") from None
-    # (scale * x - mean) / deviation = (x - mean / scale) * gain
-    gain = preprocessing.scale / np.asarray(preprocessing.deviation, np.float32)
+    # (scale * x - mean) / std = (x - mean / scale) * gain
+    gain = preprocessing.scale / np.asarray(preprocessing.std, np.float32)
     learned: dict[str, Any] = {name: _on_host(layer) for name, layer in params.items()}
     first = _first(architecture)
     weights, biases = learned[first]

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.multihost_utils import process_allgather
 
-from alexnet_jax import Params, global_batch, local_batch_slice, num_batch_shards
+from alexnet_jax import Params
+from alexnet_jax.towers import global_batch, local_batch_slice, num_batch_shards
 
 from ..config.config import COMMAND
 from ..config.errors import BadInput, Ended
-from ..data.pipeline import Batch, evaluation_batches, evaluation_size
+from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.metrics import MetricsLog
 from ..runtime import device_memory, stop_signal
@@ -37,12 +38,14 @@ class Loop:
         self._agreement = StopConsensus(run.mesh)
         self._finite = jax.jit(_all_finite)
         self._stuck = StuckLoss(len(run.data.class_names), run.steps_per_epoch)
-        self._judge = jax.jit(functools.partial(update_plateau, patience=run.config.patience))
+        self._judge = jax.jit(
+            functools.partial(update_plateau, patience=run.config.recipe.patience)
+        )
 
     def to_last_step(self, state: TrainState, position: int) -> dict[str, float]:
         """Run to the last step, from example number `position` on. Returns the final metrics."""
         run, first = self.run, int(state.step)
-        size = run.config.batch_size
+        size = run.config.recipe.batch_size
         if first == run.last_step:
             return self._test(state)
         train_step = run.compiled_step(state)
@@ -97,14 +100,14 @@ class Loop:
             self.log.write(step, values)
 
     def _ends_epoch(self, step: int) -> bool:
-        size, count = self.run.config.batch_size, len(self.run.data.train)
+        size, count = self.run.config.recipe.batch_size, len(self.run.data.train)
         return step * size // count > (step - 1) * size // count
 
     def _is_evaluated(self, step: int) -> bool:
         return self._ends_epoch(step) or step == self.run.last_step
 
     def _is_due(self, step: int) -> bool:
-        every = self.run.config.save_steps
+        every = self.run.config.launch.save_steps
         return self._is_evaluated(step) or (every is not None and step % every == 0)
 
     def _read(self, progress: RunProgress) -> None:
@@ -161,12 +164,14 @@ class Loop:
 
     def _test(self, state: TrainState) -> dict[str, float]:
         config, test = self.run.config, self.run.data.test
-        size = evaluation_size(config.batch_size, len(test), num_batch_shards(self.run.mesh))
+        size = evaluation_batch_size(
+            config.recipe.batch_size, len(test), num_batch_shards(self.run.mesh)
+        )
         batches = evaluation_batches(
             test,
             batch_size=size,
-            threads=config.threads,
-            prefetch=config.prefetch,
+            threads=config.data.threads,
+            prefetch=config.data.prefetch,
             rows=local_batch_slice(self.run.mesh, size),
         )
         scorer = functools.partial(self.scorer, state.params)
@@ -197,7 +202,7 @@ class Loop:
         return f"the last good checkpoint is {self.checkpoints.path(kept)}"
 
     def _out_of_memory(self) -> Ended:
-        size = self.run.config.batch_size
+        size = self.run.config.recipe.batch_size
         parts = num_batch_shards(self.run.mesh)
         less = parts * max(1, size // parts // 2)
         return Ended(

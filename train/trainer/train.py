@@ -1,6 +1,5 @@
 """A run from its first step to its last: `train(config)`."""
 
-import dataclasses
 from contextlib import nullcontext
 
 from ..config.config import Config
@@ -26,13 +25,13 @@ def train(config: Config) -> dict[str, float]:
     architecture, data = open_net_and_data(config)
     mesh = make_checked_mesh(config, architecture)
     beginning = fine_tuning.read_initial_weights(config, architecture)
-    folder = config.run_dir if not is_main_process() else make_folder(config)
+    folder = config.launch.run_dir if not is_main_process() else make_folder(config)
     assert folder is not None  # several processes have been told
     with (
         lock.held(folder) if is_main_process() else nullcontext(),
         disk_errors.end_run_on_disk_error(folder),
     ):
-        config = open_run(dataclasses.replace(config, run_dir=folder), data)
+        config = open_run(config.replace(run_dir=folder), data)
         if beginning is not None:
             beginning.keep_mean(folder, data)
         return _train(Run(config, folder, architecture, data, mesh), beginning)
@@ -53,8 +52,8 @@ def _train(run: Run, beginning: fine_tuning.InitialWeights | None) -> dict[str, 
         with MetricsLog(run.folder, int(state.step)) if is_main_process() else nullcontext() as log:
             results = Loop(run, checkpoints, log).to_last_step(state, position)
         best = checkpoints.best_step()
-        if isinstance(data.train, SkipCorrupt) and data.train.bad:
-            print(f"skipped {len(data.train.bad)} training pictures that cannot be decoded")
+        if isinstance(data.train, SkipCorrupt) and data.train.corrupt:
+            print(f"skipped {len(data.train.corrupt)} training pictures that cannot be decoded")
         if not is_main_process():
             return results
         print(_report(results, len(data.test)))

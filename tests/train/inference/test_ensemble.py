@@ -11,7 +11,7 @@ import pytest
 import alexnet_jax
 from tests.support import reference
 from tests.support.runs import begin, pictures
-from train.config import config
+from train.config import saved
 from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.inference.ensemble import check_classes, evaluate_together, open_test_images
@@ -58,7 +58,7 @@ def test_the_pictures_that_the_run_held_out_are_tested_on(data, run, tmp_path):
     moved = shutil.copytree(data, tmp_path / "moved")
     for place in (None, moved):
         [source] = open_test_images([open_predictor(run)], place).values()
-        _, at_training = open_net_and_data(config.load(run))
+        _, at_training = open_net_and_data(saved.load_config(run))
         assert source.files == at_training.test.files
         assert len(source) == 9
 

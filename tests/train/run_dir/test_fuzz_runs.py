@@ -18,7 +18,7 @@ from tests.support.damage import (
     st,
     with_leaf,
 )
-from train.config import config as configuration
+from train.config import saved
 from train.config.config import Config
 from train.data.dataset import open_data
 from train.data.formats import manifest
@@ -34,7 +34,7 @@ DIGITS = open_data(None, "auto", 28)
 
 def read_run(folder):
     """All that is read of a run's folder when it is opened, but its checkpoints."""
-    config = configuration.load(folder)
+    config = saved.load_config(folder)
     size = stored_size(config, get_architecture(config))
     check_data(folder, DIGITS)
     return size
@@ -44,7 +44,7 @@ def read_run(folder):
 @hypothesis.given(path=PATH, leaf=JSON, changes=st.none() | edits())
 def test_damaged_configurations(path, leaf, changes):
     folder = scratch()
-    configuration.save(Config(run_dir=folder), {"data": DIGITS.record(), "command": []})
+    saved.save_config(Config().replace(run_dir=folder), {"data": DIGITS.record(), "command": []})
     text = (folder / "config.json").read_bytes()
     if changes:
         text = damaged(text, changes)
@@ -92,10 +92,10 @@ def test_damaged_digests(changes, path, leaf):
 def test_json_that_is_deep_or_long_is_refused(tmp_path, text):
     for name in ("config.json", manifest.NAME, checksums.NAME, "metrics.jsonl", manifest.JOURNAL):
         (tmp_path / name).write_text(text)
-    assert read_or_refuse(lambda: configuration.load(tmp_path)) is None
+    assert read_or_refuse(lambda: saved.load_config(tmp_path)) is None
     assert read_or_refuse(lambda: manifest.read(tmp_path)) is None
-    assert manifest.is_there(tmp_path)
+    assert manifest.exists(tmp_path)
     assert read_metrics(tmp_path) == []
     assert checksums.fault(tmp_path)
     (tmp_path / manifest.NAME).unlink()
-    assert Journal(tmp_path, {}).made == {}
+    assert Journal(tmp_path, {}).shards == {}

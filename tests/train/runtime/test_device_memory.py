@@ -83,10 +83,10 @@ def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_pat
         device_memory, "memory_limit", lambda mesh: 20 * 2**20
     )  # 26 MiB are needed for 64
     with pytest.raises(BadInput) as refused:
-        train(Config(run_dir=tmp_path / "run", batch_size=64, steps=1))
+        train(Config().replace(run_dir=tmp_path / "run", batch_size=64, steps=1))
     fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
     assert 16 <= fits < 64
-    train(Config(run_dir=tmp_path / "other", batch_size=fits, steps=1))
+    train(Config().replace(run_dir=tmp_path / "other", batch_size=fits, steps=1))
     assert not (tmp_path / "run" / "checkpoints" / "1").exists()
 
 
@@ -97,7 +97,7 @@ def test_a_device_whose_memory_runs_out_later_ends_the_run_in_a_sentence(tmp_pat
     monkeypatch.setattr(device_memory, "compile_within_memory", lambda *_: step)
     words = "no memory left at --batch-size 16; .*--batch-size 8 would help; no checkpoint was kept"
     with pytest.raises(Ended, match=words) as stopped:
-        train(Config(run_dir=tmp_path / "run", batch_size=16, steps=2))
+        train(Config().replace(run_dir=tmp_path / "run", batch_size=16, steps=2))
     assert stopped.value.status == 1
 
 
@@ -117,7 +117,7 @@ def test_virtual_devices_share_what_the_machine_or_its_container_has(tmp_path, m
 
 def test_a_run_compiles_its_step_once(tmp_path, caplog):
     with jax.log_compiles(), caplog.at_level("WARNING"):
-        train(Config(run_dir=tmp_path / "run", batch_size=16, steps=2))
+        train(Config().replace(run_dir=tmp_path / "run", batch_size=16, steps=2))
     compiled = [
         message for message in caplog.messages if "XLA compilation of jit(train_step)" in message
     ]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from train.config.config import Config, load
+from train.config.config import Config
 from train.config.errors import BadInput
 from train.data.dataset import DIGITS
 from train.data.formats import idx
@@ -27,7 +27,7 @@ from train.steps.train_step import init_state, state_shardings
 
 STEPS = 20
 FLAGS = ["--batch-size", "16", "--save-steps", "10", "--seed", "7", "--flip"]
-FLAGS += ["--color-noise", "original"]
+FLAGS += ["--pca-color", "original"]
 # At 0.01 a rounding of conv1 becomes a thousandth of the loss within ten steps.
 FLAGS += ["--learning-rate", "0.0001"]
 
@@ -127,7 +127,7 @@ def losses(run_dir):
 
 
 def params(run_dir, step=STEPS):
-    net, optimizer = alexnet_jax.architectures.by_name(load(run_dir).net), sgd()
+    net, optimizer = alexnet_jax.architectures.by_name(load_config(run_dir).net), sgd()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         shardings = state_shardings(net, optimizer, alexnet_jax.make_mesh(1))
@@ -275,7 +275,7 @@ def test_what_all_processes_refuse_is_said_in_a_sentence(tmp_path):
 def test_a_launch_that_cannot_work_is_refused_before_anybody_waits(devices, words, monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     with pytest.raises(BadInput) as caught:
-        join(Config(devices=devices))
+        join(Config().replace(devices=devices))
     assert str(caught.value) == words
 
 

@@ -100,7 +100,7 @@ def assert_alike(one, other):
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_what_an_example_draws_in_an_epoch_does_not_depend_on_batches_devices_or_stops(together):
-    whole = drawn_inputs(4, patches_together=together)
+    whole = drawn_inputs(4, crops_together=together)
     assert {(epoch, example) for epoch, example, _ in whole} == {
         (epoch, example) for epoch in range(3) for example in range(12)
     }
@@ -110,7 +110,7 @@ def test_what_an_example_draws_in_an_epoch_does_not_depend_on_batches_devices_or
         {"batch_size": 4, "devices": 4},
         {"batch_size": 4, "position": 5},
     ):
-        other = drawn_inputs(**changes, patches_together=together)
+        other = drawn_inputs(**changes, crops_together=together)
         assert other.keys() <= whole.keys()
         assert len(other) >= 16
         assert_alike(whole, other)
@@ -139,7 +139,7 @@ def test_images_in_a_row_share_their_patch_but_not_their_colors(rng):
         size=4,
         flip=True,
         step=0,
-        patches_together=8,
+        crops_together=8,
     )
     cut = [found_at(np.asarray(x), one, 0, 4)[0] for x in augment_batch()]
     rows = [cut[first : first + 8] for first in range(0, 40, 8)]

@@ -131,7 +131,7 @@ def test_the_rate_follows_the_cuts_and_not_the_steps():
 def schedule_of(images, **settings):
     """That of a run on so many images."""
     data = DataSet([None] * images, [None], ("a", "b"))
-    return Run(Config(**settings), None, None, data, None).schedule
+    return Run(Config().replace(**settings), None, None, data, None).schedule
 
 
 @pytest.mark.parametrize("kind", ["cuts", "plateau"])
@@ -158,5 +158,5 @@ def test_rates_grow_with_the_batch_after_a_warm_up(kind):
 def test_without_a_base_batch_the_rate_is_as_it_is_given():
     schedule = schedule_of(1000, batch_size=500, learning_rate=0.1, cut_epochs=())
     assert rates(schedule, 0)["fc6"] == rates(schedule, 99)["fc6"] == pytest.approx((0.1, 0.1))
-    with pytest.raises(BadInput, match="--warmup-epochs needs --base-batch, at whose rate"):
-        Config(warmup_epochs=5)
+    with pytest.raises(BadInput, match="`warmup_epochs` needs `base_batch`, whose rate"):
+        Config().replace(warmup_epochs=5)

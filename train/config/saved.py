@@ -1,0 +1,63 @@
+"""The configuration that a run folder keeps: config.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .config import FIELDS, Config
+from .errors import BadInput
+
+NOT_SAVED = {"run_dir", "resume", "plan", "plan_images", "plan_classes"}
+NOT_SAVED |= {"coordinator", "processes", "process_id"}
+"""What belongs to one call of the command, and not to the run."""
+
+FORMER_NAMES = {
+    "patches_together": "crops_together",
+    "colour_noise": "pca_color",
+    "colour_noise_until": "pca_color_until",
+}
+"""Names that values had in config.json, and flags on the command line, until November 2026."""
+
+
+def save_config(config: Config, record: dict[str, Any]) -> None:
+    """Write config.json into the run folder: the configuration, and `record` beside it."""
+    from alexnet_jax.weights.files.atomic import replace
+
+    assert config.launch.run_dir is not None
+    values = {name: x for name, x in config.values().items() if name not in NOT_SAVED}
+    for name in ("data", "init"):
+        values[name] = values[name] and values[name].resolve()
+    text = json.dumps(record | {"config": values}, indent=2, default=str)
+    replace(config.launch.run_dir / "config.json", f"{text}\n".encode())
+
+
+def load_config(run_dir: Path) -> Config:
+    """Read the configuration that a run folder keeps. Raises BadInput if it holds none."""
+    from alexnet_jax.weights.spec_json import check_value
+
+    record = read_record(run_dir)["config"]
+    try:
+        values: dict[str, Any] = {}
+        for key, value in ({"net": record["net"]} | record).items():
+            name = FORMER_NAMES.get(key, key)
+            values[name] = check_value(value, FIELDS[name].type, name)
+        return Config().replace(**values, run_dir=run_dir)
+    except (KeyError, TypeError, ValueError) as error:
+        path = run_dir / "config.json"
+        raise BadInput(f"{path} is damaged, or of another version: {error}") from None
+
+
+def read_record(run_dir: Path) -> dict[str, Any]:
+    """Read all of a run folder's config.json. Raises BadInput if it is missing or broken."""
+    path = run_dir / "config.json"
+    try:
+        record = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+    match record:
+        case {"config": {}, "data": {"class_names": [str(), *_] as names}}:
+            if all(isinstance(name, str) for name in names):
+                return record
+    raise BadInput(f"{path} is not a run's configuration")

@@ -1,0 +1,62 @@
+"""How a field of the configuration is declared: its default, its help and its bounds."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from .errors import BadInput
+
+T = TypeVar("T")
+
+
+class Bound(NamedTuple):
+    """What a value must satisfy, and how a message says it."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def setting(default: T, help: str, bound: Bound | None = None, name: str | None = None) -> T:
+    """Return a field of the configuration.
+
+    Args:
+      default: its value unless an experiment or a flag says otherwise.
+      help: for `--help`.
+      bound: what its values must satisfy; None is always allowed.
+      name: its name among flags and in config.json, if that is not the field's.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "bound": bound, "name": name})
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+
+
+POSITIVE = Bound("above 0", lambda x: 0 < x < float("inf"))
+NOT_NEGATIVE = Bound("at least 0", lambda x: 0 <= x < float("inf"))
+FRACTION = Bound("above 0 and below 1", lambda x: 0 < x < 1)
+ADDRESS = Bound("HOST:PORT", _is_address)
+ASCENDING = Bound(
+    "numbers above 0, each above the one before",
+    lambda xs: all(a < b for a, b in itertools.pairwise((0, *xs, float("inf")))),
+)
+COUNTS = Bound(
+    "one number above 0, or two",
+    lambda ns: len(ns) <= 2 and all(n > 0 for n in ns[:1]) and all(n >= 0 for n in ns),
+)
+
+
+def flag_name(field: dataclasses.Field[Any]) -> str:
+    """Return the name that a field has among flags and in config.json: "data_kind" of `kind`."""
+    return field.metadata["name"] or field.name
+
+
+def check_bounds(part: Any) -> None:
+    """Check the values of a dataclass of settings. Raises BadInput."""
+    for field in dataclasses.fields(part):
+        value, bound = getattr(part, field.name), field.metadata["bound"]
+        if bound is not None and value is not None and not bound.holds(value):
+            shown = " ".join(map(str, value if isinstance(value, tuple) else (value,)))
+            raise BadInput(f"`{flag_name(field)}` must be {bound.text}, not {shown}")
