@@ -87,7 +87,7 @@ def _contents(
     path: Path, data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     if data[:10] in (matlab.VERSION_5, matlab.VERSION_7_3):
-        return matconvnet.contents(matlab.read(path, data), architecture, mean)
+        return matconvnet.contents(matlab.read_mat(path), architecture, mean)
     if data[:6] == toronto.MAGIC:
         return toronto.contents(data, architecture, mean)
     by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == torch_file.MAGIC

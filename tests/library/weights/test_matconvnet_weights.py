@@ -10,6 +10,7 @@ import scipy.io
 
 import alexnet_jax
 from alexnet_jax import architectures, weights
+from alexnet_jax.weights.files import matlab
 from tests.support import other_programs
 from tests.support.tiny import narrow
 
@@ -207,13 +208,14 @@ def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, 
 
 
 def element(kind, data):
-    return np.array([kind, len(data)], "<u4").tobytes() + data
+    padding = b"" if kind == 15 else bytes(-len(data) % 8)
+    return np.array([kind, len(data)], "<u4").tobytes() + data + padding
 
 
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
 
 
-def test_files_that_unpack_to_too_much_or_too_deep_are_refused(tmp_path, arrays, monkeypatch):
+def test_files_that_unpack_to_too_much_or_too_deep_are_refused(tmp_path, arrays, bounded):
     path = tmp_path / "net.mat"
 
     def refused(data, words):
@@ -225,13 +227,21 @@ def test_files_that_unpack_to_too_much_or_too_deep_are_refused(tmp_path, arrays,
     for _ in range(50):
         size = element(6, np.array([1, 0], "<u4").tobytes()) + element(5, b"\1\0\0\0" * 2)
         nested = element(14, size + element(1, b"") + nested)
-    refused(HEADER + nested, "more, or deeper, parts than a net")
-    refused(HEADER + element(14, b"")[:6], "cut off in the middle of a part")
-    refused(HEADER + element(14, b"")[:4] + b"\xff" * 4, "cut off in the middle of a part")
-    monkeypatch.setattr(weights.matlab, "LARGEST", 2**20)
+    refused(HEADER + nested, "nested deeper than those of a net")
+    refused(HEADER + element(14, b"")[:6], "cut off in the middle of a value")
+    refused(HEADER + element(14, b"")[:4] + b"\xff" * 4, "cut off in the middle of a value")
     bomb = element(15, zlib.compress(element(14, bytes(2**21))))
-    refused(HEADER + bomb, "unpacks to more than 1 MiB")
-    monkeypatch.undo()
+    path.write_bytes(HEADER + bomb)
+    with pytest.raises(ValueError, match="unpacks to more than 1 MiB"):
+        matlab.read_mat(path, max_bytes=2**20)
+    elements = element(15, zlib.compress(element(14, element(6, b"") * 2**21)))
+    refused(HEADER + elements, "more than 200,000 elements")
+    struct = element(6, np.array([2, 0], "<u4").tobytes()) + element(5, b"\1\0\0\0" * 2)
+    names = element(1, b"layers\0\0") + element(5, b"\2\0\0\0") + element(1, b"ab" * 2**22)
+    refused(HEADER + element(15, zlib.compress(element(14, struct + names))), "200,000 elements")
+    struct = element(6, np.array([2, 0], "<u4").tobytes()) + element(5, b"\xff\xff\xff\x7f" * 2)
+    names = element(1, b"") + element(5, b"\2\0\0\0") + element(1, b"")
+    refused(HEADER + element(14, struct + names), "more than 200,000 elements")
     version_5(path, variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4")))
     whole = path.read_bytes()
     for size in (100, 130, len(whole) // 2, len(whole) - 9):
@@ -267,4 +277,4 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path):
     refused(external, "it refers to something outside of it")
     refused(elsewhere, "it refers to something outside of it")
     refused(huge, "it unpacks to more than 1,024 MiB")
-    refused(round_and_round, "it has more, or deeper, parts than a net")
+    refused(round_and_round, "its values are nested deeper than those of a net")
