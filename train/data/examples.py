@@ -1,8 +1,12 @@
-"""What a source of images gives."""
+"""Types shared by this package: an example, a source of examples, and a data set."""
 
-from typing import Protocol, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
+
+from ..config.errors import BadInput
 
 
 class Example(TypedDict):
@@ -13,7 +17,10 @@ class Example(TypedDict):
 
 
 class Source(Protocol):
-    """What Grain reads: examples by index."""
+    """Examples by index. Any class with these two methods can be trained on.
+
+    A source may also have `name(index)`, which messages call an example by; see `example_name`.
+    """
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -23,6 +30,62 @@ class Source(Protocol):
         """Return one example, the same at every call."""
         ...
 
-    def name(self, index: int) -> str:
-        """Return what to call an example: its file, or its place."""
-        ...
+
+def example_name(source: Source, index: int) -> str:
+    """Return the source's name for an example, such as its file, or else "image INDEX"."""
+    name = getattr(source, "name", None)
+    return str(name(index)) if callable(name) else f"image {index}"
+
+
+def check_source(source: Source, size: int, split: str = "train") -> None:
+    """Check the first example of a source. It is the only one that is read.
+
+    Raises BadInput, with the name of the split, unless it is an `Example` of `size` pixels square.
+    """
+    if not len(source):
+        raise BadInput(f"`data`: the {split} source holds no examples")
+    example = source[0]
+    if not isinstance(example, Mapping) or not {"image", "label"} <= example.keys():
+        raise BadInput(f"`data`: {split} example 0 should be a dict with an image and a label")
+    image, label = example["image"], example["label"]
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", type(image).__name__)
+    if shape != (size, size, 3) or dtype != np.uint8:
+        raise BadInput(
+            f"`data`: the image of {split} example 0 should be uint8 {[size, size, 3]}, "
+            f"not {dtype} {[*shape] if shape else ''}".rstrip()
+        )
+    if not isinstance(label, int | np.integer) or label < 0:
+        raise BadInput(f"`data`: the label of {split} example 0 should be an int, not {label!r}")
+
+
+class ImageStatistics(NamedTuple):
+    """The mean image (§2) and the PCA of all pixels' colors (§4.1), for values from 0 to 255."""
+
+    mean: np.ndarray  # float32 [size, size, 3]
+    variances: np.ndarray  # float64 [3], of the principal components, ascending
+    components: np.ndarray  # float64 [3, 3], one in each column; the rows are red, green and blue
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Training and test examples, and the name of each class."""
+
+    train: Source
+    test: Source
+    class_names: tuple[str, ...]
+    random_split: bool = False
+    """Whether the test examples were drawn by the seed, out of a folder without a split."""
+    statistics: ImageStatistics | None = None
+    """Statistics of all training images, if they have been measured."""
+    class_descriptions: dict[str, str] = field(default_factory=dict)
+    """Readable descriptions, by class name; the class names of ILSVRC are synsets."""
+
+    def record(self) -> dict[str, object]:
+        """Return what a run folder keeps to recognize the data set and to describe its classes."""
+        descriptions = self.class_descriptions
+        return {
+            "train": len(self.train),
+            "test": len(self.test),
+            "class_names": list(self.class_names),
+            **({"words": descriptions} if descriptions else {}),
+        }

@@ -1,6 +1,6 @@
 """From a source to batches, through Grain.
 
-Each process of a run reads the rows of a batch that its own devices hold, and no others.
+Each process of a run reads only the rows of a batch that its own devices hold.
 """
 
 import functools
@@ -12,8 +12,8 @@ import numpy as np
 
 from .examples import Source
 
-FILLER = -1
-"""The label of what fills the last batch of an evaluation up."""
+PADDING = -1
+"""The label of the rows that pad the last batch of an evaluation."""
 
 
 class Batch(TypedDict):
@@ -24,11 +24,11 @@ class Batch(TypedDict):
 
 
 class TrainingBatch(Batch):
-    """Examples, and what their random draws follow from, [n] integers each."""
+    """Examples, and the numbers that their random draws depend on, int32 [n] each."""
 
     index: np.ndarray  # in the source
-    epoch: np.ndarray  # the cycle through the source, from 0
-    place: np.ndarray  # in the order of that cycle, from 0
+    epoch: np.ndarray  # from 0
+    place: np.ndarray  # in the order of the epoch, from 0
 
 
 def train_batches(
@@ -43,27 +43,27 @@ def train_batches(
 ) -> grain.DatasetIterator[TrainingBatch]:
     """Return the endless stream of training batches from example number `position` on.
 
-    Each cycle through the source is a new permutation of it; batches run across the end of a
-    cycle. The order depends on the seed alone, so a position is all that a checkpoint must keep,
-    whatever the number of devices and processes.
+    Each epoch is a new permutation of the source; a batch may span two epochs. The order depends on
+    the seed alone, so the position is all that a checkpoint must keep, whatever the number of
+    devices and processes.
 
     Args:
       source: of the examples.
-      batch_size: of the whole batch, over all processes.
-      seed: of the order.
-      position: how many examples of the stream have been drawn already.
-      threads: that decode.
-      prefetch: batches read ahead.
-      rows: of each batch, those that are read.
+      batch_size: of the global batch, over all processes.
+      seed: of the permutations.
+      position: the number of examples that the run has already consumed.
+      threads: number of threads that decode images.
+      prefetch: number of batches to read ahead.
+      rows: the rows of each batch to read.
     """
-    # Only the numbers of the examples are shuffled and put in batches, which costs nothing.
-    placed = _order(len(source), seed).map_with_index(functools.partial(_placed, len(source)))
+    # Only example numbers are shuffled and batched, at no cost; images are read after that.
+    located = _order(len(source), seed).map_with_index(functools.partial(_locate, len(source)))
     batches = (
-        placed[position:]
+        located[position:]
         .batch(batch_size)
         .map(
-            lambda chosen: _read_placed(
-                source, {name: array[rows] for name, array in chosen.items()}
+            lambda numbers: _read_located(
+                source, {name: array[rows] for name, array in numbers.items()}
             )
         )
     )
@@ -73,37 +73,37 @@ def train_batches(
 
 
 def _order(count: int, seed: int) -> grain.MapDataset:
-    """The endless stream of indices below `count` that a seed makes."""
+    """Return the endless stream of indices below `count` for a seed."""
     return grain.MapDataset.range(count).seed(seed).shuffle().repeat()
 
 
-def _placed(count: int, position: int, index: int) -> dict[str, np.ndarray]:
-    """The index at a position of the stream, with its place in one of the cycles of `count`."""
+def _locate(count: int, position: int, index: int) -> dict[str, np.ndarray]:
+    """Return an index with its epoch and its place in it, given its position in the stream."""
     epoch, place = divmod(position, count)
     numbers = {"index": index, "epoch": epoch, "place": place}
     return {name: np.asarray(number, np.int32) for name, number in numbers.items()}
 
 
-def examples_of(count: int, *, seed: int, numbers: range) -> list[int]:
-    """Return the indices, below `count`, of these examples in the stream of training batches."""
+def example_indices(count: int, *, seed: int, numbers: range) -> list[int]:
+    """Return the source indices, below `count`, of these example numbers of the stream."""
     order = _order(count, seed)
     return [int(np.asarray(order[number])) for number in numbers]
 
 
-def evaluation_size(batch_size: int, count: int, parts: int) -> int:
-    """Return how large the batches of an evaluation of `count` examples are.
+def evaluation_batch_size(batch_size: int, count: int, shards: int) -> int:
+    """Return the batch size to evaluate `count` examples with: a multiple of `shards`.
 
-    At most `batch_size`, but for what lets them be divided into so many equal parts.
+    It is the smallest multiple that is at least `batch_size`, or `count` if that is less.
     """
-    return -(-min(batch_size, count) // parts) * parts
+    return -(-min(batch_size, count) // shards) * shards
 
 
 def evaluation_batches(
     source: Source, *, batch_size: int, threads: int, prefetch: int, rows: slice = slice(None)
 ) -> Iterator[Batch]:
-    """Return every example once, in order; the last batch is filled up with `FILLER`s.
+    """Yield every example once, in order. `PADDING` fills the last batch.
 
-    Of each batch, `rows` are read.
+    Only `rows` of each batch are read.
     """
     batches = grain.MapDataset.range(-(-len(source) // batch_size)).map(
         lambda number: _read(source, range(number * batch_size, (number + 1) * batch_size)[rows])
@@ -116,23 +116,23 @@ def evaluation_batches(
         iterator.close()
 
 
-def _read_placed(source: Source, placed: dict[str, np.ndarray]) -> TrainingBatch:
-    batch = _read(source, placed["index"])
+def _read_located(source: Source, numbers: dict[str, np.ndarray]) -> TrainingBatch:
+    batch = _read(source, numbers["index"])
     return {
         "image": batch["image"],
         "label": batch["label"],
-        "index": placed["index"],
-        "epoch": placed["epoch"],
-        "place": placed["place"],
+        "index": numbers["index"],
+        "epoch": numbers["epoch"],
+        "place": numbers["place"],
     }
 
 
-def _read(source: Source, numbers: Sequence[int] | np.ndarray) -> Batch:
-    """The examples of these numbers; for those beyond the end of the source, fillers."""
-    examples = [source[int(number)] for number in numbers if number < len(source)]
+def _read(source: Source, indices: Sequence[int] | np.ndarray) -> Batch:
+    """Read examples; an index beyond the end of the source gives a row of padding."""
+    examples = [source[int(index)] for index in indices if index < len(source)]
     [shape, *_] = [example["image"].shape for example in examples or [source[0]]]
-    images = np.zeros((len(numbers), *shape), np.uint8)
-    labels = np.full(len(numbers), FILLER, np.int32)
-    for place, example in enumerate(examples):
-        images[place], labels[place] = example["image"], example["label"]
+    images = np.zeros((len(indices), *shape), np.uint8)
+    labels = np.full(len(indices), PADDING, np.int32)
+    for row, example in enumerate(examples):
+        images[row], labels[row] = example["image"], example["label"]
     return {"image": images, "label": labels}

@@ -1,51 +1,54 @@
-"""A source that does without the few pictures of it that cannot be decoded."""
+"""A source that replaces each corrupt picture by the next readable one."""
 
 import threading
 
 from ..config.errors import BadInput
-from .examples import Example, Source
+from .examples import Example, Source, example_name
 from .formats.image_file import BadPicture
 
 
 class SkipCorrupt:
-    """In the place of a picture that cannot be decoded it gives the next one that can.
+    """Returns, for a picture that cannot be decoded, the next one that can be.
 
-    Which one that is follows from the index alone, so threads, devices and stops change nothing.
+    The replacement depends on the index alone, so threads, devices and resuming change nothing.
     """
 
-    def __init__(self, source: Source, limit: int) -> None:
-        """Stand for `source`, of which up to `limit` pictures may be bad."""
-        self.source, self.limit = source, limit
-        self.bad: dict[int, str] = {}
-        """What is wrong with each that was met, by index."""
+    def __init__(self, source: Source, bad_images: int) -> None:
+        """Wrap `source`, of which up to `bad_images` pictures may be corrupt."""
+        self.source, self.bad_images = source, bad_images
+        self.corrupt: dict[int, str] = {}
+        """The message about each corrupt picture that was read, by index."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return the number of examples, bad ones included."""
+        """Return the number of examples, corrupt ones included."""
         return len(self.source)
 
     def __getitem__(self, index: int) -> Example:
-        """Return the example, or the next one. Raises BadInput at one bad picture too many."""
-        for ahead in range(len(self)):
-            place = (index + ahead) % len(self)
-            if place not in self.bad:
+        """Return the example, or the next readable one.
+
+        Raises BadInput at the first corrupt picture over the limit.
+        """
+        for offset in range(len(self)):
+            candidate = (index + offset) % len(self)
+            if candidate not in self.corrupt:
                 try:
-                    return self.source[place]
+                    return self.source[candidate]
                 except BadPicture as error:
-                    self._note(place, str(error))
+                    self._report(candidate, str(error))
         raise BadInput("none of the training pictures can be decoded")
 
     def name(self, index: int) -> str:
-        """Return what the source calls it."""
-        return self.source.name(index)
+        """Return the source's name for an example."""
+        return example_name(self.source, index)
 
-    def _note(self, place: int, what: str) -> None:
-        """Name it, the first time."""
+    def _report(self, index: int, message: str) -> None:
+        """Print the message, the first time."""
         with self._lock:
-            if place in self.bad:
+            if index in self.corrupt:
                 return
-            if len(self.bad) == self.limit:
-                allowed = f", and --bad-images allows {self.limit}" if self.limit else ""
-                raise BadInput(f"{what}{allowed}")
-            self.bad[place] = what
-        print(f"skipped: {what}", flush=True)
+            if len(self.corrupt) == self.bad_images:
+                limit = f", and `bad_images` allows {self.bad_images}" if self.bad_images else ""
+                raise BadInput(f"{message}{limit}")
+            self.corrupt[index] = message
+        print(f"skipped: {message}", flush=True)

@@ -1,21 +1,19 @@
-"""Images of noise in the place of data that are not there, to plan a run and to time its step."""
+"""Noise in place of images, to plan a run and to time its step without the data."""
 
 import numpy as np
 
-from .dataset import DataSet
-from .examples import Example
-from .image_statistics import ImageStatistics
+from .examples import DataSet, Example, ImageStatistics
 
-_DIFFERENT = 16
+_IMAGES = 16  # different ones; a step takes as long for any pixels, and more would take memory
 
 
 class SyntheticSource:
-    """As many examples as are asked for, of a few images that are drawn beforehand."""
+    """Any number of examples, which repeat a few images of noise."""
 
     def __init__(self, count: int, size: int, classes: int) -> None:
-        """Draw the few, of `size` pixels square."""
+        """Draw the images, of `size` pixels square."""
         rng = np.random.default_rng(0)
-        self.images = rng.integers(0, 256, (_DIFFERENT, size, size, 3), np.uint8)
+        self.images = rng.integers(0, 256, (_IMAGES, size, size, 3), np.uint8)
         self.count, self.classes = count, classes
 
     def __len__(self) -> int:
@@ -23,16 +21,12 @@ class SyntheticSource:
         return self.count
 
     def __getitem__(self, index: int) -> Example:
-        """Return one of the few; the classes take turns."""
-        return {"image": self.images[index % _DIFFERENT], "label": index % self.classes}
-
-    def name(self, index: int) -> str:
-        """Return its place, from 0 on."""
-        return f"image {index}"
+        """Return one of the images; labels cycle through the classes."""
+        return {"image": self.images[index % _IMAGES], "label": index % self.classes}
 
 
 def synthetic_data(size: int, *, train: int, test: int, classes: int) -> DataSet:
-    """Return a data set with so many training and test examples of so many classes."""
+    """Return a data set with these numbers of training and test examples and classes."""
     names = tuple(str(label) for label in range(classes))
     return DataSet(
         SyntheticSource(train, size, classes), SyntheticSource(test, size, classes), names
@@ -40,7 +34,7 @@ def synthetic_data(size: int, *, train: int, test: int, classes: int) -> DataSet
 
 
 def synthetic_statistics(size: int) -> ImageStatistics:
-    """Return some mean image and principal colors, as good as any to compile a step with."""
-    # Of a mean whose pixels are equal, a compiler could see that it need not be cut.
+    """Return plausible statistics of photographs to compile a step with."""
+    # If all pixels of the mean were equal, the compiler could see that it need not be cropped.
     mean = np.random.default_rng(0).uniform(0, 255, (size, size, 3)).astype(np.float32)
     return ImageStatistics(mean, np.array([400.0, 1400.0, 14800.0]), np.eye(3))

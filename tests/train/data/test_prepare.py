@@ -16,7 +16,7 @@ from benchmarks import loader
 from tests.support.photographs import DEVKIT, RED, SHOWN, SYNSETS, odd, photograph, undecodable
 from tests.support.prepared import contents, options, picture, records
 from train.data.dataset import open_data
-from train.data.preparation.prepare import Options, prepare
+from train.data.preparation.prepare import PrepareOptions, prepare
 from train.prepare import main
 
 
@@ -106,7 +106,7 @@ def test_the_words_of_synsets_are_kept(tree, tmp_path):
     words = {SYNSETS[1]: "kit fox, Vulpes macrotis"}
     assert json.loads((out / "manifest.json").read_text())["words"] == words
     assert open_data(out, "auto", 16).record()["words"] == words
-    assert prepare(options(tree, out)).words == words
+    assert prepare(options(tree, out)).class_descriptions == words
 
 
 def test_the_devkits_order_of_classes_is_stated_and_used(tree, tmp_path):
@@ -128,7 +128,7 @@ def test_a_picture_is_cropped_or_squashed_and_fine_patterns_are_averaged(tmp_pat
         (tmp_path / "in" / name).mkdir(parents=True)
         for i in range(2):
             Image.fromarray(stripes).save(tmp_path / "in" / name / f"{i}.png")
-    prepare(Options(source=tmp_path / "in", out=tmp_path / "out", size=24, resize=resize))
+    prepare(PrepareOptions(source=tmp_path / "in", out=tmp_path / "out", size=24, resize=resize))
     image = picture(records(tmp_path / "out")[0]).astype(int)
     middle = image[:, 10:14]
     assert abs(middle - 127.5).max() < 12

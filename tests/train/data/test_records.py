@@ -16,9 +16,9 @@ from train.config.config import Config
 from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.formats import image_file, records
-from train.data.formats.image_file import BadPicture, decode
+from train.data.formats.image_file import BadPicture, decode_jpeg
 from train.data.pipeline import evaluation_batches, train_batches
-from train.data.preparation.prepare import Options, prepare
+from train.data.preparation.prepare import PrepareOptions, prepare
 from train.run_dir.folder import load_or_measure_statistics, open_run, stored_size
 
 
@@ -38,7 +38,7 @@ def tree(tmp_path_factory):
 def prepared(tree, tmp_path_factory):
     """Their records, 32 x 32, in shards of ten."""
     out = tmp_path_factory.mktemp("prepared") / "out"
-    prepare(Options(source=tree, out=out, size=32, shard_size=10))
+    prepare(PrepareOptions(source=tree, out=out, size=32, shard_size=10))
     return out
 
 
@@ -91,7 +91,7 @@ def test_a_net_takes_its_input_out_of_what_records_hold_without_enlarging_them(o
         manifest = json.loads((out / "manifest.json").read_text())
         manifest["settings"]["size"] = size
         (out / "manifest.json").write_text(json.dumps(manifest))
-        config = Config(net=net, data=out, stored_size=asked)
+        config = Config().replace(net=net, data=out, stored_size=asked)
         return stored_size(config, architectures.by_name(net))
 
     assert stored("PAPER", 256) == 256
@@ -105,11 +105,11 @@ def test_a_net_takes_its_input_out_of_what_records_hold_without_enlarging_them(o
 
 def test_a_run_remembers_the_size_that_followed_from_its_records(prepared, tmp_path):
     data = open_data(prepared, "auto", 25)
-    config = Config(net="SCALED_8_113", data=prepared, stored_size=None, run_dir=tmp_path)
+    config = Config().replace(net="SCALED_8_113", data=prepared, stored_size=None, run_dir=tmp_path)
     with pytest.raises(BadInput, match="32 pixels"):
         open_run(config, data)
-    config = open_run(dataclasses.replace(config, net="DIGITS"), data)
-    assert config.stored_size == 28
+    config = open_run(config.replace(net="DIGITS"), data)
+    assert config.recipe.stored_size == 28
     assert json.loads((tmp_path / "config.json").read_text())["config"]["stored_size"] == 28
 
 
@@ -142,7 +142,7 @@ def test_a_damaged_shard_is_named_before_the_first_step(out, damage, words):
 
 
 def test_in_a_large_set_a_damaged_record_is_named_when_it_is_read(out, monkeypatch):
-    monkeypatch.setattr(records, "_QUICKLY_READ", 0)
+    monkeypatch.setattr(records, "_DIGEST_BYTES", 0)
     rewrite(out / TRAIN, with_a_flipped_byte)
     train = open_data(out, "auto", 32).train
     with pytest.raises(BadInput, match=f"{out / TRAIN} is damaged: Corrupted"):
@@ -160,12 +160,12 @@ def write_shard(path, *contents):
     ("record", "words"),
     [
         (b"no map", "is damaged"),
-        (records.pack("x.jpg", 3, b""), "has a picture of class 3, of 3 classes"),
-        (records.pack("x.jpg", 0, b"no JPEG"), "x.jpg is not a picture"),
+        (records.pack_record("x.jpg", 3, b""), "has a picture of class 3, of 3 classes"),
+        (records.pack_record("x.jpg", 0, b"no JPEG"), "x.jpg is not a picture"),
     ],
 )
 def test_a_record_that_is_none_is_named(out, monkeypatch, record, words):
-    monkeypatch.setattr(records, "_QUICKLY_READ", 0)
+    monkeypatch.setattr(records, "_DIGEST_BYTES", 0)
     path = out / "test-00000-of-00001.array_record"
     write_shard(path, *[record] * 3)
     manifest = json.loads((out / "manifest.json").read_text())
@@ -180,7 +180,7 @@ def test_a_record_that_is_none_is_named(out, monkeypatch, record, words):
     ("change", "words"),
     [
         (lambda m: "{", "manifest.json cannot be read"),
-        (lambda m: json.dumps(m | {"kind": "other"}), "manifest.json says 'other', and this reads"),
+        (lambda m: json.dumps(m | {"kind": "other"}), "manifest.json is of the kind 'other', not"),
         (lambda m: json.dumps(m | {"classes": m["classes"][:2]}), "manifest.json is damaged"),
         (lambda m: json.dumps(m | {"shards": {}}), "manifest.json is damaged"),
         (lambda m: json.dumps(m | {"settings": {}}), "manifest.json is damaged"),
@@ -199,7 +199,7 @@ def test_a_damaged_manifest_is_refused(out, change, words):
 
 
 def test_a_shard_with_fewer_records_than_the_manifest_counts_is_named(out, monkeypatch):
-    monkeypatch.setattr(records, "_QUICKLY_READ", 0)
+    monkeypatch.setattr(records, "_DIGEST_BYTES", 0)
     path = out / TRAIN
     size = path.stat().st_size
     reader = ArrayRecordReader(str(path))
@@ -224,9 +224,9 @@ def test_both_decoders_give_the_same_bytes_and_the_same_judgment(monkeypatch, rn
     images, complaints = [], []
     for decoder in (None, simplejpeg):
         monkeypatch.setattr(image_file, "simplejpeg", decoder)
-        images.append([decode(jpeg.getvalue(), "x") for jpeg in (data, cmyk)])
+        images.append([decode_jpeg(jpeg.getvalue(), "x") for jpeg in (data, cmyk)])
         with pytest.raises(BadPicture) as caught:
-            decode(data.getvalue()[:-200], "x")
+            decode_jpeg(data.getvalue()[:-200], "x")
         complaints.append(str(caught.value))
     for one, other in zip(*images, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -263,7 +263,7 @@ def test_a_run_on_records_takes_their_statistics(prepared, tmp_path, mean):
     np.testing.assert_array_equal(np.load(tmp_path / "mean.npy"), found.mean)
     variances, *colors = np.load(prepared / "colours.npy")
     np.testing.assert_array_equal(found.variances, variances)
-    np.testing.assert_array_equal(found.colors, colors)
+    np.testing.assert_array_equal(found.components, colors)
 
 
 def test_the_statistics_of_records_are_not_those_of_another_size(prepared):

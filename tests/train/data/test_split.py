@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.config import config
+from train.config import saved
 from train.config.errors import BadInput
 from train.config.flags import parse
 from train.data.dataset import open_data
-from train.trainer.build import open_net_and_data
+from train.trainer.build import load_network_and_data
 
 
 def pictures(root, **counts):
@@ -78,9 +78,9 @@ def test_a_run_that_is_opened_again_holds_out_the_same_pictures(tmp_path):
     resumed = ["--run-dir", str(tmp_path / "run"), "--resume"]
     (tmp_path / "run").mkdir()
     started = parse([*flags, *resumed[:2]])
-    _, data = open_net_and_data(started)
-    config.save(started, {"data": data.record()})
-    _, again = open_net_and_data(parse(resumed))
+    _, data = load_network_and_data(started)
+    saved.save_config(started, {"data": data.record()})
+    _, again = load_network_and_data(parse(resumed))
     assert again.test.files == data.test.files
     assert len(again.test) == 10
     for flag, kept, other in (("--held-out", "0.25", "0.1"), ("--seed", "5", "6")):

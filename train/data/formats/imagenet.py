@@ -1,11 +1,11 @@
-"""ILSVRC's own lists: what a flat folder of validation pictures shows, and the devkit's classes.
+"""The lists of ILSVRC: labels of a flat folder of validation pictures, and the devkit's classes.
 
-Pictures of the training set lie in a folder for each synset. Those of the validation set lie in one
-folder, and a list tells what they show. Of such lists there are five forms:
+Training pictures are in one folder per synset. Validation pictures are in one flat folder, and a
+list gives their labels. There are five forms of it:
 
     490                                            the devkit's ground truth: numbers from 1 in its
-                                                   own order of classes, by order of the pictures
-    n01751748                                      synsets, by order of the pictures
+                                                   own order of classes, in the order of pictures
+    n01751748                                      synsets, in the order of pictures
     ILSVRC2012_val_00000001.JPEG 65                Caffe's: numbers from 0 in the order of synsets
     ILSVRC2012_val_00000001.JPEG n01751748         synsets
     ILSVRC2012_val_00000001,n01751748 111 108 ...  Kaggle's CSV, with a header; boxes are ignored
@@ -15,109 +15,122 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import numpy as np
-
 from ...config.errors import BadInput
-from .image_folder import TEST_NAMES, Pictures, pictures_in, subfolders, training_pictures
+from .image_folder import TEST_NAMES, PictureSet, pictures_in, subfolders, training_pictures
+
+_META_MAT_BYTES = 2**26
+"""That a meta.mat may unpack to: the devkit of 2012 has half a megabyte."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of a list: which picture, None if that follows from the order, and what it shows."""
+    """A line of a list of labels."""
 
-    number: int
-    name: str | None
-    shows: str
+    number: int  # of the line
+    name: str | None  # of the picture; None if the order gives it
+    label: str  # a synset or a number
 
 
-def find_ilsvrc(root: Path, labels: Path, synsets: tuple[str, ...] | None) -> Pictures:
-    """Find ROOT/train/CLASS/* and the flat folder ROOT/val (or test) that the list `labels` is of.
+def find_imagenet(root: Path, labels: Path, synsets: tuple[str, ...] | None) -> PictureSet:
+    """Find ROOT/train/CLASS/* and the flat folder ROOT/val (or test) that a list labels.
 
-    `synsets` is the devkit's order of classes, which its ground truth counts in. Classes are in
-    the order of their names. Raises BadInput if the list does not fit the pictures.
+    Classes are sorted by name.
+
+    Args:
+      root: the folder of the pictures.
+      labels: the list, in any of the five forms.
+      synsets: the devkit's order of classes, by which its ground truth numbers them.
+
+    Raises BadInput if the list does not fit the pictures.
     """
     if "train" not in subfolders(root):
-        raise BadInput(f"{root} has no folder train; with --labels there must be one")
+        raise BadInput(f"{root} has no folder train, which `labels` needs")
     train, classes = training_pictures(root, "train")
     rows = _read_rows(labels)
-    folder, pictures = _flat_folder(root, labels, len(rows))
+    folder, pictures = _find_flat_folder(root, labels, len(rows))
     if rows[0].name is None:
-        by_picture = dict(zip(pictures, rows, strict=True))
+        row_of = dict(zip(pictures, rows, strict=True))
     else:
-        by_picture = _match(folder, pictures, labels, rows)
-    places = {name: place for place, name in enumerate(classes)}
-    test = [(name, _label(by_picture[name], labels, places, synsets)) for name in pictures]
-    return Pictures(root, train, test, classes)
+        row_of = _match_names(folder, pictures, labels, rows)
+    class_index = {name: index for index, name in enumerate(classes)}
+    test = [(name, _parse_label(row_of[name], labels, class_index, synsets)) for name in pictures]
+    return PictureSet(root, train, test, classes)
 
 
-def in_order(found: Pictures, synsets: tuple[str, ...]) -> Pictures:
-    """Number the classes as the devkit does. Raises BadInput if it lacks one of them."""
-    present = set(found.class_names)
-    if strangers := present - set(synsets):
-        raise BadInput(f"--synsets lacks the class {min(strangers)} of {found.root}")
+def reorder_classes(pictures: PictureSet, synsets: tuple[str, ...]) -> PictureSet:
+    """Number the classes in the devkit's order. Raises BadInput if `synsets` lacks a class."""
+    present = set(pictures.class_names)
+    if unknown := present - set(synsets):
+        raise BadInput(f"`synsets` lacks the class {min(unknown)} of {pictures.root}")
     classes = tuple(name for name in synsets if name in present)
-    anew = [classes.index(name) for name in found.class_names]
+    new_label = [classes.index(name) for name in pictures.class_names]
     train, test = (
-        [(picture, anew[label]) for picture, label in files] for files in (found.train, found.test)
+        [(name, new_label[label]) for name, label in files]
+        for files in (pictures.train, pictures.test)
     )
-    return Pictures(found.root, train, test, classes)
+    return PictureSet(pictures.root, train, test, classes)
 
 
 class _Synset(NamedTuple):
-    """A class of the devkit, by its number from 1, and what it is called, if the list says so."""
+    """A class of the devkit."""
 
-    number: int
+    number: int  # from 1, in the devkit's order
     name: str
-    words: str
+    description: str  # "" if the list has none
 
 
 def read_synsets(path: Path) -> tuple[str, ...]:
     """Return the synsets in the devkit's order, from its meta.mat or a text with one a line.
 
-    A line of a text begins with the synset; if a number follows in all of them, as in the later
-    devkits' map_clsloc.txt, it is the place in the order, from 1. Raises BadInput.
+    A line of a text begins with the synset. If each continues with a number, as in map_clsloc.txt
+    of later devkits, this is the place in the order, from 1. Raises BadInput.
     """
-    found = sorted(_synsets(path))
-    names = {synset.name for synset in found}
-    if [synset.number for synset in found] != list(range(1, len(found) + 1)):
+    synsets = sorted(_read_list(path))
+    names = {synset.name for synset in synsets}
+    if [synset.number for synset in synsets] != list(range(1, len(synsets) + 1)):
         raise BadInput(f"{path} does not number its synsets 1, 2, 3 and so on")
-    if len(names) != len(found) or not names:
-        raise BadInput(f"{path} names {len(found)} synsets, and {len(names)} of them once")
-    return tuple(synset.name for synset in found)
+    if len(names) != len(synsets) or not names:
+        raise BadInput(f"{path} names {len(synsets)} synsets, {len(names)} of them different")
+    return tuple(synset.name for synset in synsets)
 
 
-def read_words(path: Path) -> dict[str, str]:
-    """Return what synsets are called, from the same files, as far as they say so. Raises BadInput.
+def read_descriptions(path: Path) -> dict[str, str]:
+    """Return the descriptions of synsets, by name, from the same files. Raises BadInput.
 
-    In a text that is the rest of the line, as "tench, Tinca tinca" of LOC_synset_mapping.txt or
-    "kit_fox" of map_clsloc.txt.
+    In a text it is the rest of the line: "tench, Tinca tinca" in LOC_synset_mapping.txt, "kit_fox"
+    in map_clsloc.txt. Synsets without a description are left out.
     """
-    return {synset.name: synset.words for synset in _synsets(path) if synset.words}
+    return {synset.name: synset.description for synset in _read_list(path) if synset.description}
 
 
-def _synsets(path: Path) -> list[_Synset]:
-    return _of_meta_mat(path) if path.suffix == ".mat" else _of_text(path)
+def _read_list(path: Path) -> list[_Synset]:
+    return _read_meta_mat(path) if path.suffix == ".mat" else _read_text(path)
 
 
-def _of_meta_mat(path: Path) -> list[_Synset]:
-    """The leaves of the devkit's tree; what has children is no class."""
-    from scipy.io import loadmat
+def _read_meta_mat(path: Path) -> list[_Synset]:
+    """Return the leaves of the devkit's tree; a synset with children is not a class."""
+    from alexnet_jax.weights.files.matlab import read_mat  # imports JAX, which takes a second
 
     try:
-        table = np.atleast_1d(loadmat(path, squeeze_me=True)["synsets"])
-        [number] = [name for name in table.dtype.names if name.endswith("_ID")]
-        leaves = table[table["num_children"].astype(int) == 0]
-        words = leaves["words"] if "words" in table.dtype.names else [""] * len(leaves)
-        numbered = zip(leaves[number], leaves["WNID"], words, strict=True)
-        return [_Synset(int(n), str(name), str(said)) for n, name, said in numbered]
+        rows = read_mat(path, max_bytes=_META_MAT_BYTES)["synsets"]
+        rows = rows if isinstance(rows, list) else [rows]
+        [number] = [field for field in rows[0] if field.endswith("_ID")]
+        synsets = [
+            _Synset(int(row[number]), row["WNID"], row.get("words", ""))
+            for row in rows
+            if int(row["num_children"]) == 0
+        ]
+        if all(isinstance(text, str) for _, *texts in synsets for text in texts):
+            return synsets
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from None
-    except Exception:  # scipy's reader raises what it likes on a damaged file
-        raise BadInput(f"{path} is not the meta.mat of an ILSVRC devkit") from None
+    except Exception:  # the reader of a damaged file can raise anything
+        pass
+    raise BadInput(f"{path} is not the meta.mat of an ILSVRC devkit")
 
 
-def _of_text(path: Path) -> list[_Synset]:
-    lines = [line.split() for line in _lines(path)]
+def _read_text(path: Path) -> list[_Synset]:
+    lines = [line.split() for line in _read_lines(path)]
     numbered = all(len(line) > 1 and line[1].isdecimal() for line in lines)
     return [
         _Synset(int(line[1]), line[0], " ".join(line[2:]).replace("_", " "))
@@ -128,18 +141,17 @@ def _of_text(path: Path) -> list[_Synset]:
 
 
 def _read_rows(path: Path) -> list[_Row]:
-    """The lines of a list of labels, all of one form. Raises BadInput."""
-    lines = _lines(path)
+    """Return the rows of a list of labels, all of one form. Raises BadInput."""
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_read_lines(path), 1):
         name, comma, rest = line.partition(",")
-        words = [name.strip(), *rest.split()] if comma else line.split()
-        if comma and number == 1 and words[0] == "ImageId":
+        columns = [name.strip(), *rest.split()] if comma else line.split()
+        if comma and number == 1 and columns[0] == "ImageId":
             continue
-        if comma and len(words) < 2:
-            raise BadInput(f"{path}, line {number} does not say what {name} shows")
-        named = len(words) > 1
-        rows.append(_Row(number, words[0] if named else None, words[named]))
+        if comma and len(columns) < 2:
+            raise BadInput(f"{path}, line {number} gives no label for {name}")
+        named = len(columns) > 1
+        rows.append(_Row(number, columns[0] if named else None, columns[named]))
         if named != (rows[0].name is not None):
             raise BadInput(f"{path}, line {number} is of another form than the lines before it")
     if not rows:
@@ -147,62 +159,68 @@ def _read_rows(path: Path) -> list[_Row]:
     return rows
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not a text"
-        raise BadInput(f"{path} cannot be read: {why}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
+        raise BadInput(f"{path} cannot be read: {reason}") from None
 
 
-def _flat_folder(root: Path, labels: Path, count: int) -> tuple[str, list[str]]:
-    """The folder with as many pictures as labels: the unlabeled test set may be there, too."""
+def _find_flat_folder(root: Path, labels: Path, count: int) -> tuple[str, list[str]]:
+    """Return the folder with `count` pictures, and these: the test set may lie beside it."""
     flat = {name: pictures_in(root, name) for name in TEST_NAMES if (root / name).is_dir()}
     fitting = [name for name, pictures in flat.items() if len(pictures) == count]
     if len(fitting) != 1:
-        held = " and ".join(f"{root / name} holds {len(p):,}" for name, p in flat.items())
+        counts = " and ".join(f"{root / name} holds {len(p):,}" for name, p in flat.items())
         raise BadInput(
-            f"{labels} labels {count:,} pictures, and {held or f'{root} has no folder val'}"
+            f"{labels} labels {count:,} pictures, and {counts or f'{root} has no folder val'}"
         )
     return fitting[0], flat[fitting[0]]
 
 
-def _match(folder: str, pictures: list[str], labels: Path, rows: list[_Row]) -> dict[str, _Row]:
-    """The row of each picture, by its name or its name without the ending."""
+def _match_names(
+    folder: str, pictures: list[str], labels: Path, rows: list[_Row]
+) -> dict[str, _Row]:
+    """Return the row of each picture, found by its file name with or without the extension."""
     by_name: dict[str, _Row] = {}
     for row in rows:
         assert row.name is not None
         if by_name.setdefault(row.name, row) is not row:
             raise BadInput(f"{labels}, line {row.number} names {row.name} for the second time")
-    found = {}
+    row_of = {}
     for picture in pictures:
         path = PurePosixPath(picture)
         row = by_name.get(path.name) or by_name.get(path.stem)
         if row is None:
             raise BadInput(f"{labels} does not label {path.name}, which {folder} holds")
-        found[picture] = row
-    return found
+        row_of[picture] = row
+    return row_of
 
 
-def _label(row: _Row, labels: Path, places: dict[str, int], synsets: tuple[str, ...] | None) -> int:
-    """What a row says the picture shows, as a place among the classes. Raises BadInput."""
-    if row.shows in places:
-        return places[row.shows]
-    where = f"{labels}, line {row.number}: {row.shows}"
-    if not row.shows.isdecimal():
+def _parse_label(
+    row: _Row, labels: Path, class_index: dict[str, int], synsets: tuple[str, ...] | None
+) -> int:
+    """Return the index of the class that a row names. Raises BadInput."""
+    if row.label in class_index:
+        return class_index[row.label]
+    where = f"{labels}, line {row.number}: {row.label}"
+    if not row.label.isdecimal():
         raise BadInput(f"{where} is none of the classes of the training pictures")
+    number = int(row.label)
     if row.name is not None:
-        if int(row.shows) < len(places):
-            return int(row.shows)
-        raise BadInput(f"{where} should be a class, or a number from 0 to {len(places) - 1}")
+        if number < len(class_index):
+            return number
+        raise BadInput(f"{where} should be a class, or a number from 0 to {len(class_index) - 1}")
+    # The devkit's order is shuffled: for ten synsets it is sorted with a chance of 1 in 10!.
     if synsets is None or (list(synsets) == sorted(synsets) and len(synsets) > 9):
         raise BadInput(
-            f"{labels} counts the classes in the devkit's order, which is not the sorted one; "
-            "--synsets should name the meta.mat beside it"
+            f"{labels} numbers the classes in the devkit's order, which is not the sorted one; "
+            "`synsets` should name the meta.mat beside it"
         )
-    if not 1 <= int(row.shows) <= len(synsets):
+    if not 1 <= number <= len(synsets):
         raise BadInput(f"{where} should be a number from 1 to {len(synsets)}")
-    synset = synsets[int(row.shows) - 1]
-    if synset not in places:
+    synset = synsets[number - 1]
+    if synset not in class_index:
         raise BadInput(f"{where}, {synset}, is none of the classes of the training pictures")
-    return places[synset]
+    return class_index[synset]

@@ -1,9 +1,11 @@
-"""What a folder of records holds: its `manifest.json`."""
+"""The contents of a folder of records: its `manifest.json`.
 
-import dataclasses
+docs/imagenet.md lists the keys of this file. `to_json` and the readers below map them to fields.
+"""
+
 import hashlib
+import itertools
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from ..image_statistics import COLORS, MEAN
 
 NAME = "manifest.json"
 JOURNAL = "unfinished.jsonl"
-"""The file that stands for the manifest until all shards are complete."""
+"""The file that takes the manifest's place until all shards are complete."""
 SPLITS = ("train", "test")
 _KIND = "ArrayRecord shards of JPEG pictures, by python -m train.prepare, version 1"
 
@@ -24,67 +26,95 @@ class Shard:
     """A file of records."""
 
     file: str
-    pictures: int
-    bytes: int
+    picture_count: int
+    byte_count: int
     sha256: str
-    odd: dict[str, list[str]]  # by picture, in a few words; these were converted
-    left_out: dict[str, str]  # by picture, why
+    conversions: dict[str, list[str]]  # of each picture that was converted, what for
+    skipped: dict[str, str]  # of each picture that was left out, why
 
-    def fits(self, directory: Path) -> bool:
-        """Whether the file is there with these bytes; all of it is read."""
+    def matches(self, directory: Path) -> bool:
+        """Return whether the file exists with these bytes. Reads all of it."""
         path = directory / self.file
         try:
-            return path.stat().st_size == self.bytes and sha256(path) == self.sha256
+            return path.stat().st_size == self.byte_count and sha256(path) == self.sha256
         except FileNotFoundError:
             return False
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the values under the keys of manifest.json."""
+        return {
+            "file": self.file,
+            "pictures": self.picture_count,
+            "bytes": self.byte_count,
+            "sha256": self.sha256,
+            "odd": self.conversions,
+            "left_out": self.skipped,
+        }
+
 
 @dataclass(frozen=True)
-class Measured:
-    """The files that hold the mean image and the principal colors of the training pictures."""
+class StatisticsFiles:
+    """The files with the mean image and the PCA of the training pictures' colors."""
 
-    pictures: int
+    picture_count: int
     channel_mean: tuple[float, ...]  # of red, green and blue, from 0 to 255
-    shards: str  # a digest of those that they are taken from
+    shards_digest: str  # of the shards that the statistics were measured on
     files: dict[str, str]  # the SHA-256 of each
 
-    def fits(self, directory: Path) -> bool:
-        """Whether the files are there with these bytes."""
+    def matches(self, directory: Path) -> bool:
+        """Return whether the files exist with these bytes."""
         try:
             return all(sha256(directory / name) == digest for name, digest in self.files.items())
         except FileNotFoundError:
             return False
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the values under the keys of manifest.json."""
+        return {
+            "pictures": self.picture_count,
+            "channel_mean": self.channel_mean,
+            "shards": self.shards_digest,
+            "files": self.files,
+        }
+
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of records holds."""
+    """The contents of a folder of records."""
 
     settings: dict[str, Any]
-    classes: tuple[str, ...]
-    by_class: dict[str, tuple[int, ...]]  # pictures of each class in "train" and "test"
+    class_names: tuple[str, ...]
+    class_counts: dict[str, tuple[int, ...]]  # pictures of each class in "train" and "test"
     shards: dict[str, tuple[Shard, ...]]
-    statistics: Measured | None = None
-    """Of folders that were made before there were any, None."""
-    words: dict[str, str] = field(default_factory=dict)
-    """What the classes are called, where a list of that was given; not all need be there."""
+    statistics: StatisticsFiles | None = None
+    """None in the folders of early versions, which did not measure them."""
+    class_descriptions: dict[str, str] = field(default_factory=dict)
+    """Readable descriptions of classes, if a list of them was given; it need not have all."""
 
     @property
     def size(self) -> int:
-        """The pictures' pixels square."""
+        """The height and width of the pictures, in pixels."""
         return self.settings["size"]
 
     def write(self, directory: Path) -> None:
         """Write manifest.json, whole or not at all."""
-        values = {"kind": _KIND, **dataclasses.asdict(self)}
-        values["oddities"] = count_odd(shard for split in self.shards.values() for shard in split)
-        half_written = directory / f"{NAME}.tmp"
-        half_written.write_text(json.dumps(values, indent=1) + "\n")
-        os.replace(half_written, directory / NAME)
+        from alexnet_jax.weights.files.atomic import write_atomically  # JAX; workers do without
+
+        values = {
+            "kind": _KIND,
+            "settings": self.settings,
+            "classes": self.class_names,
+            "by_class": self.class_counts,
+            "shards": {name: [s.to_json() for s in shards] for name, shards in self.shards.items()},
+            "statistics": self.statistics and self.statistics.to_json(),
+            "words": self.class_descriptions,
+            "oddities": count_conversions(s for shards in self.shards.values() for s in shards),
+        }
+        write_atomically(directory / NAME, f"{json.dumps(values, indent=1)}\n")
 
 
-def is_there(directory: Path) -> bool:
-    """Whether the folder holds records, complete or not; others too call a file manifest.json."""
+def exists(directory: Path) -> bool:
+    """Return whether a folder holds records, complete or not. A foreign manifest.json is none."""
     if (directory / JOURNAL).exists():
         return True
     try:
@@ -92,7 +122,7 @@ def is_there(directory: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError, RecursionError):
-        return True  # a damaged one, which `read` refuses
+        return True  # a damaged one, which `read` rejects
     return isinstance(values, dict) and "kind" in values and "shards" in values
 
 
@@ -109,63 +139,76 @@ def read(directory: Path) -> Manifest:
         raise BadInput(f"{path} cannot be read: {error}") from None
     try:
         if values["kind"] != _KIND:
-            raise BadInput(f"{path} says {values['kind']!r}, and this reads {_KIND!r}")
-        whole = Manifest(
-            dict(values["settings"]),
-            tuple(values["classes"]),
-            {split: tuple(values["by_class"][split]) for split in SPLITS},
-            {split: tuple(map(shard_of, values["shards"][split])) for split in SPLITS},
-            _measured(values.get("statistics")),
-            {**values.get("words", {})},
+            raise BadInput(f"{path} is of the kind {values['kind']!r}, not {_KIND!r}")
+        manifest = Manifest(
+            settings=dict(values["settings"]),
+            class_names=tuple(values["classes"]),
+            class_counts={split: tuple(values["by_class"][split]) for split in SPLITS},
+            shards={
+                split: tuple(map(shard_from_json, values["shards"][split])) for split in SPLITS
+            },
+            statistics=_statistics_from_json(values.get("statistics")),
+            class_descriptions={**values.get("words", {})},
         )
-        if _is_sound(whole):
-            return whole
+        if _is_consistent(manifest):
+            return manifest
     except BadInput:
         raise
     except (KeyError, TypeError, ValueError):
         pass
-    raise BadInput(f"{path} is damaged: it lacks what a manifest of records says")
+    raise BadInput(f"{path} is damaged: its values are missing or do not fit together")
 
 
-def _measured(values: dict[str, Any] | None) -> Measured | None:
-    if values is None:
-        return None
-    changed = {"channel_mean": tuple(values["channel_mean"]), "files": {**values["files"]}}
-    return Measured(**{**values, **changed})
-
-
-def _is_sound(whole: Manifest) -> bool:
-    """What readers rely on. Raises KeyError or TypeError if something is not there or no number."""
-    pictures = {split: [shard.pictures for shard in whole.shards[split]] for split in SPLITS}
-    return (
-        whole.size > 0
-        and all(isinstance(name, str) for name in whole.classes)
-        and all(len(whole.by_class[split]) == len(whole.classes) for split in SPLITS)
-        and all(sum(whole.by_class[split]) == sum(pictures[split]) > 0 for split in SPLITS)
-        and all(isinstance(words, str) for words in whole.words.values())
-        and (whole.statistics is None or set(whole.statistics.files) == {MEAN, COLORS})
-    )
-
-
-def shard_of(values: Any) -> Shard:
-    """Return the shard that a manifest or journal tells of.
+def shard_from_json(values: Any) -> Shard:
+    """Return the shard that a manifest or journal describes.
 
     Raises TypeError or ValueError if it is none, or its file would lie in another folder.
     """
-    shard = Shard(**values)
-    match shard:
-        case Shard(str(), int(), int(), str(), {}, {}) if min(shard.pictures, shard.bytes) >= 0:
-            if shard.file not in ("", ".", "..") and not {"/", "\\", "\0"} & {*shard.file}:
-                return shard
+    match values:
+        case {
+            "file": str(file),
+            "pictures": int(picture_count),
+            "bytes": int(byte_count),
+            "sha256": str(digest),
+            "odd": dict(conversions),
+            "left_out": dict(skipped),
+            **others,
+        } if min(picture_count, byte_count) >= 0 and not others:
+            if file not in ("", ".", "..") and not {"/", "\\", "\0"} & {*file}:
+                return Shard(file, picture_count, byte_count, digest, conversions, skipped)
     raise ValueError(f"{values} is no shard")
 
 
-def count_odd(shards: Iterable[Shard]) -> dict[str, int]:
-    """Return the number of pictures of each oddity, the most frequent first."""
+def _statistics_from_json(values: dict[str, Any] | None) -> StatisticsFiles | None:
+    if values is None:
+        return None
+    return StatisticsFiles(
+        picture_count=values["pictures"],
+        channel_mean=tuple(values["channel_mean"]),
+        shards_digest=values["shards"],
+        files={**values["files"]},
+    )
+
+
+def _is_consistent(manifest: Manifest) -> bool:
+    """Check what readers rely on. Raises KeyError or TypeError if a value is missing or wrong."""
+    counts = {split: [s.picture_count for s in manifest.shards[split]] for split in SPLITS}
+    return (
+        manifest.size > 0
+        and all(isinstance(name, str) for name in manifest.class_names)
+        and all(len(manifest.class_counts[s]) == len(manifest.class_names) for s in SPLITS)
+        and all(sum(manifest.class_counts[s]) == sum(counts[s]) > 0 for s in SPLITS)
+        and all(isinstance(text, str) for text in manifest.class_descriptions.values())
+        and (manifest.statistics is None or set(manifest.statistics.files) == {MEAN, COLORS})
+    )
+
+
+def count_conversions(shards: Iterable[Shard]) -> dict[str, int]:
+    """Return the number of pictures with each kind of conversion, the most frequent first."""
     counts: dict[str, int] = {}
     for shard in shards:
-        for oddity in (word for words in shard.odd.values() for word in words):
-            counts[oddity] = counts.get(oddity, 0) + 1
+        for kind in itertools.chain.from_iterable(shard.conversions.values()):
+            counts[kind] = counts.get(kind, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

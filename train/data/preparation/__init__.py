@@ -1,1 +1,1 @@
-"""Pictures to shards: `train.prepare`."""
+"""From pictures to shards: the work of `train.prepare`."""

@@ -1,7 +1,6 @@
-"""What has been done in a folder of records that is not complete, so that a stop loses little."""
+"""The journal of an incomplete folder of records, so that an interruption loses little."""
 
 import contextlib
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -13,49 +12,51 @@ from ..formats.manifest import Manifest, Shard
 
 
 class Journal:
-    """A line that says how shards are made, then one for each that is complete.
+    """A line with the settings of the shards, then a line for each shard that is complete.
 
-    A folder with a manifest is complete, and needs no journal: all its shards have been made.
+    A folder with a manifest is complete, and needs no journal.
     """
 
     def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
-        """Open or begin it. Raises BadInput if there are shards of other settings."""
-        self.made: dict[str, Shard] = {}
-        self.before: Manifest | None = None
-        """What the folder's manifest says, if it is complete."""
+        """Open the journal, or start one. Raises BadInput if shards have other settings."""
+        self.shards: dict[str, Shard] = {}
+        """The complete shards, by file name."""
+        self.manifest: Manifest | None = None
+        """The manifest of a complete folder."""
         self._path = directory / manifest.JOURNAL
         if (directory / manifest.NAME).exists():
-            self.before = whole = manifest.read(directory)
-            _compare(directory, whole.settings, settings)
-            self.made = {shard.file: shard for split in whole.shards.values() for shard in split}
+            self.manifest = manifest.read(directory)
+            _compare(directory, self.manifest.settings, settings)
+            shards = (shard for split in self.manifest.shards.values() for shard in split)
+            self.shards = {shard.file: shard for shard in shards}
             return
-        begun, *lines = _whole_lines(self._path) or [{}]
+        old_settings, *lines = _read_lines(self._path) or [{}]
         for line in lines:
-            with contextlib.suppress(TypeError, ValueError):  # a damaged one: made again
-                shard = manifest.shard_of(line)
-                self.made[shard.file] = shard
-        if self.made:
-            _compare(directory, begun, settings)
-        else:  # of what was begun otherwise, nothing is there
+            with contextlib.suppress(TypeError, ValueError):  # a damaged line: made again
+                shard = manifest.shard_from_json(line)
+                self.shards[shard.file] = shard
+        if self.shards:
+            _compare(directory, old_settings, settings)
+        else:  # other settings do not matter while there are no shards
             self._path.write_text(json.dumps(settings) + "\n")
 
     def add(self, shard: Shard) -> None:
         """Note that a shard is complete."""
-        if self.made.get(shard.file) == shard:
+        if self.shards.get(shard.file) == shard:
             return
-        self.made[shard.file] = shard
+        self.shards[shard.file] = shard
         with self._path.open("a") as file:
-            file.write(f"\n{json.dumps(dataclasses.asdict(shard))}\n")  # behind half a line, maybe
+            file.write(f"\n{json.dumps(shard.to_json())}\n")  # the last line may be half-written
             file.flush()
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Remove it: the manifest says all that it does."""
+        """Remove the journal, now that there is a manifest."""
         self._path.unlink(missing_ok=True)
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of the journal; one that was being written when the process ended is left out."""
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of the journal without half-written ones."""
     lines = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError, RecursionError):
@@ -64,12 +65,13 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _compare(directory: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    for name, value in now.items():
-        if before.get(name) != value:
-            if name == "pictures":
-                raise BadInput(f"{directory} was begun with other pictures; name another folder")
-            raise BadInput(
-                f"{directory} was begun with the {name.replace('_', ' ')} {before.get(name)}, "
-                f"not {value}; name another folder for these"
-            )
+def _compare(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    for name, value in new.items():
+        if old.get(name) == value:
+            continue
+        if name == "pictures":
+            raise BadInput(f"{directory} was begun with other pictures; name another folder")
+        raise BadInput(
+            f"{directory} was begun with the {name.replace('_', ' ')} {old.get(name)}, "
+            f"not {value}; name another folder for these"
+        )

@@ -1,37 +1,39 @@
-"""The mean image and the principal colors of all training pictures in a folder of records."""
+"""Image statistics over all training pictures in a folder of records."""
 
 from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from pathlib import Path
 
-from ..formats.image_file import decode
-from ..formats.records import unpack
-from ..image_statistics import ImageStatistics, Sums, no_sums, statistics_from, sums_of
-from .worker_pool import in_processes, note_done
+from ..examples import ImageStatistics
+from ..formats.image_file import decode_jpeg
+from ..formats.records import unpack_record
+from ..image_statistics import PixelSums, compute_statistics, sum_images
+from .worker_pool import report_done, run_in_workers
 
-_AT_ONCE = 64  # records that are in memory
+_RECORDS_AT_ONCE = 64  # decoded in memory: 13 MB at 256 pixels square
 
 
-def measure(
-    shards: Iterable[Path], size: int, processes: int, advance: Callable[[int], object]
+def measure_records(
+    shards: Iterable[Path], size: int, processes: int, on_progress: Callable[[int], object]
 ) -> ImageStatistics:
-    """Decode all pictures, of `size` pixels, by several processes; their number changes nothing.
+    """Decode all pictures, of `size` pixels, and compute the statistics.
 
-    `advance` is told twice a second how many are done.
+    The result does not depend on the number of processes. `on_progress` receives the number of
+    pictures done, twice a second.
     """
-    parts = in_processes(partial(_sums_of_shard, size=size), shards, processes, advance)
-    return statistics_from(reduce(Sums.plus, parts, no_sums(size)))
+    sums = run_in_workers(partial(_sum_shard, size=size), shards, processes, on_progress)
+    return compute_statistics(reduce(PixelSums.plus, sums, PixelSums.zeros(size)))
 
 
-def _sums_of_shard(path: Path, size: int) -> Sums:
+def _sum_shard(path: Path, size: int) -> PixelSums:
     from array_record.python.array_record_module import ArrayRecordReader
 
     reader = ArrayRecordReader(str(path))
-    total, count = no_sums(size), reader.num_records()
-    for first in range(0, count, _AT_ONCE):
-        records = reader.read(first, min(first + _AT_ONCE, count))
-        images = [decode(unpack(record)["jpeg"], path) for record in records]
-        total = total.plus(sums_of(images, size))
-        note_done(len(images))
+    total, count = PixelSums.zeros(size), reader.num_records()
+    for first in range(0, count, _RECORDS_AT_ONCE):
+        records = reader.read(first, min(first + _RECORDS_AT_ONCE, count))
+        images = [decode_jpeg(unpack_record(record)["jpeg"], path) for record in records]
+        total = total.plus(sum_images(images, size))
+        report_done(len(images))
     reader.close()
     return total

@@ -1,4 +1,4 @@
-"""Pictures to shards: which there are, in which order, and what has been made of them."""
+"""Pictures to shards: finds the pictures, assigns them to shards, and writes the manifest."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,17 +12,26 @@ from ...config.errors import BadInput, Ended
 from ...runtime import lock
 from ...runtime.progress import PictureProgress
 from ..formats import imagenet, manifest
-from ..formats.image_folder import PictureFile, Pictures, draw, find_pictures
-from ..formats.manifest import Manifest, Measured, Shard
+from ..formats.image_folder import (
+    LabeledFile,
+    PictureSet,
+    find_pictures,
+    find_unlabeled,
+    shuffle_key,
+)
+from ..formats.manifest import Manifest, Shard, StatisticsFiles
 from ..image_statistics import COLORS, MEAN, write_statistics
 from .journal import Journal
-from .measure import measure
-from .shards import QUALITY, Task, make_shards
+from .measure import measure_records
+from .shards import QUALITY, ShardTask, write_shards
+
+Assignment = dict[str, dict[str, list[LabeledFile]]]
+"""The pictures of each shard, by split and file name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the flags say."""
+class PrepareOptions:
+    """The arguments of `prepare`; train.prepare explains them in its help."""
 
     source: Path
     out: Path
@@ -38,50 +47,51 @@ class Options:
     strict: bool = False
 
 
-def prepare(options: Options) -> Manifest:
-    """Make the shards and the manifest in `options.out`, and return the latter.
+def prepare(options: PrepareOptions) -> Manifest:
+    """Write the shards and the manifest into `options.out`, and return the manifest.
 
-    The shards follow from the pictures and the options, but not from the number of processes.
-    Raises BadInput if a flag, SRC or OUT is not as it should be, Ended after Ctrl-C.
+    The shards depend on the pictures and the options, but not on the number of processes. Raises
+    BadInput if an option or a folder is not as it should be, Ended after Ctrl-C.
     """
     _check_folders(options.source, options.out)
-    found = _find(options)
+    pictures = _find_pictures(options)
     try:
-        with lock.held(options.out, ".lock", "written"):
-            return _write(options, found)
+        with lock.acquire(options.out, ".lock", "written"):
+            return _write(options, pictures)
     except KeyboardInterrupt:
-        raise Ended("stopped; the same command goes on from here", 130) from None
-    except OSError as error:  # the journal's or the manifest's
+        raise Ended("stopped; the same command continues from here", 130) from None
+    except OSError as error:  # of the journal or the manifest
         raise BadInput(f"{options.out} cannot be written: {error.strerror}") from None
 
 
-def _write(options: Options, found: Pictures) -> Manifest:
-    settings = _settings(options, found)
-    log = Journal(options.out, settings)
-    files = _files_of(found, options)
-    _make(options, found, files, log)
-    shards = {split: tuple(log.made[name] for name in files[split]) for split in files}
-    by_class = {
-        "train": _count(found, found.train, shards["train"]),
-        "test": _count(found, found.test, shards["test"]),
+def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
+    settings = _settings(options, pictures)
+    journal = Journal(options.out, settings)
+    assignment = _assign(pictures, options)
+    _write_missing(options, pictures.root, assignment, journal)
+    shards = {
+        split: tuple(journal.shards[name] for name in files) for split, files in assignment.items()
     }
-    whole = Manifest(
+    contents = Manifest(
         settings,
-        found.class_names,
-        by_class,
+        pictures.class_names,
+        {
+            "train": _count(pictures.class_names, pictures.train, shards["train"]),
+            "test": _count(pictures.class_names, pictures.test, shards["test"]),
+        },
         shards,
-        _measure(options, shards["train"], log.before),
-        _words(options, found.class_names, log.before),
+        _measure(options, shards["train"], journal.manifest),
+        _describe_classes(options, pictures.class_names, journal.manifest),
     )
-    whole.write(options.out)
-    log.close()
-    for half_written in options.out.glob("*.array_record.*"):  # of processes that were killed
-        half_written.unlink()
-    return whole
+    contents.write(options.out)
+    journal.close()
+    for temporary in options.out.glob("*.array_record.*"):  # of workers that were killed
+        temporary.unlink()
+    return contents
 
 
 def _check_folders(source: Path, out: Path) -> None:
-    """Refuse what cannot be read or written, and to mix shards with somebody's files."""
+    """Check that the folders can be read and written, and that `out` holds no foreign files."""
     if not source.is_dir():
         raise BadInput(f"{source} is not a folder")
     if source.resolve() in (out.resolve(), *out.resolve().parents):
@@ -95,22 +105,24 @@ def _check_folders(source: Path, out: Path) -> None:
         raise BadInput(f"{out} holds other files already; the shards need a folder of their own")
 
 
-def _find(options: Options) -> Pictures:
-    """The pictures and what they show, the classes in the order that is asked for."""
+def _find_pictures(options: PrepareOptions) -> PictureSet:
+    """Find the pictures and their labels, with the classes in the order of the options."""
     synsets = imagenet.read_synsets(options.synsets) if options.synsets else None
     if options.labels:
-        found = imagenet.find_ilsvrc(options.source, options.labels, synsets)
+        pictures = imagenet.find_imagenet(options.source, options.labels, synsets)
+    elif flat := find_unlabeled(options.source):
+        raise BadInput(f"{flat} holds pictures outside of class folders, which need `labels`")
     else:
-        found = find_pictures(options.source, held_out=options.held_out, seed=options.seed)
+        pictures = find_pictures(options.source, held_out=options.held_out, seed=options.seed)
     if options.class_order == "sorted":
-        return found
+        return pictures
     if synsets is None:
-        raise BadInput("--class-order devkit needs --synsets, the devkit's meta.mat")
-    return imagenet.in_order(found, synsets)
+        raise BadInput("`class_order` devkit needs `synsets`, the devkit's meta.mat")
+    return imagenet.reorder_classes(pictures, synsets)
 
 
-def _settings(options: Options, found: Pictures) -> dict[str, Any]:
-    """All that the bytes of the shards follow from, but for what is in the picture files."""
+def _settings(options: PrepareOptions, pictures: PictureSet) -> dict[str, Any]:
+    """Return what determines the bytes of the shards, except for the content of the pictures."""
     from PIL import features
 
     return {
@@ -125,92 +137,98 @@ def _settings(options: Options, found: Pictures) -> dict[str, Any]:
         "shard_size": options.shard_size,
         "pillow": version("pillow"),
         "libjpeg_turbo": features.version("libjpeg_turbo"),
-        "pictures": _digest(found.class_names, found.train, found.test),
+        "pictures": _digest(pictures.class_names, pictures.train, pictures.test),
     }
 
 
-def _digest(*values: Iterable[object]) -> str:
+def _digest(*groups: Iterable[object]) -> str:
     digest = hashlib.sha256()
-    for value in (value for group in values for value in group):
+    for value in (value for group in groups for value in group):
         digest.update(f"{value!r}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _files_of(found: Pictures, options: Options) -> dict[str, dict[str, list[PictureFile]]]:
-    """The name of each shard, and its pictures; training pictures are shuffled once, by hashes."""
-    shuffled = sorted(found.train, key=lambda file: draw(file, options.seed))
-    files = {}
-    for split, pictures in (("train", shuffled), ("test", found.test)):
-        count = -(-len(pictures) // options.shard_size)
-        ends = pairwise(len(pictures) * i // count for i in range(count + 1))
+def _assign(pictures: PictureSet, options: PrepareOptions) -> Assignment:
+    """Assign pictures to shards of nearly equal length; training pictures are shuffled, once."""
+    shuffled = sorted(pictures.train, key=lambda file: shuffle_key(file, options.seed))
+    assignment = {}
+    for split, files in (("train", shuffled), ("test", pictures.test)):
+        count = -(-len(files) // options.shard_size)
+        ranges = pairwise(len(files) * i // count for i in range(count + 1))
         names = (f"{split}-{i:05}-of-{count:05}.array_record" for i in range(count))
-        files[split] = {name: pictures[a:b] for name, (a, b) in zip(names, ends, strict=True)}
-    return files
+        assignment[split] = {name: files[a:b] for name, (a, b) in zip(names, ranges, strict=True)}
+    return assignment
 
 
-def _make(
-    options: Options, found: Pictures, files: dict[str, dict[str, list[PictureFile]]], log: Journal
+def _write_missing(
+    options: PrepareOptions, root: Path, assignment: Assignment, journal: Journal
 ) -> None:
-    """Make what is not there yet, and write down each shard."""
+    """Write the shards that are missing or damaged, and note each in the journal."""
     tasks = [
-        Task(
+        ShardTask(
             options.out / name,
-            found.root,
+            root,
             pictures,
             options.size,
             options.resize == "squash",
             options.strict,
-            log.made.get(name),
+            journal.shards.get(name),
         )
-        for shards in files.values()
+        for shards in assignment.values()
         for name, pictures in shards.items()
     ]
     total = sum(len(task.pictures) for task in tasks)
     with PictureProgress(total) as progress:
-        for shard in make_shards(tasks, options.processes, progress.done):
-            log.add(shard)
+        for shard in write_shards(tasks, options.processes, progress.done):
+            journal.add(shard)
 
 
-def _measure(options: Options, shards: Iterable[Shard], before: Manifest | None) -> Measured:
-    """The mean image and the colors; they are kept where they are those of the same shards."""
-    of = _digest(shard.sha256 for shard in shards)
-    kept = before and before.statistics
-    if kept and kept.shards == of and kept.fits(options.out):
-        return kept
-    paths = [options.out / shard.file for shard in shards if shard.pictures]
-    pictures = sum(shard.pictures for shard in shards)
-    print(f"measuring the mean and the colors of {pictures:,} pictures", flush=True)
-    with PictureProgress(pictures) as progress:
-        found = measure(paths, options.size, options.processes, progress.done)
-    write_statistics(options.out, found)
-    channels = found.mean.mean(axis=(0, 1), dtype="float64")
+def _measure(
+    options: PrepareOptions, shards: Iterable[Shard], previous: Manifest | None
+) -> StatisticsFiles:
+    """Measure and write the image statistics, unless those of the same shards exist."""
+    digest = _digest(shard.sha256 for shard in shards)
+    written = previous and previous.statistics
+    if written and written.shards_digest == digest and written.matches(options.out):
+        return written
+    paths = [options.out / shard.file for shard in shards if shard.picture_count]
+    count = sum(shard.picture_count for shard in shards)
+    print(f"measuring the mean and the colors of {count:,} pictures", flush=True)
+    with PictureProgress(count) as progress:
+        statistics = measure_records(paths, options.size, options.processes, progress.done)
+    write_statistics(options.out, statistics)
+    channels = statistics.mean.mean(axis=(0, 1), dtype="float64")
     files = {name: manifest.sha256(options.out / name) for name in (MEAN, COLORS)}
-    return Measured(pictures, tuple(round(float(x), 4) for x in channels), of, files)
+    return StatisticsFiles(count, tuple(round(float(x), 4) for x in channels), digest, files)
 
 
-def _words(options: Options, classes: Iterable[str], before: Manifest | None) -> dict[str, str]:
-    """What the list of synsets calls the classes, if it calls them anything."""
+def _describe_classes(
+    options: PrepareOptions, class_names: Iterable[str], previous: Manifest | None
+) -> dict[str, str]:
+    """Return the descriptions of the classes in the list of synsets, or of an earlier run."""
     if not options.synsets:
-        return before.words if before else {}
-    words = imagenet.read_words(options.synsets)
-    return {name: words[name] for name in classes if name in words}
+        return previous.class_descriptions if previous else {}
+    descriptions = imagenet.read_descriptions(options.synsets)
+    return {name: descriptions[name] for name in class_names if name in descriptions}
 
 
-def _count(found: Pictures, files: list[PictureFile], shards: Iterable[Shard]) -> tuple[int, ...]:
-    """The pictures of each class that are in the shards. Raises BadInput if a class has none."""
-    left_out = {name for shard in shards for name in shard.left_out}
-    counts = [0] * len(found.class_names)
+def _count(
+    class_names: tuple[str, ...], files: list[LabeledFile], shards: Iterable[Shard]
+) -> tuple[int, ...]:
+    """Count the pictures of each class in the shards. Raises BadInput if a class has none."""
+    reasons = skip_reasons(shards)
+    counts = [0] * len(class_names)
     for name, label in files:
-        counts[label] += name not in left_out
+        counts[label] += name not in reasons
     for name, label in files:
         if not counts[label]:
             raise BadInput(
-                f"none of the pictures of {found.class_names[label]} can be decoded: {name} "
-                f"{reasons(shards)[name]}, for one"
+                f"none of the pictures of {class_names[label]} can be decoded: {name} "
+                f"{reasons[name]}, for one"
             )
     return tuple(counts)
 
 
-def reasons(shards: Iterable[Shard]) -> dict[str, str]:
+def skip_reasons(shards: Iterable[Shard]) -> dict[str, str]:
     """Return why each picture was left out, by its name."""
-    return {name: why for shard in shards for name, why in shard.left_out.items()}
+    return {name: reason for shard in shards for name, reason in shard.skipped.items()}

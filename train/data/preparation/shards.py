@@ -1,4 +1,4 @@
-"""Makes shards of records, several at once, each in a process of its own."""
+"""Writes shards of records, several at once, each in a worker process."""
 
 import contextlib
 import io
@@ -10,96 +10,100 @@ from pathlib import Path
 from PIL import Image
 
 from ...config.errors import BadInput
-from ..formats.image_file import BadPicture, open_rgb, square
-from ..formats.image_folder import PictureFile
+from ..formats.image_file import BadPicture, crop_and_resize, open_rgb
+from ..formats.image_folder import LabeledFile
 from ..formats.manifest import Shard, sha256
-from ..formats.records import pack
-from .worker_pool import in_processes, note_done
+from ..formats.records import pack_record
+from .worker_pool import report_done, run_in_workers
 
 QUALITY = 95
-"""Of the JPEG files in the records."""
+"""Of the JPEG files in the records: the highest that Pillow recommends. A picture of ILSVRC at 256
+pixels square takes 32 kB."""
 
-# The bytes of a JPEG file do not shrink; groups of one record are what reading by index wants.
+# JPEG data do not compress further; reading by index is fastest with one record per group.
 _OPTIONS = "group_size:1,uncompressed"
 
 
 @dataclass(frozen=True)
-class Task:
-    """A shard to make."""
+class ShardTask:
+    """A shard to write."""
 
     file: Path
     root: Path  # of the pictures
-    pictures: list[PictureFile]
+    pictures: list[LabeledFile]
     size: int
     squash: bool
-    strict: bool  # refuse a picture that cannot be decoded, instead of leaving it out
-    made: Shard | None  # what it was when it was made before
+    strict: bool  # fail at a picture that cannot be decoded, instead of skipping it
+    previous: Shard | None  # as an earlier run wrote it
 
 
-def make_shards(
-    tasks: list[Task], processes: int, advance: Callable[[int], object]
+def write_shards(
+    tasks: list[ShardTask], processes: int, on_progress: Callable[[int], object]
 ) -> Iterator[Shard]:
-    """Make the shards, and yield each when it is complete, in any order.
+    """Write the shards, and yield each when it is complete, in any order.
 
-    One that was made before is kept if its bytes are still the same, and what was left out cannot
-    be decoded yet. What is half-written has another name. `advance` is told twice a second how
-    many pictures are done. Raises BadInput.
+    A shard of an earlier run is kept if its bytes are unchanged and the pictures that it skipped
+    still cannot be decoded. A file has another name until it is complete. `on_progress` receives
+    the number of pictures done, twice a second. Raises BadInput.
     """
-    return in_processes(_make_shard, tasks, processes, advance)
+    return run_in_workers(_write_shard, tasks, processes, on_progress)
 
 
-def _make_shard(task: Task) -> Shard:
-    if task.made and _is_kept(task, task.made):
-        note_done(len(task.pictures))
-        return task.made
-    half_written = task.file.with_name(f"{task.file.name}.{os.getpid()}")
-    odd: dict[str, list[str]] = {}
-    left_out: dict[str, str] = {}
+def _write_shard(task: ShardTask) -> Shard:
+    if task.previous and _is_current(task, task.previous):
+        report_done(len(task.pictures))
+        return task.previous
+    temporary = task.file.with_name(f"{task.file.name}.{os.getpid()}")
+    conversions: dict[str, list[str]] = {}
+    skipped: dict[str, str] = {}
     try:
-        with _writer(half_written) as write:
+        with _open_writer(temporary) as write:
             for name, label in task.pictures:
                 try:
-                    jpeg, oddities = _jpeg(task.root / name, task.size, task.squash)
-                    write(pack(name, label, jpeg))
-                    odd |= {name: list(oddities)} if oddities else {}
+                    jpeg, kinds = _encode_jpeg(task.root / name, task.size, task.squash)
+                    write(pack_record(name, label, jpeg))
+                    conversions |= {name: list(kinds)} if kinds else {}
                 except BadPicture as error:
                     if task.strict:
                         raise
-                    left_out[name] = str(error).removeprefix(f"{task.root / name} ")
-                note_done()
-        return _keep(half_written, task, odd, left_out)
+                    skipped[name] = str(error).removeprefix(f"{task.root / name} ")
+                report_done()
+        return _finish(temporary, task, conversions, skipped)
     except OSError as error:
         raise BadInput(f"{task.file} cannot be written: {error.strerror}") from None
     finally:
-        half_written.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _is_kept(task: Task, made: Shard) -> bool:
-    """Whether it is as it was made, and would be made so again."""
-    if not made.fits(task.file.parent):
+def _is_current(task: ShardTask, shard: Shard) -> bool:
+    """Return whether the file is unchanged, and writing it again would give the same bytes."""
+    if not shard.matches(task.file.parent):
         return False
-    return not made.left_out or not (task.strict or any(_is_mended(task, x) for x in made.left_out))
+    if not shard.skipped:
+        return True
+    return not task.strict and not any(_can_be_decoded(task.root / name) for name in shard.skipped)
 
 
-def _is_mended(task: Task, name: str) -> bool:
+def _can_be_decoded(path: Path) -> bool:
     try:
-        open_rgb(task.root / name, task.root / name)
+        open_rgb(path, path)
     except BadPicture:
         return False
     return True
 
 
-def _jpeg(path: Path, size: int, squash: bool) -> tuple[bytes, tuple[str, ...]]:
-    """The bytes of a JPEG file of the picture, and what was odd about it."""
-    picture, oddities = open_rgb(path, path)
+def _encode_jpeg(path: Path, size: int, squash: bool) -> tuple[bytes, tuple[str, ...]]:
+    """Return a picture as a JPEG file, and the conversions that `open_rgb` made."""
+    picture, conversions = open_rgb(path, path)
     data = io.BytesIO()
-    Image.fromarray(square(picture, size, squash=squash)).save(data, "JPEG", quality=QUALITY)
-    return data.getvalue(), oddities
+    square = Image.fromarray(crop_and_resize(picture, size, squash=squash))
+    square.save(data, "JPEG", quality=QUALITY)
+    return data.getvalue(), conversions
 
 
 @contextlib.contextmanager
-def _writer(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """A function that appends a record to a new file. Raises BadInput."""
+def _open_writer(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that appends a record to a new file. Raises BadInput."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     try:
@@ -110,14 +114,16 @@ def _writer(path: Path) -> Iterator[Callable[[bytes], None]]:
         raise BadInput(f"{path} cannot be written: {str(error).split(';')[0]}") from None
 
 
-def _keep(
-    half_written: Path, task: Task, odd: dict[str, list[str]], left_out: dict[str, str]
+def _finish(
+    temporary: Path, task: ShardTask, conversions: dict[str, list[str]], skipped: dict[str, str]
 ) -> Shard:
-    """Give the file its name, now that all of it is on the disk."""
-    with half_written.open("rb") as file:
+    """Flush the file to the disk and give it its name.
+
+    `atomic.replacing` would do that, but imports JAX, which a worker does without.
+    """
+    with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    count = len(task.pictures) - len(left_out)
-    size = half_written.stat().st_size
-    shard = Shard(task.file.name, count, size, sha256(half_written), odd, left_out)
-    os.replace(half_written, task.file)
-    return shard
+    count = len(task.pictures) - len(skipped)
+    size, digest = temporary.stat().st_size, sha256(temporary)
+    os.replace(temporary, task.file)
+    return Shard(task.file.name, count, size, digest, conversions, skipped)

@@ -1,4 +1,4 @@
-"""Work on pictures in several processes at once, which end with this one."""
+"""A pool of worker processes that count pictures, and that end with their parent."""
 
 import contextlib
 import multiprocessing
@@ -9,86 +9,94 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from typing import Any, TypeVar
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+from typing import TypeVar
 
 from ...config.errors import BadInput
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_POLL_SECONDS = 0.5  # between calls of `on_progress`; faster than people read
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def in_processes(
-    work: Callable[[Task], Result],
+def run_in_workers(
+    function: Callable[[Task], Result],
     tasks: Iterable[Task],
     processes: int,
-    advance: Callable[[int], object],
+    on_progress: Callable[[int], object],
 ) -> Iterator[Result]:
-    """Do all tasks, and yield what comes of each when it is done, in any order.
+    """Call a function on all tasks, and yield the results as they come, in any order.
 
-    `work` is a module's function, and calls `note_done` for pictures. `advance` is told twice a
-    second how many are done. Raises BadInput.
+    Args:
+      function: at the top level of a module; calls `report_done` for pictures.
+      tasks: its arguments.
+      processes: how many workers there are.
+      on_progress: receives the number of pictures done, twice a second.
+
+    Raises BadInput if a worker is killed.
     """
-    context = multiprocessing.get_context("spawn")  # a fork copies other threads' locks
+    context = multiprocessing.get_context("spawn")  # a fork copies locks that other threads hold
     done, stop = context.Value("Q"), context.Event()
-    pool = ProcessPoolExecutor(processes, context, _begin, (done, stop))
+    pool = ProcessPoolExecutor(processes, context, _init_worker, (done, stop))
     try:
-        with _without_ctrl_c():
-            waiting = {pool.submit(work, task) for task in tasks}
-        while waiting:
-            ready, waiting = wait(waiting, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+        with _ignore_ctrl_c():
+            pending = {pool.submit(function, task) for task in tasks}
+        while pending:
+            ready, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
             for future in ready:
                 yield future.result()
-            advance(done.value)
+            on_progress(done.value)
     except BrokenProcessPool:
         raise BadInput(
-            "a process was ended from outside, as happens when memory is short; the same command "
-            "goes on from here, with fewer --processes if need be"
+            "a worker process was killed, as happens when memory is short; the same command "
+            "continues from here, with fewer `processes` if need be"
         ) from None
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-class Stopped(Exception):
-    """Nobody wants the result any more."""
+class WorkerStopped(Exception):
+    """The parent no longer needs the result."""
 
 
-def note_done(pictures: int = 1) -> None:
-    """Count pictures that are done, in a process of the pool. Raises Stopped."""
+def report_done(pictures: int = 1) -> None:
+    """Count pictures that are done, in a worker. Raises WorkerStopped."""
+    assert _shared is not None
     done, stop = _shared
     if stop.is_set():
-        raise Stopped
+        raise WorkerStopped
     with done.get_lock():
         done.value += pictures
 
 
 @contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Let the processes that begin in here leave Ctrl-C to their parent, which stops them."""
+def _ignore_ctrl_c() -> Iterator[None]:
+    """Let workers that start in this block ignore Ctrl-C; their parent stops them."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread say so
+        yield  # only the main thread may set a signal handler
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, handler)
 
 
-_shared: Any = None  # in a process of the pool: the number of pictures done, and the word to stop
+_shared: tuple[Synchronized, Event] | None = None
+"""In a worker: the number of pictures done, and the request to stop."""
 
 
-def _begin(done: Any, stop: Any) -> None:
-    """Set up a process of the pool."""
+def _init_worker(done: Synchronized, stop: Event) -> None:
     global _shared
     _shared = done, stop
     parent = multiprocessing.parent_process()
     assert parent is not None
-    # The processes of a pool would wait for ever after their parent has been killed.
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    # Without this, workers would wait forever once their parent has been killed.
+    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
 
 
-def _end_with(sentinel: int) -> None:
+def _exit_with(sentinel: int) -> None:
     connection.wait([sentinel])
     os._exit(1)
