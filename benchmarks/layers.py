@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from train.runtime import backend
 
-    backend.prepare(1)
+    backend.set_up_devices(1)
     from train.run_dir.folder import get_architecture
 
     net = get_architecture(Config().replace(net=arguments.net))

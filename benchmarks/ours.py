@@ -43,21 +43,18 @@ def training_step(
 
     Each call trains one step and returns the loss.
     """
-    from pathlib import Path
-
     from train.config.config import Config
-    from train.data.synthetic import synthetic_data, synthetic_statistics
-    from train.dry_run.timing import StepTimer
+    from train.data.synthetic import synthetic_data
+    from train.dry_run.timing import StepTimer, synthetic_run
     from train.run_dir.folder import stored_size
-    from train.trainer.build import Run
 
     config = Config().replace(net=net.name, batch_size=batch, flip=True, cut_epochs=())
     size = stored_size(config, net)
     data = synthetic_data(size, train=batch, test=0, classes=net.classes)
-    with StepTimer(Run(config, Path(), net, data, mesh, synthetic_statistics(size))) as trial:
-        return lambda: trial.step(trial.batch), trial.program
+    with StepTimer(synthetic_run(config, net, data, mesh)) as timer:
+        return lambda: timer.step(timer.batch), timer.program
 
 
 if __name__ == "__main__":
-    backend.prepare(int(sys.argv[1]))
+    backend.set_up_devices(int(sys.argv[1]))
     serve(prepare)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from train.runtime.hlo import SENT, replica_groups, transfer
+from train.runtime.hlo import SENT, parse_transfer, replica_groups
 
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from jax.sharding import Mesh
@@ -43,7 +43,7 @@ class Instruction(NamedTuple):
     @property
     def sent(self) -> float:
         """The bytes that each device sends in a collective round a ring, in all rounds."""
-        return self.rounds * transfer(self.op, self.type, self.rest).sent
+        return self.rounds * parse_transfer(self.op, self.type, self.rest).sent
 
 
 def instructions(hlo: str) -> list[Instruction]:

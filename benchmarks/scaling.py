@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from train.runtime import backend
 
-    backend.prepare(max(arguments.devices))
+    backend.set_up_devices(max(arguments.devices))
     from alexnet_jax.towers import num_batch_shards
     from train.config.config import Config
     from train.run_dir.folder import get_architecture, make_run_mesh

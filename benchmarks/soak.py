@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = flags.parse_args(argv)
     if not arguments.minutes > 0:
         raise BadInput("--minutes must be above 0")
-    backend.prepare(1)
+    backend.set_up_devices(1)
     with contextlib.ExitStack() as stack:
         out = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         soak(arguments, out)
@@ -187,7 +187,7 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     import jax
     import numpy as np
 
-    from train.config.saved import read_record
+    from train.config.saved import load_config, read_record
     from train.run_dir.checkpoints import Checkpoints
     from train.run_dir.folder import get_architecture, make_run_mesh
     from train.steps.optimizers import OPTIMIZERS

@@ -25,8 +25,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from train.runtime import backend
 
-    backend.prepare(arguments.devices)
-    backend.keep_compilations()
+    backend.set_up_devices(arguments.devices)
+    backend.enable_compile_cache()
     start = time.perf_counter()
     importlib.import_module("alexnet_jax")
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")

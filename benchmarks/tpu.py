@@ -72,7 +72,7 @@ def find_devices() -> list:
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     from train.runtime import backend
 
-    backend.prepare(1)
+    backend.set_up_devices(1)
     from jax.experimental import topologies
 
     try:

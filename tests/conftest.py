@@ -6,7 +6,7 @@ import tempfile
 
 from train.runtime import backend
 
-backend.prepare(8)
+backend.set_up_devices(8)
 
 import jax  # noqa: E402 - the devices must be prepared before it, here and below
 import numpy as np  # noqa: E402

@@ -14,8 +14,8 @@ Print the top-1 and top-5 errors of runs on their test images: of each run, and 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate the runs on the command line."""
     given = _flags().parse_args(argv)
-    backend.prepare(given.devices)
-    backend.keep_compilations()
+    backend.set_up_devices(given.devices)
+    backend.enable_compile_cache()
     from .inference import tables
     from .inference.ensemble import check_classes, evaluate_together, open_test_images
     from .inference.predictor import open_predictor
@@ -93,5 +93,5 @@ def _checkpoint(text: str) -> str | int:
 
 
 if __name__ == "__main__":
-    backend.use_huge_pages()
+    backend.restart_with_huge_pages()
     run_command(main)

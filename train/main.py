@@ -13,8 +13,8 @@ def main(argv: list[str] | None = None) -> None:
     """Read the flags, make the devices, train; or plan."""
     settings = parse(argv)
     with distributed.fail_fast():
-        backend.prepare(settings.launch.devices, lambda: distributed.join(settings))
-        backend.keep_compilations()
+        backend.set_up_devices(settings.launch.devices, lambda: distributed.join(settings))
+        backend.enable_compile_cache()
         if settings.launch.plan:
             from .dry_run.report import plan
 
@@ -26,5 +26,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    backend.use_huge_pages()
+    backend.restart_with_huge_pages()
     run_command(main)

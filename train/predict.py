@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     from .runtime import backend
 
     album = find_album(given.paths)
-    backend.prepare(1)
-    backend.keep_compilations()
+    backend.set_up_devices(1)
+    backend.enable_compile_cache()
     from .inference.predictor import open_predictor
 
     trained = open_predictor(given.run)

@@ -16,7 +16,7 @@ from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
 from train.runtime.cli import run_command
-from train.trainer.build import open_net_and_data
+from train.trainer.build import load_network_and_data
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
 )
 def test_what_data_cannot_be_is_refused(flags, words):
     with pytest.raises(BadInput, match=words):
-        open_net_and_data(Config().replace(**flags))
+        load_network_and_data(Config().replace(**flags))
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_what_data_cannot_be_is_refused(flags, words):
     [
         ([], "the following arguments are required: RUN"),
         (["run", "--crops", "5"], "--crops: invalid choice: "),
-        (["run", "--devices", "0"], "--devices: '0' is no whole number from 1 on"),
-        (["run", "--batch-size", "0"], "--batch-size: '0' is no whole number from 1 on"),
-        (["run", "--confusion", "-1"], "--confusion: '-1' is no whole number from 1 on"),
+        (["run", "--devices", "0"], "--devices: '0' is not a whole number above 0"),
+        (["run", "--batch-size", "0"], "--batch-size: '0' is not a whole number above 0"),
+        (["run", "--confusion", "-1"], "--confusion: '-1' is not a whole number above 0"),
         (["run", "--json", "nowhere/x"], "nowhere/x cannot be written: nowhere is not a folder"),
         (["run", "--json", "/"], "/ cannot be written: it is a folder"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
@@ -202,4 +202,4 @@ def test_a_name_that_is_no_unicode_is_printed_and_little_memory_is_no_traceback(
     with pytest.raises(SystemExit, match="1"):
         run_command(lambda: np.zeros(2**58))
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("stopped: the memory does not suffice: Unable to allocate ")
+    assert line.startswith("stopped: out of memory: Unable to allocate ")

@@ -31,9 +31,9 @@ def test_the_grouped_layout_computes_the_same(rng):
 @pytest.mark.parametrize(
     ("main", "flags", "sentence"),
     [
-        (step.main, "--steps 0", "--steps: '0' is no whole number from 1 on"),
+        (step.main, "--steps 0", "--steps: '0' is not a whole number above 0"),
         (step.main, "--steps 0", "; python -m benchmarks.step --help explains the arguments"),
-        (soak.main, "--kills -1", "--kills: '-1' is no whole number from 1 on"),
+        (soak.main, "--kills -1", "--kills: '-1' is not a whole number above 0"),
         (soak.main, "--minutes 0", "--minutes must be above 0"),
         (layers.main, "--json /", "--json: / cannot be written: it is a folder"),
         (step.main, "--net NONE --devices 1", "there is no net named 'NONE'"),

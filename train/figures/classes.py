@@ -29,7 +29,7 @@ def main(given: argparse.Namespace) -> Path:
     page.check_file(given.file)
     from ..runtime import backend
 
-    backend.prepare(1)
+    backend.set_up_devices(1)
     from ..inference.predictor import open_predictor
 
     return draw_classes(open_predictor(given.run), given.file)

@@ -33,7 +33,7 @@ def main(given: argparse.Namespace) -> Path:
     page.check_file(given.file)
     from ..runtime import backend
 
-    backend.prepare(1)
+    backend.set_up_devices(1)
     if given.run.is_file():
         return draw_kernels(*_read(given.run), "", given.file)
     from ..inference.predictor import open_predictor

@@ -51,8 +51,8 @@ def main(given: argparse.Namespace) -> Path:
         evenly = np.linspace(0, len(queries) - 1, _MOST_QUERIES).astype(int)
         print(f"of {len(queries):,} queries, {_MOST_QUERIES} evenly spaced ones")
         queries = [queries[i] for i in evenly]
-    backend.prepare(1)
-    backend.keep_compilations()
+    backend.set_up_devices(1)
+    backend.enable_compile_cache()
     from ..inference.predictor import open_predictor
 
     trained = open_predictor(given.run)

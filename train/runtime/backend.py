@@ -1,4 +1,4 @@
-"""What must be set in the process before JAX starts its backend. Imports no JAX at the top."""
+"""Settings of the process that must precede the start of JAX's backend. Imports JAX late."""
 
 import contextlib
 import importlib.metadata
@@ -11,58 +11,65 @@ from pathlib import Path
 from ..config.errors import BadInput
 
 
-def use_huge_pages() -> None:
-    """Begin the process anew with malloc on huge pages: 5 to 10 % of a step on a CPU.
+def restart_with_huge_pages() -> None:
+    """Execute the command again with malloc on huge pages, which saves 5 to 10 % of a CPU step.
 
-    XLA takes memory for each step afresh, a third of a million pages of 4 kB for PAPER at batch
-    128. The C library reads its settings at the start of a process only. Call it first of all, in
-    a process that is the command. What the user has set stays; other systems than Linux ignore it.
-    So does a session at a prompt, which would be lost: `%run -m train.main` of a notebook.
+    XLA allocates the memory of each step anew: for PAPER at batch 128, a third of a million pages
+    of 4 kB. The C library reads its settings only when a process starts, so call this first, in a
+    process that is the command. It does nothing if the user has set GLIBC_TUNABLES, on systems
+    other than Linux, and in an interactive session (`%run -m train.main` in a notebook), whose
+    variables would be lost.
     """
-    session = hasattr(sys, "ps1")
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and not session:
+    interactive = hasattr(sys, "ps1")
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and not interactive:
         os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def keep_compilations() -> None:
-    """Let JAX keep compiled programs in the user's cache, unless told where or not to.
+def enable_compile_cache() -> None:
+    """Let JAX keep compiled programs in the user's cache, unless JAX has a cache folder already.
 
-    There is a folder for each host: programs for a CPU need its instructions, and a home may be
-    shared by a cluster.
+    Each host has its own folder: a CPU program needs the instructions of that CPU, and the hosts of
+    a cluster may share a home.
     """
     import jax
 
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    homeless = cache.startswith("~")  # as users of some containers are
-    told = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    if told is None and not homeless:
+    no_home = cache.startswith("~")  # some containers run as a user without one
+    # pyright does not see the options that JAX defines while it runs.
+    current = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if current is None and not no_home:
         folder = Path(cache) / "alexnet_jax" / "xla" / platform.node()
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def prepare(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
-    """Make `devices` devices available, and set what makes XLA safe and fast on a CPU.
+def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
+    """Start JAX with `devices` devices, and with settings that make XLA safe and fast on a CPU.
 
-    Must run before the first JAX computation. Values that the user has set in the environment
-    stay. `join` makes this process one of several that share the devices, and returns how many if
-    that is known. Raises BadInput if GPUs or TPUs are there, but too few.
+    Must precede the first JAX computation. Values that the user has set in the environment stay.
+
+    Args:
+      devices: of all processes together; on a CPU they are virtual.
+      join: makes this process one of several, and returns how many there are, None if unknown.
+
+    Raises BadInput if JAX finds fewer devices.
     """
     jaxlib = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
     if jaxlib < (0, 12):
-        # Up to 0.11 virtual CPU devices share a pool with one thread for each core, and wait for
-        # each other in it: collectives deadlock as soon as steps are dispatched ahead.
+        # Up to jaxlib 0.11 the virtual CPU devices share a pool of one thread per core, and wait
+        # in it for each other: collectives deadlock as soon as steps are dispatched ahead. Four
+        # threads a device, and eight at least, leave room for those that wait.
         os.environ.setdefault("PJRT_NPROC", str(max(8, 4 * devices)))
     flags = os.environ.get("XLA_FLAGS", "")
     if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
-        # YNNPACK's fusions slow the convolutions down, by 15 % over a step. Before 0.10 the flag
-        # does not exist, and an unknown flag ends the process.
+        # YNNPACK's fusions slow convolutions down, by 15 % of a step. The flag exists since 0.10;
+        # an unknown flag would end the process.
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type=".strip()
 
     from absl import logging
 
-    # Grain warns of old versions of jaxlib, Orbax of every checkpoint without an evaluation; and
-    # before Orbax raises what has failed in the background, it logs all of it.
+    # Grain warns about old versions of jaxlib, Orbax about each checkpoint without an evaluation.
+    # Orbax also logs every background failure in full before it raises it.
     logging.set_verbosity(logging.FATAL)
 
     import jax
@@ -72,16 +79,17 @@ def prepare(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
     )
     processes = join()
     if devices > 1 and processes and not forced:
-        # It raises where JAX has begun, as in a notebook, with those it has.
+        # Raises if the backend has started, as in a notebook; then its devices have to do.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices // processes)
     try:
-        found = jax.devices()
+        available = jax.devices()
     except RuntimeError as error:
         raise BadInput(f"JAX finds no device: {str(error).splitlines()[0]}") from None
-    if len(found) < devices:
-        kind = found[0].platform
+    if len(available) < devices:
+        kind = available[0].platform
         hint = "JAX_PLATFORMS=cpu trains on virtual devices of the CPU"
         if kind == "cpu":
             hint = "JAX_NUM_CPU_DEVICES or XLA_FLAGS in the environment sets that number"
-        raise BadInput(f"--devices {devices}: JAX finds {len(found)} {kind.upper()} only; {hint}")
+        count = f"{len(available)} {kind.upper()}"
+        raise BadInput(f"`devices` {devices}: JAX finds {count} only; {hint}")

@@ -1,4 +1,4 @@
-"""Shared by all commands: how they end on bad input, and how they parse their flags."""
+"""Shared by all commands: exit statuses and messages on bad input, and the parser of flags."""
 
 import argparse
 import io
@@ -18,7 +18,7 @@ def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = No
       flags: for `BadInput.with_flags`, where an argument and its flag have different names.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be Unicode
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may not be Unicode
     try:
         main()
     except BadInput as error:
@@ -36,12 +36,12 @@ def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = No
 
 
 def make_parser(module: str, description: str | None) -> Parser:
-    """Return an empty parser of the flags of `python -m MODULE`. It raises BadInput.
+    """Return a parser for the flags of `python -m MODULE`, without flags yet. It raises BadInput.
 
     Args:
       module: the command's `__spec__.name`.
-      description: names commands as a clone has them, `python -m train.main`; the help shows the
-        names of the package that was called.
+      description: names commands as in a clone, `python -m train.main`; the help shows the name of
+        the package that was called.
     """
     package, _, name = module.removesuffix(".__main__").partition(".")
     shown = (description or "").replace("python -m train.", f"python -m {package}.")
@@ -49,14 +49,14 @@ def make_parser(module: str, description: str | None) -> Parser:
 
 
 def positive(text: str) -> int:
-    """Convert the value of a flag that counts something."""
+    """Convert the value of a flag that is a count."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def new_file(text: str) -> Path:
-    """Convert the name of a file that is written at the end, and check now that it can be."""
+    """Convert the name of an output file, and check before the work that it can be written."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} cannot be written: it is a folder")

@@ -1,4 +1,4 @@
-"""Whether a batch fits into the memory of a device, by the compiler's own analysis."""
+"""Check that a batch fits into the memory of a device, by the compiler's own analysis."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ..config.errors import BadInput
 from .hlo import memory_usage
 
-_CGROUP_LIMITS = (  # version 2 and 1; of a container, these are its own
+_CGROUP_LIMITS = (  # of versions 2 and 1; a container sees its own limit there
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
@@ -23,35 +23,37 @@ _EXHAUSTED = "RESOURCE_EXHAUSTED"
 def compile_within_memory(
     compile_for: Callable[[int], Any], batch_size: int, limit: int | None, parts: int = 1
 ) -> jax.stages.Compiled:
-    """Return the program of a step. Raises BadInput, with a batch size that fits, if it does not.
+    """Return the compiled program of a step.
 
     Args:
       compile_for: returns the program for a batch size.
-      batch_size: that was asked for.
+      batch_size: of the run.
       limit: bytes of one device, None if unknown.
-      parts: into so many equal ones the mesh divides a batch.
+      parts: the number of equal shards that the mesh divides a batch into.
+
+    Raises BadInput, which names a batch size that fits, if the program needs more memory.
     """
-    compiled = functools.cache(lambda part: _compiled(compile_for, parts * part))
-    most = float("inf") if limit is None else limit
-    program = compiled(batch_size // parts)
-    if program is not None and _bytes_needed(program) <= most:
+    compile_shard = functools.cache(lambda size: _try_compile(compile_for, parts * size))
+    available = float("inf") if limit is None else limit
+    shard_size = batch_size // parts
+    program = compile_shard(shard_size)
+    if program is not None and _bytes_needed(program) <= available:
         return program
-    of_part = functools.partial(_largest_fitting, lambda n: _bytes_needed(compiled(n)))
-    fits = parts * of_part(batch_size // parts, most)
+    largest = _largest_fitting(lambda n: _bytes_needed(compile_shard(n)), shard_size, available)
     needs = "more memory than a device has"
     if program is not None and limit is not None:
         gibibytes = _bytes_needed(program) / 2**30
         needs = f"{gibibytes:.2f} GiB of memory on each device, which has {limit / 2**30:.2f}"
     advice = f"not even a batch of {parts} fits"
-    if fits:
-        advice = f"a new run with --batch-size {fits} would fit"
-    raise BadInput(f"--batch-size {batch_size} needs {needs}; {advice}")
+    if largest:
+        advice = f"a new run with `batch_size` {parts * largest} would fit"
+    raise BadInput(f"`batch_size` {batch_size} needs {needs}; {advice}")
 
 
 def memory_limit(mesh: Mesh) -> int | None:
-    """Return the bytes that one device of the mesh may use, None if it does not say.
+    """Return the bytes that one device of the mesh may use, None if the platform does not tell.
 
-    Virtual devices of a CPU share what the machine, or its container, has.
+    Virtual devices of a CPU share the memory of the machine, or of its container.
     """
     device = mesh.local_devices[0]
     if device.platform == "cpu":
@@ -60,12 +62,12 @@ def memory_limit(mesh: Mesh) -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device has said that its memory is full."""
+    """Return whether the error says that the memory of a device is full."""
     return isinstance(error, jax.errors.JaxRuntimeError) and _EXHAUSTED in str(error)
 
 
-def _compiled(compile_for: Callable[[int], Any], batch_size: int) -> Any:
-    """The program; None if the compiler itself says that it cannot fit."""
+def _try_compile(compile_for: Callable[[int], Any], batch_size: int) -> Any:
+    """Return the program, None if the compiler itself says that it cannot fit."""
     try:
         return compile_for(batch_size)
     except jax.errors.JaxRuntimeError as error:
@@ -75,32 +77,35 @@ def _compiled(compile_for: Callable[[int], Any], batch_size: int) -> Any:
 
 
 def _bytes_needed(program: Any) -> float:
-    """Of arguments, results and all between, on one device."""
+    """Return the bytes of arguments, temporaries and results on one device."""
     if program is None:
         return float("inf")
     memory = memory_usage(program)
     if memory is None:
-        return 0.0  # the platform cannot tell
+        return 0.0  # the platform does not tell
     return float(memory.total)
 
 
-def _largest_fitting(needed: Callable[[int], float], too_large: int, limit: float) -> int:
-    """The largest part found to fit, 0 if none: memory grows almost in proportion to it."""
+def _largest_fitting(bytes_for: Callable[[int], float], too_large: int, limit: float) -> int:
+    """Return a size below `too_large` that fits, close to the largest, 0 if none does.
+
+    Halves the size until it fits, then interpolates once, because memory grows almost linearly.
+    """
     small = too_large // 2
-    while small and needed(small) > limit:
+    while small and bytes_for(small) > limit:
         too_large, small = small, small // 2
     if not small:
         return 0
-    if needed(too_large) == float("inf"):
+    if bytes_for(too_large) == float("inf"):
         return small
-    growth = (needed(too_large) - needed(small)) / (too_large - small)
-    guess = small + int((limit - needed(small)) / growth)
-    return guess if small < guess < too_large and needed(guess) <= limit else small
+    growth = (bytes_for(too_large) - bytes_for(small)) / (too_large - small)
+    guess = small + int((limit - bytes_for(small)) / growth)
+    return guess if small < guess < too_large and bytes_for(guess) <= limit else small
 
 
 def _host_memory() -> int:
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # "max" if there is none
+        with contextlib.suppress(OSError, ValueError):  # "max" without a limit
             limits.append(int(path.read_text()))
     return min(limits)

@@ -1,4 +1,4 @@
-"""One process at a time writes in a folder."""
+"""A lock on a folder: one process at a time writes there."""
 
 import contextlib
 import fcntl
@@ -13,13 +13,19 @@ from ..config.errors import BadInput
 
 
 @contextlib.contextmanager
-def held(folder: Path, name: str = "lock", doing: str = "trained") -> Iterator[None]:
-    """Keep all other processes that ask for it out of the folder, within the block.
+def acquire(folder: Path, name: str = "lock", doing: str = "trained") -> Iterator[None]:
+    """Hold the lock of a folder within the block.
 
-    The lock is the system's, on the file `name`: it ends with the process, however that ends, so
-    none is ever left behind. Over NFS it holds between hosts; that of a host which has died, until
-    the server gives its clients up (90 s, usually). Raises BadInput, naming the process and its
-    host, by which the folder is being `doing`.
+    It is a lock of the operating system on the file `name`: it ends with the process, however that
+    ends, so no stale lock remains. Over NFS it works between hosts; the lock of a host that has
+    died lasts until the server drops its clients (usually 90 s).
+
+    Args:
+      folder: to be locked; the file stays in it.
+      name: of the file.
+      doing: for the message, as "runs/1 is being trained by process 7 on host".
+
+    Raises BadInput, which names the other process and its host, if the folder is locked.
     """
     path = folder / name
     try:
@@ -30,26 +36,25 @@ def held(folder: Path, name: str = "lock", doing: str = "trained") -> Iterator[N
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"{folder} is being {doing} by {_holder(file)}") from None
-        except OSError as error:  # some network file systems know no locks
+            raise BadInput(f"{folder} is being {doing} by {_read_owner(file)}") from None
+        except OSError as error:  # some network file systems have no locks
             print(
                 f"note: {path} cannot be locked: {error.strerror}; "
-                "see that no other process writes there",
+                "make sure that no other process writes there",
                 file=sys.stderr,
             )
         else:
-            _sign(file)
+            _write_owner(file)
         yield
 
 
-def _sign(file: TextIO) -> None:
-    """Say whose it is; on a full disk nobody learns."""
-    with contextlib.suppress(OSError):
+def _write_owner(file: TextIO) -> None:
+    with contextlib.suppress(OSError):  # on a full disk the lock holds, but has no name in it
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
 
 
-def _holder(file: TextIO) -> str:
+def _read_owner(file: TextIO) -> str:
     file.seek(0)
     return file.read(200).strip() or "another process"

@@ -1,4 +1,4 @@
-"""How a run shows itself: a bar on a terminal, plain lines where output is piped."""
+"""Progress of a command: a bar on a terminal, a plain line now and then if output is piped."""
 
 import datetime
 import time
@@ -7,26 +7,44 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 SECONDS_BETWEEN_LINES = 10
+"""A log of a day's run then has 8,640 lines at most, and a reader of it never waits for long."""
+
+_NEW_RATE = 0.1
+"""The weight of the latest step in the running mean of the rate, which so spans some ten steps."""
 
 
-class RunProgress:
-    """Shows loss, images per second and the time left."""
+class ProgressBar:
+    """A bar on a terminal; otherwise a line every `SECONDS_BETWEEN_LINES`."""
 
-    def __init__(self, first: int, last: int, batch_size: int, *, shown: bool = True) -> None:
-        """Begin at step `first` of `last`; if it is not `shown`, count only."""
-        self._shown = shown
-        self.last, self.batch_size = last, batch_size
-        self._rate: float | None = None  # steps per second, a running mean
-        self._timed: float | None = None
-        self._said = time.monotonic()
-        console = Console()
+    def __init__(
+        self,
+        total: int,
+        description: str = "",
+        *,
+        completed: int = 0,
+        shown: bool = True,
+        console: Console | None = None,
+        transient: bool = False,
+    ) -> None:
+        """Take the number of units, and what to show before the first of them is completed.
+
+        Args:
+          total: units.
+          description: beside the bar.
+          completed: units so far.
+          shown: whether to print anything.
+          console: to print to, standard output by default.
+          transient: whether the bar disappears at the end.
+        """
+        self._shown, self._last_line = shown, time.monotonic()
         self._bar = None
+        console = console or Console()
         if shown and console.is_terminal:
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task("compiling", total=last, completed=first)
+            self._bar = Progress(*columns, console=console, transient=transient)
+            self._task = self._bar.add_task(description, total=total, completed=completed)
 
-    def __enter__(self) -> "RunProgress":
+    def __enter__(self) -> "ProgressBar":
         """Show the bar."""
         if self._bar:
             self._bar.start()
@@ -37,26 +55,21 @@ class RunProgress:
         if self._bar:
             self._bar.stop()
 
-    def step(self, step: int, loss: float) -> float | None:
-        """Show that `step` has ended.
+    def update(self, completed: int, text: str, line: str = "", *, last: bool = False) -> None:
+        """Show how many units are completed.
 
-        Returns images per second, of late; None after the first step, which compiles.
+        Args:
+          completed: units so far.
+          text: beside the bar.
+          line: to print instead where there is no bar, if it is time for one.
+          last: whether to print the line in any case.
         """
         now = time.monotonic()
-        if self._timed is not None:
-            rate = 1 / max(now - self._timed, 1e-9)
-            self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
-        self._timed = now
-        text = f"loss {loss:.4f}"
-        if self._rate is not None:
-            left = datetime.timedelta(seconds=round((self.last - step) / self._rate))
-            text += f"  {self._rate * self.batch_size:.1f} images/s  {left} left"
         if self._bar:
-            self._bar.update(self._task, completed=step, description=text)
-        elif self._shown and (now - self._said >= SECONDS_BETWEEN_LINES or step == self.last):
-            print(f"step {step}/{self.last}  {text}", flush=True)
-            self._said = now
-        return None if self._rate is None else self._rate * self.batch_size
+            self._bar.update(self._task, completed=completed, description=text)
+        elif self._shown and (last or now - self._last_line >= SECONDS_BETWEEN_LINES):
+            print(line, flush=True)
+            self._last_line = now
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
@@ -65,44 +78,75 @@ class RunProgress:
         elif self._shown:
             print(text, flush=True)
 
+
+class RunProgress:
+    """Shows the loss, images per second and the time left of a run."""
+
+    def __init__(self, first: int, last: int, batch_size: int, *, shown: bool = True) -> None:
+        """Start at step `first` of `last`. If not `shown`, only measure the rate."""
+        self.last, self.batch_size = last, batch_size
+        self._bar = ProgressBar(last, "compiling", completed=first, shown=shown)
+        self._rate: float | None = None  # steps per second, a running mean
+        self._step_ended: float | None = None
+
+    def __enter__(self) -> "RunProgress":
+        """Show the bar."""
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the terminal as it was."""
+        self._bar.__exit__(*error)
+
+    def step(self, step: int, loss: float) -> float | None:
+        """Show that `step` has ended.
+
+        Returns images per second, averaged over recent steps. None after the first step, whose
+        time includes compilation.
+        """
+        now = time.monotonic()
+        if self._step_ended is not None:
+            rate = 1 / max(now - self._step_ended, 1e-9)
+            before = rate if self._rate is None else self._rate
+            self._rate = (1 - _NEW_RATE) * before + _NEW_RATE * rate
+        self._step_ended = now
+        text = f"loss {loss:.4f}"
+        if self._rate is not None:
+            left = datetime.timedelta(seconds=round((self.last - step) / self._rate))
+            text += f"  {self._rate * self.batch_size:.1f} images/s  {left} left"
+        line = f"step {step}/{self.last}  {text}"
+        self._bar.update(step, text, line, last=step == self.last)
+        return None if self._rate is None else self._rate * self.batch_size
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self._bar.say(text)
+
     def resume_clock(self) -> None:
-        """Leave the time since the last step out of the rate: an evaluation was in between."""
-        self._timed = time.monotonic() if self._timed else None
+        """Leave the time since the last step out of the rate, because it was an evaluation."""
+        self._step_ended = time.monotonic() if self._step_ended else None
 
 
 class PictureProgress:
     """Shows how many pictures are done, how many a second, and the time left."""
 
     def __init__(self, total: int) -> None:
-        """Begin with none done."""
-        self.total, self._begun = total, time.monotonic()
-        self._said = self._begun
-        console = Console()
-        self._bar = None
-        if console.is_terminal:
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task("pictures", total=total)
+        """Start with none of `total` pictures done."""
+        self.total, self._start = total, time.monotonic()
+        self._bar = ProgressBar(total, "pictures")
 
     def __enter__(self) -> "PictureProgress":
         """Show the bar."""
-        if self._bar:
-            self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Leave the terminal as it was."""
-        if self._bar:
-            self._bar.stop()
+        self._bar.__exit__(*error)
 
     def done(self, count: int) -> None:
-        """Show that so many pictures are done by now."""
-        now = time.monotonic()
-        rate = max(count, 1) / max(now - self._begun, 1e-9)
+        """Show that `count` pictures are done."""
+        rate = max(count, 1) / max(time.monotonic() - self._start, 1e-9)
         left = datetime.timedelta(seconds=round((self.total - count) / rate))
         text = f"{rate:.0f} pictures/s  {left} left"
-        if self._bar:
-            self._bar.update(self._task, completed=count, description=text)
-        elif now - self._said >= SECONDS_BETWEEN_LINES:
-            print(f"{count:,} of {self.total:,} pictures  {text}", flush=True)
-            self._said = now
+        self._bar.update(count, text, f"{count:,} of {self.total:,} pictures  {text}")

@@ -1,40 +1,83 @@
-"""Ctrl-C and SIGTERM end a run at the next step, after it has been saved."""
+"""Ctrl-C and SIGTERM stop a run on all of its processes after the current step, once saved."""
 
 import contextlib
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+CALLBACK = 256
+"""The number of a stop that a Python callback asked for; signals have the numbers 1 to 64."""
 
 
-class Interruption:
-    """Which signal has asked for the end, if any."""
+@dataclass
+class StopRequest:
+    """The number of the signal that asked this process to stop; None until then."""
 
     signal: int | None = None
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[Interruption]:
-    """Catch SIGINT and SIGTERM within the block; a second one acts at once, as usual."""
-    interruption = Interruption()
+def defer_signals() -> Iterator[StopRequest]:
+    """Record the first SIGINT or SIGTERM within the block; a second one acts at once, as usual.
+
+    Outside the main thread nothing is caught, because Python delivers signals only there.
+    """
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption  # Python lets only the main thread catch signals
+        yield request
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def catch(number: int, frame: object) -> None:
-        interruption.signal = number
+    def record(number: int, frame: object) -> None:
+        request.signal = number
         restore()
         name = signal.Signals(number).name
         os.write(2, f"{name}: saving after this step; once more stops at once\n".encode())
 
-    for number in before:
-        signal.signal(number, catch)
+    for number in previous:
+        signal.signal(number, record)
     try:
-        yield interruption
+        yield request
     finally:
         restore()
+
+
+class StopConsensus:
+    """Agree on the step to stop after, whichever process was asked to stop."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        """Take the mesh of the run; the processes that own its devices agree."""
+        self._single_process = jax.process_count() == 1
+        self._one_per_device = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+        replicated = NamedSharding(mesh, PartitionSpec())
+        self._max = jax.jit(jnp.max, out_shardings=replicated)
+        self._size = mesh.size
+        self._pending: jax.Array | None = None
+
+    def poll(self, number: int | None) -> int | None:
+        """Return the highest number that any process has passed, None if all have passed None.
+
+        With several processes, it is the answer to the previous call: nobody waits for it. All
+        processes must call this equally often.
+
+        Args:
+          number: of the signal, or `CALLBACK`; None to go on.
+        """
+        if self._single_process:
+            return number
+        previous = 0 if self._pending is None else int(self._pending)
+        own = np.array([number or 0], np.int32)
+        numbers = jax.make_array_from_callback((self._size,), self._one_per_device, lambda _: own)
+        self._pending = self._max(numbers)
+        return previous or None

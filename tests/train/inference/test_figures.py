@@ -203,7 +203,7 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         (["neighbors", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
         (
             ["neighbors", "RUN", "DATA", "DATA", "x.png", "--nearest", "0"],
-            "'0' is no whole number from 1 on",
+            "'0' is not a whole number above 0",
         ),
     ],
 )

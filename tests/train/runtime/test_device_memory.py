@@ -35,7 +35,7 @@ def test_the_batch_size_that_is_named_fits_and_is_nearly_the_largest(batch_size)
     limit = needs(batch_size) // 2 + 6000
     with pytest.raises(BadInput) as refused:
         refuse(needs, batch_size, limit)
-    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
     largest = max(size for size in range(batch_size) if needs(size) <= limit)
     assert 0.98 * largest - 2 <= fits <= largest
     assert needs(fits) <= limit
@@ -61,7 +61,7 @@ def test_the_batch_size_that_is_named_can_be_divided_among_the_devices(limit):
 
     with pytest.raises(BadInput) as refused:
         refuse(needs, 96, limit, parts=8)
-    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
     assert fits == limit // 8 * 8
     assert not [size for size in compiled if size % 8]
 
@@ -73,7 +73,7 @@ def test_a_program_that_the_compiler_gives_up_is_too_large():
         return size
 
     for limit in (100, None):
-        words = "needs more memory than a device has; a new run with --batch-size 32 would fit"
+        words = "needs more memory than a device has; a new run with `batch_size` 32 would fit"
         with pytest.raises(BadInput, match=words):
             refuse(needs, 64, limit)
 
@@ -84,7 +84,7 @@ def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_pat
     )  # 26 MiB are needed for 64
     with pytest.raises(BadInput) as refused:
         train(Config().replace(run_dir=tmp_path / "run", batch_size=64, steps=1))
-    fits = int(re.search(r"--batch-size (\d+) would fit", str(refused.value)).group(1))
+    fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
     assert 16 <= fits < 64
     train(Config().replace(run_dir=tmp_path / "other", batch_size=fits, steps=1))
     assert not (tmp_path / "run" / "checkpoints" / "1").exists()

@@ -18,6 +18,7 @@ import pytest
 import alexnet_jax
 from train.config.config import Config
 from train.config.errors import BadInput
+from train.config.saved import load_config
 from train.data.dataset import DIGITS
 from train.data.formats import idx
 from train.run_dir.checkpoints import Checkpoints
@@ -127,7 +128,7 @@ def losses(run_dir):
 
 
 def params(run_dir, step=STEPS):
-    net, optimizer = alexnet_jax.architectures.by_name(load_config(run_dir).net), sgd()
+    net, optimizer = alexnet_jax.architectures.by_name(load_config(run_dir).recipe.net), sgd()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         shardings = state_shardings(net, optimizer, alexnet_jax.make_mesh(1))
@@ -268,8 +269,8 @@ def test_what_all_processes_refuse_is_said_in_a_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("devices", "words"),
     [
-        (1, "--devices 1 cannot be divided among 2 processes (SLURM)"),
-        (2, "several processes (SLURM) need a --run-dir that all of them see"),
+        (1, "`devices` 1 cannot be divided among 2 processes (SLURM)"),
+        (2, "several processes (SLURM) need a `run_dir` that all of them see"),
     ],
 )
 def test_a_launch_that_cannot_work_is_refused_before_anybody_waits(devices, words, monkeypatch):

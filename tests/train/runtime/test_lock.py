@@ -12,7 +12,7 @@ from train.main import main
 from train.runtime import lock
 
 HOLD = "import sys, time; from pathlib import Path; from train.runtime import lock\n"
-HOLD += "with lock.held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+HOLD += "with lock.acquire(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 
 def test_a_second_run_on_a_folder_is_refused_and_a_dead_ones_lock_taken_over(tmp_path):
@@ -20,20 +20,20 @@ def test_a_second_run_on_a_folder_is_refused_and_a_dead_ones_lock_taken_over(tmp
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline() == "held\n"
         words = f"is being trained by process {first.pid} on {platform.node()}"
-        with pytest.raises(BadInput, match=words), lock.held(tmp_path):
+        with pytest.raises(BadInput, match=words), lock.acquire(tmp_path):
             pass
         first.kill()
-    with lock.held(tmp_path):
+    with lock.acquire(tmp_path):
         assert f"process {os.getpid()} on" in (tmp_path / "lock").read_text()
-        with pytest.raises(BadInput, match=f"process {os.getpid()} on"), lock.held(tmp_path):
+        with pytest.raises(BadInput, match=f"process {os.getpid()} on"), lock.acquire(tmp_path):
             pass
-    with lock.held(tmp_path):
+    with lock.acquire(tmp_path):
         pass
 
 
 def test_the_command_refuses_a_folder_in_which_another_trains(tmp_path):
     words = f"{tmp_path} is being trained by process {os.getpid()} on {platform.node()}"
-    with lock.held(tmp_path), pytest.raises(BadInput, match=words):
+    with lock.acquire(tmp_path), pytest.raises(BadInput, match=words):
         main(["--run-dir", str(tmp_path), "--steps", "1"])
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
@@ -43,5 +43,5 @@ def test_where_no_locks_are_known_it_is_said_and_the_run_begins(tmp_path, monkey
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(lock.fcntl, "flock", unsupported)
-    with lock.held(tmp_path):
+    with lock.acquire(tmp_path):
         assert "lock cannot be locked: Operation not supported" in capsys.readouterr().err
