@@ -73,7 +73,7 @@ def read(
         with _one_sentence(path):
             if mean is not None:
                 raise ValueError(NO_MEAN)
-            return run_folder.contents(path, architecture)
+            return run_folder.read_weights(path, architecture)
     image = None if mean is None else caffe.mean_image(Path(mean))
     with path.open("rb") as file, _one_sentence(path):
         if not os.fstat(file.fileno()).st_size:
@@ -87,28 +87,28 @@ def _contents(
     path: Path, data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     if data[:10] in (matlab.VERSION_5, matlab.VERSION_7_3):
-        return matconvnet.contents(matlab.read_mat(path), architecture, mean)
+        return matconvnet.read_weights(matlab.read_mat(path), architecture, mean)
     if data[:6] == toronto.MAGIC:
-        return toronto.contents(data, architecture, mean)
+        return toronto.read_weights(data, architecture, mean)
     by_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == torch_file.MAGIC
     safe = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
     by_cuda_convnet = data[:2] == cuda_convnet.MAGIC and not (by_torch or safe)
     if mean is not None and (by_torch or safe or by_cuda_convnet):
         raise ValueError(NO_MEAN)
     if by_torch:
-        return torchvision.contents(torch_file.tensors(path, data), architecture)
+        return torchvision.read_weights(torch_file.tensors(path, data), architecture)
     if by_cuda_convnet:
-        return cuda_convnet.contents(data, architecture)
+        return cuda_convnet.read_weights(data, architecture)
     if safe:
         tensors, metadata = safetensors_file.read(path)
         if native.KEY in metadata:
-            return native.contents(metadata[native.KEY], tensors, architecture)
-        return torchvision.contents(tensors, architecture)
+            return native.read_weights(metadata[native.KEY], tensors, architecture)
+        return torchvision.read_weights(tensors, architecture)
     message, cut = protobuf_wire.fields_up_to_damage(memoryview(data))
     if caffe.is_net(message):
-        read = caffe.contents
+        read = caffe.read_weights
     elif onnx_model.is_model(message):
-        read = onnx_model.contents
+        read = onnx_model.read_weights
     elif caffe.is_array(message):
         raise ValueError("it is a mean image, which belongs to Caffe's weights: give it as mean")
     else:

@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from alexnet_jax.weights.files import checksums
+from alexnet_jax.weights.files import checksums, run_checkpoints
 
 from ..config.errors import BadInput
 from ..runtime.distributed import barrier, is_main_process
@@ -103,7 +103,7 @@ class Checkpoints:
         Damaged ones are named and skipped, for the next best or the one before. Raises BadInput if
         none is left, or if `which` is a step whose checkpoint is damaged or not there.
         """
-        kept = sorted(self._manager.all_steps(), reverse=True)
+        kept = run_checkpoints.list_steps(self.folder)
         if not kept:
             raise BadInput(f"{self.folder.parent} holds no checkpoint yet")
         if isinstance(which, int):
@@ -112,14 +112,12 @@ class Checkpoints:
                 raise BadInput(f"{self.folder} holds the steps {steps}, and not {which}")
             self._refuse_damaged(which)
             return which
-        whole = (step for step in kept if not self._is_skipped(step))
-        latest = next(whole, None)
-        if latest is None:
-            raise BadInput(f"{self.folder} holds no checkpoint that is whole")
-        if which == "latest":
-            return latest
-        errors = self._errors([latest, *whole])
-        return min(errors, key=lambda step: errors[step], default=latest)
+        step = run_checkpoints.choose_step(
+            self.folder, which, lambda folder: self._fault(int(folder.name))
+        )
+        if step is None:
+            raise BadInput(f"{self.folder} holds no undamaged checkpoint")
+        return step
 
     def save(self, state: TrainState, position: int, metrics: dict[str, float] | None) -> Path:
         """Begin to write the state after a step; the training may go on meanwhile.
@@ -202,21 +200,9 @@ class Checkpoints:
         if fault := self._fault(step):
             raise BadInput(f"checkpoint {self.path(step)} is damaged: {fault}")
 
-    def _is_skipped(self, step: int) -> bool:
-        """Whether it is damaged, which is then said."""
-        if fault := self._fault(step):
-            print(f"note: checkpoint {self.path(step)} is skipped: {fault}", file=sys.stderr)
-        return fault is not None
-
-    def _errors(self, steps: list[int]) -> dict[int, float]:
-        """The test error after each of the steps that were evaluated."""
-        metrics = {step: self._manager.metrics(step) for step in steps}
-        return {step: _error(found) for step, found in metrics.items() if found}
-
     def _set_damaged_aside(self) -> None:
         """Leave Orbax whole checkpoints only: it takes any folder with a number for one."""
-        names = [path.name for path in self.folder.glob("*") if path.name.isdecimal()]
-        steps = sorted(int(name) for name in names if name == str(int(name)))
+        steps = sorted(run_checkpoints.list_steps(self.folder))
         damaged = [step for step in steps if self._fault(step)]
         if damaged and damaged == steps:
             self._refuse_damaged(damaged[-1])

@@ -56,7 +56,7 @@ _WITHOUT_EFFECT = {"Accuracy", "Data", "Dropout", "ImageData", "Input", "MemoryD
 _WITHOUT_EFFECT |= {"Softmax", "SoftmaxWithLoss", "Split", "WindowData"}
 
 
-def contents(
+def read_weights(
     net: Message, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     """Return what a .caffemodel holds.

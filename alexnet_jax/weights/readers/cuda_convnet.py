@@ -66,7 +66,7 @@ class _Names(dict):
         return _Ignored
 
 
-def contents(data: mmap.mmap, architecture: Architecture | None) -> LoadedWeights:
+def read_weights(data: mmap.mmap, architecture: Architecture | None) -> LoadedWeights:
     """Return what a checkpoint holds.
 
     Args:

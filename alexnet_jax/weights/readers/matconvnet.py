@@ -21,7 +21,7 @@ _WITHOUT_EFFECT = ("dropout", "softmax", "softmaxloss")
 Struct = dict[str, Any]
 
 
-def contents(
+def read_weights(
     found: Struct, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     """Return what a net of MatConvNet's SimpleNN holds whose layers are those of CAFFE or CAFFENET.

@@ -71,7 +71,7 @@ def save(
     write_atomically(Path(path), data)
 
 
-def contents(text: str, tensors: Readers, expected: Architecture | None) -> LoadedWeights:
+def read_weights(text: str, tensors: Readers, expected: Architecture | None) -> LoadedWeights:
     """Return what the metadata and tensors of a file of ours say.
 
     Raises ValueError where they say nothing, or another net than the one expected, if one is.
@@ -117,7 +117,7 @@ def _record(text: str) -> dict[str, Any]:
 def _params(architecture: Architecture, tensors: Readers) -> Params:
     params: dict[str, Any] = {}
     read = {MEAN}
-    running = {info.running for info in architecture.layer_info()}
+    running = {info.stats_name for info in architecture.layer_info()}
     for name, shapes in architecture.parameter_shapes().items():
         kind = BatchStats if name in running else Layer
         leaves = {

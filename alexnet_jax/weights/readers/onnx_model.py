@@ -22,7 +22,7 @@ _TYPES = {1: ("<f4", 4), 11: ("<f8", 10), 10: ("<f2", 0)}  # and the field that 
 _WITHOUT_EFFECT = {"Constant", "Dropout", "Flatten", "Identity", "Reshape", "Softmax"}
 
 
-def contents(
+def read_weights(
     model: Message, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     """Return what an ONNX model holds whose layers are those of CAFFE, CAFFENET or TORCHVISION.

@@ -1,6 +1,6 @@
-"""Folders of runs of `python -m train.main`: the best checkpoint, which Orbax wrote, and its net.
+"""Run folders of `python -m train.main`: the network of the best checkpoint, which Orbax wrote.
 
-The mean image and the names of classes stand beside the checkpoints, in mean.npy and config.json.
+The mean image and the class names are beside the checkpoints, in mean.npy and config.json.
 """
 
 import contextlib
@@ -19,17 +19,20 @@ from alexnet_jax.architectures import by_name
 from alexnet_jax.model import init
 from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights.files import checksums
+from alexnet_jax.weights.files import run_checkpoints
 from alexnet_jax.weights.loaded import LoadedWeights
 
 
-def contents(folder: Path, expected: Architecture | None) -> LoadedWeights:
-    """Return what a run has learned, at the step with the lowest test error, or the latest.
+def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
+    """Return what a run has learned at its best checkpoint, or the latest if none was evaluated.
 
-    Raises ValueError for a folder without a run, a damaged one, or another net than the one
-    expected, if one is.
+    A damaged checkpoint is skipped with a note on stderr.
+
+    Raises:
+      ValueError: a folder without a run or without an undamaged checkpoint, or another network
+        than the one expected, if one is.
     """
-    record = _record(folder / "config.json")
+    record = read_run_record(folder)
     names = tuple(record["data"]["class_names"])
     net = by_name(record["config"]["net"]).with_classes(len(names))
     if expected and net != expected:
@@ -38,13 +41,19 @@ def contents(folder: Path, expected: Architecture | None) -> LoadedWeights:
     preprocessing = Preprocessing(
         stored_size=len(mean), input_size=net.image_sizes[0], mean=mean, interpolation="cubic"
     )
-    return LoadedWeights("train.main's", _params(folder, net), net, preprocessing, names)
+    return LoadedWeights("train.main's", _read_params(folder, net), net, preprocessing, names)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def read_run_record(folder: Path) -> dict[str, Any]:
+    """Return config.json of a run: its settings in "config", and "data" with "class_names".
+
+    Raises:
+      ValueError: a folder without this file, or another file than a run's.
+      OSError: a file that cannot be read.
+    """
     try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
+        record = json.loads((folder / "config.json").read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError("it holds no run, for there is no config.json in it") from None
     except (ValueError, RecursionError):
         raise ValueError("its config.json cannot be read") from None
@@ -56,55 +65,45 @@ def _record(path: Path) -> dict[str, Any]:
     raise ValueError("its config.json is not that of a run")
 
 
-def _params(folder: Path, net: Architecture) -> Params:
-    like = jax.eval_shape(lambda: init(jax.random.key(0), net))
-    read = _restored(folder, {name: layer._asdict() for name, layer in like.items()})
+def _read_params(folder: Path, net: Architecture) -> Params:
+    shapes = jax.eval_shape(lambda: init(jax.random.key(0), net))
+    arrays = _restore(folder, {name: layer._asdict() for name, layer in shapes.items()})
     kinds = {
-        name: BatchStats if isinstance(layer, BatchStats) else Layer for name, layer in like.items()
+        name: BatchStats if isinstance(layer, BatchStats) else Layer
+        for name, layer in shapes.items()
     }
-    params: dict[str, Any] = {
-        name: kind(*(jnp.asarray(read[name][field]) for field in kind._fields))
+    params: Params = {
+        name: kind(*(jnp.asarray(arrays[name][field]) for field in kind._fields))
         for name, kind in kinds.items()
     }
     check_params(params, net)
     return params
 
 
-def _restored(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of the best step as numpy arrays, and nothing else of the run's state."""
+def _restore(folder: Path, shapes: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the best checkpoint as NumPy arrays; the optimizer's state is not read."""
     import orbax.checkpoint as ocp  # takes long to import
 
     checkpoints = folder.resolve() / "checkpoints"
-    if not checkpoints.is_dir():
+    if not run_checkpoints.list_steps(checkpoints):
         raise ValueError("it holds no checkpoint yet")
-    on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+    step = run_checkpoints.choose_step(checkpoints)
+    if step is None:
+        raise ValueError("it holds no undamaged checkpoint")
+    on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
     # Orbax writes the fields of its dataclass where no type checker sees them.
     state = ocp.args.PyTreeRestore(
-        item={"params": wanted},  # pyright: ignore[reportCallIssue]
-        restore_args={"params": on_host},  # pyright: ignore[reportCallIssue]
-        partial_restore=True,  # pyright: ignore[reportCallIssue]
+        item={"params": shapes},  # pyright: ignore[reportCallIssue] - as above
+        restore_args={"params": on_host},  # pyright: ignore[reportCallIssue] - as above
+        partial_restore=True,  # pyright: ignore[reportCallIssue] - as above
     )
-    with _quiet(), _manager(ocp, checkpoints) as manager:
-        step = manager.best_step()
-        step = manager.latest_step() if step is None else step
-        if step is None:
-            raise ValueError("it holds no checkpoint yet")
-        if fault := checksums.fault(checkpoints / str(step)):
-            raise ValueError(f"checkpoint {step} is damaged: {fault}")
-        arguments: Any = ocp.args.Composite(state=state)
-        return manager.restore(step, args=arguments)["state"]["params"]
-
-
-def _manager(ocp: Any, checkpoints: Path) -> Any:
-    options = ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics["top1_error"], best_mode="min", read_only=True, create=False
-    )
-    return ocp.CheckpointManager(checkpoints, options=options)
+    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(checkpoints / str(step) / "state", args=state)["params"]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax from warning that a folder which is only read is only read."""
+    """Keep Orbax's warnings about a checkpoint that is only read from the terminal."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

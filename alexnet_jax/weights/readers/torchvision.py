@@ -23,7 +23,7 @@ BEFORE = {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"}
 BEHIND = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
 
 
-def contents(tensors: Readers, architecture: Architecture | None) -> LoadedWeights:
+def read_weights(tensors: Readers, architecture: Architecture | None) -> LoadedWeights:
     """Return what tensors by torchvision's names make.
 
     Names may have parts "module", as nn.DataParallel adds them. Where dropout stands behind fc6

@@ -14,7 +14,7 @@ from alexnet_jax.weights.readers import caffe
 MAGIC = b"\x93NUMPY"
 
 
-def contents(
+def read_weights(
     data: mmap.mmap, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     """Return what the file holds, in which axes stand as ours and colors as Caffe's.

@@ -1,5 +1,6 @@
 """A run's folder as weights: the best checkpoint, and what its pictures go through."""
 
+import re
 import shutil
 
 import jax
@@ -10,7 +11,8 @@ import alexnet_jax
 from alexnet_jax import architectures, weights
 from alexnet_jax.weights.readers import run_folder
 from tests.support.tiny import TINY, drawn, narrow
-from train.config import config
+from train.config import saved
+from train.config.config import Config
 from train.inference.predictor import open_predictor
 from train.run_dir.checkpoints import Checkpoints
 from train.steps.optimizers import sgd
@@ -24,7 +26,7 @@ def make_run(path, net, by_step):
     path.mkdir()
     record = {"data": {"class_names": list(NAMES)}}
     size = net.image_sizes[0] + 4
-    config.save(config.Config(net=net.name, run_dir=path, stored_size=size), record)
+    saved.save_config(Config().replace(net=net.name, run_dir=path, stored_size=size), record)
     mean = np.random.default_rng(3).uniform(90, 140, (size, size, 3)).astype("f4")
     np.save(path / "mean.npy", mean)
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, sgd()))
@@ -72,6 +74,45 @@ def test_running_moments_come_with_the_rest(tmp_path, monkeypatch):
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), read, params))
 
 
+def test_a_damaged_best_checkpoint_is_skipped_with_a_note_and_the_next_best_taken(
+    digits, tmp_path, capsys
+):
+    run = shutil.copytree(digits, tmp_path / "run")
+    best = run / "checkpoints" / "8"
+    factors = {8: 1.0, 12: 3.0}  # of the parameters at each step kept
+
+    def loaded(step, *notes):
+        params, net, _ = alexnet_jax.load(run)
+        wanted = times(factors[step], drawn(net))
+        assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, wanted))
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == len(notes)
+        for line, note in zip(lines, notes, strict=True):
+            assert re.fullmatch(f"note: checkpoint {run}/checkpoints/{note}", line)
+        assert open_predictor(run).step == step  # one policy for the library and the commands
+        assert len(capsys.readouterr().err.splitlines()) == len(notes)
+
+    loaded(8)
+    files = [path for path in best.rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    numbers = bytearray(largest.read_bytes())
+    numbers[-9] ^= 1  # one bit, which Orbax does not notice
+    largest.write_bytes(numbers)
+    loaded(12, f"8 is skipped: its .*{largest.name} is not what was written")
+    largest.unlink()
+    loaded(12, f"8 is skipped: its .*{largest.name} is missing")
+    (best / "digests.json").unlink()
+    loaded(12, "8 is skipped: it has no digests.json")
+
+
+def test_the_latest_checkpoint_is_taken_where_none_was_evaluated(tmp_path):
+    net = architectures.DIGITS.with_classes(len(NAMES))
+    params = drawn(net)
+    run = make_run(tmp_path / "run", net, {3: (times(2.0, params), None), 5: (params, None)})
+    read, *_ = alexnet_jax.load(run)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), read, params))
+
+
 def test_a_folder_that_holds_no_run_or_half_of_one_is_told(digits, tmp_path):
     def refused(words, **arguments):
         with pytest.raises(ValueError, match=f"{tmp_path}/run(:| is damaged:) .*{words}") as caught:
@@ -86,16 +127,9 @@ def test_a_folder_that_holds_no_run_or_half_of_one_is_told(digits, tmp_path):
     (tmp_path / "run" / "mean.npy").write_bytes(b"\x93NUMPY\x01")
     refused("")
     shutil.copy(digits / "mean.npy", tmp_path / "run" / "mean.npy")
-    files = (path for path in (tmp_path / "run" / "checkpoints" / "8").rglob("*") if path.is_file())
-    largest = max(files, key=lambda path: path.stat().st_size)
-    numbers = bytearray(largest.read_bytes())
-    numbers[-9] ^= 1  # one bit, of which Orbax says nothing
-    largest.write_bytes(numbers)
-    refused(f"checkpoint 8 is damaged: its .*{largest.name} is not what was written")
-    largest.unlink()
-    refused(f"checkpoint 8 is damaged: its .*{largest.name} is missing")
-    (tmp_path / "run" / "checkpoints" / "8" / "digests.json").unlink()
-    refused("checkpoint 8 is damaged: it has no digests.json")
+    for step in (8, 12):
+        (tmp_path / "run" / "checkpoints" / str(step) / "digests.json").unlink()
+    refused("it holds no undamaged checkpoint")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     refused("it holds no checkpoint yet")
     text = (digits / "config.json").read_text()

@@ -190,7 +190,7 @@ def test_a_run_none_of_whose_checkpoints_is_whole_is_refused_as_it_is(two_steps,
         Checkpoints(run_dir)
     with (
         Checkpoints(run_dir, read_only=True) as checkpoints,
-        pytest.raises(BadInput, match="holds no checkpoint that is whole"),
+        pytest.raises(BadInput, match="holds no undamaged checkpoint"),
     ):
         checkpoints.find("best")
     assert not (run_dir / "damaged").exists()
