@@ -11,7 +11,8 @@ from rich.progress import track
 from alexnet_jax.towers import num_batch_shards
 
 from ..config.errors import BadInput
-from ..data.dataset import DataSet, Source, open_data
+from ..data.dataset import open_data
+from ..data.examples import DataSet, Source
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
 from ..steps.eval_step import EvalResults, evaluate
