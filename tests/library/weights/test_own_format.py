@@ -1,6 +1,7 @@
 """Our own file of weights: what goes in comes out, and what is damaged is said."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -178,3 +179,28 @@ def test_half_a_file_is_refused(kept, tmp_path):
         (tmp_path / "net").write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"net(:| is damaged:) "):
             alexnet_jax.load(tmp_path / "net")
+
+
+def test_a_file_made_at_a1eac61_loads_with_the_numbers_of_then():
+    """Before the names of today: `source_colours`, `deviation`; logits of that commit."""
+    path = Path(__file__).parents[2] / "support" / "made_at_a1eac61" / "net.safetensors"
+    params, net, preprocessing = alexnet_jax.load(path)
+    assert (net.name, net.towers, net.classes) == ("SCALED_4_67", 2, 10)
+    assert (preprocessing.source_colors, preprocessing.std) == ("RGB", (1, 1, 1))
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 77, 77, 3), dtype=np.uint8)
+    logits = alexnet_jax.apply(params, preprocessing(pictures), architecture=net)[0]
+    expected = [-0.1135992, 0.5492205, -0.5246534, -0.01942549, 0.33104327]
+    expected += [0.8188521, -0.2686671, -0.3359089, 0.7980999, 0.53835094]
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_layer_that_was_called_part_is_split(tmp_path):
+    net, path = narrow(architectures.CAFFE), tmp_path / "net"
+    weights.save(path, drawn(net), net, preprocessing_for(net))
+    with safe_open(path, framework="numpy") as file:
+        text = file.metadata()["alexnet_jax"]
+    old = text.replace('"word": "Split"', '"word": "Part"').replace('"std": [', '"deviation": [')
+    old = old.replace('"source_colors"', '"source_colours"')
+    assert old.count("Part") == text.count("Split") > 0
+    save_file(load_file(path), path, {"alexnet_jax": old})
+    assert alexnet_jax.load(path)[1:] == (net, preprocessing_for(net))
