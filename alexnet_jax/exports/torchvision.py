@@ -1,9 +1,8 @@
-"""The state_dict of torchvision.models.alexnet, as torch.save writes it, without torch.
+"""The state_dict of torchvision.models.alexnet as `torch.save` writes it, without torch.
 
 The file is a zip archive of a pickle, which describes the tensors, and of their numbers.
 """
 
-import dataclasses
 import io
 import pickle
 import struct
@@ -13,57 +12,46 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
-from alexnet_jax.layer_specs import Conv, Dense, Dropout, Flatten, LayerSpec, Output
+from alexnet_jax.architectures.compare import same_computation
+from alexnet_jax.layer_specs import Flatten
 from alexnet_jax.params import Params
 from alexnet_jax.weights.readers.torchvision import BEFORE, CONVOLUTIONS
 
-_NAMES = CONVOLUTIONS | BEFORE
+_MODULE_NAMES = CONVOLUTIONS | BEFORE
 
 
 def state_dict(params: Params, architecture: Architecture) -> bytes:
     """Return a file for `torch.load(..., weights_only=True)` and the module's `load_state_dict`.
 
-    Of any widths; torchvision's own module has those of TORCHVISION, with any number of classes.
-    Wherever a net has its inverted dropout, which is nothing at test time, the module has its own.
+    Widths may be any; torchvision's own module has those of TORCHVISION, with any number of
+    classes. Where its module has inverted dropout does not matter: it does nothing at test time.
 
-    Raises ValueError for a net of other layers.
+    Raises:
+      ValueError: a network with other layers.
     """
-    if _layers(architecture) != _layers(TORCHVISION):
+    if not same_computation(architecture, TORCHVISION, widths=False):
         raise ValueError(
             f".pth holds the layers of torchvision's AlexNet, and {architecture.name} has others; "
-            ".onnx and .stablehlo hold any net"
+            ".onnx and .stablehlo hold any network"
         )
-    return packed(params, architecture)
+    return serialize(params, architecture)
 
 
-def packed(params: Params, architecture: Architecture) -> bytes:
-    """Return the same for any net of layers by these names, without asking what they are."""
+def serialize(params: Params, architecture: Architecture) -> bytes:
+    """Return the same for any network whose layers have these names, whatever they compute."""
     tensors = {}
     for layer, (weights, biases) in _outputs_first(params, architecture).items():
-        tensors[f"{_NAMES[layer]}.weight"] = weights
-        tensors[f"{_NAMES[layer]}.bias"] = biases
-    return _saved(tensors)
+        tensors[f"{_MODULE_NAMES[layer]}.weight"] = weights
+        tensors[f"{_MODULE_NAMES[layer]}.bias"] = biases
+    return _torch_file(tensors)
 
 
-def _layers(net: Architecture) -> list[LayerSpec]:
-    return [_without_widths(word) for word in net.layers if word != Dropout(inverted=True)]
-
-
-def _without_widths(word: LayerSpec) -> LayerSpec:
-    match word:
-        case Conv():
-            return dataclasses.replace(word, maps=0, std=0, bias=0)
-        case Dense():
-            return dataclasses.replace(word, features=0, std=0, bias=0)
-        case Output():
-            return dataclasses.replace(word, classes=0, std=0, bias=0)
-    return word
-
-
-def _outputs_first(params: Params, net: Architecture) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The arrays in the axes of PyTorch: [out, in, height, width], [out, in]; features by maps."""
+def _outputs_first(
+    params: Params, architecture: Architecture
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The arrays with PyTorch's axes: [out, in, height, width], [out, in]; features by maps."""
     arrays, maps = {}, None
-    for info in net.layer_info():
+    for info in architecture.layer_info():
         maps = info.input_shape if isinstance(info.spec, Flatten) else maps
         if not info.weight_shape:
             continue
@@ -76,13 +64,13 @@ def _outputs_first(params: Params, net: Architecture) -> dict[str, tuple[np.ndar
     return arrays
 
 
-def _saved(tensors: dict[str, np.ndarray]) -> bytes:
-    described = [_text(name) + _tensor(i, a) for i, (name, a) in enumerate(tensors.items())]
-    ordered = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-    items = pickle.MARK + b"".join(described) + pickle.SETITEMS
+def _torch_file(tensors: dict[str, np.ndarray]) -> bytes:
+    items = [_string(name) + _tensor(i, a) for i, (name, a) in enumerate(tensors.items())]
+    ordered_dict = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    pickled = b"\x80\x02" + ordered_dict + pickle.MARK + b"".join(items) + pickle.SETITEMS
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", b"\x80\x02" + ordered + items + pickle.STOP)
+        archive.writestr("archive/data.pkl", pickled + pickle.STOP)
         archive.writestr("archive/byteorder", "little")
         for i, array in enumerate(tensors.values()):
             archive.writestr(f"archive/data/{i}", array.astype("<f4").tobytes())
@@ -91,23 +79,23 @@ def _saved(tensors: dict[str, np.ndarray]) -> bytes:
 
 
 def _tensor(number: int, array: np.ndarray) -> bytes:
-    """What a pickle says of a tensor whose numbers stand in the archive under a number."""
-    kind = _name("torch", "FloatStorage")
-    identity = (_text("storage"), kind, _text(str(number)), _text("cpu"), _integer(array.size))
-    storage = _row(*identity) + pickle.BINPERSID
-    strides = (info // array.itemsize for info in array.strides)
-    shape, infos = (_row(*map(_integer, sizes)) for sizes in (array.shape, strides))
-    no_hooks = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-    parts = (storage, _integer(0), shape, infos, pickle.NEWFALSE, no_hooks)
-    return _name("torch._utils", "_rebuild_tensor_v2") + _row(*parts) + pickle.REDUCE
+    """The pickle of a tensor whose storage is the archive's data/NUMBER."""
+    storage_type = _global("torch", "FloatStorage")
+    key, size = _string(str(number)), _integer(array.size)
+    storage = _tuple(_string("storage"), storage_type, key, _string("cpu"), size) + pickle.BINPERSID
+    shape = _tuple(*map(_integer, array.shape))
+    strides = _tuple(*(_integer(stride // array.itemsize) for stride in array.strides))
+    no_hooks = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    arguments = _tuple(storage, _integer(0), shape, strides, pickle.NEWFALSE, no_hooks)
+    return _global("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
 
 
-def _name(module: str, name: str) -> bytes:
+def _global(module: str, name: str) -> bytes:
     return pickle.GLOBAL + f"{module}\n{name}\n".encode()
 
 
-def _text(string: str) -> bytes:
-    data = string.encode()
+def _string(text: str) -> bytes:
+    data = text.encode()
     return pickle.BINUNICODE + struct.pack("<I", len(data)) + data
 
 
@@ -115,5 +103,5 @@ def _integer(value: int) -> bytes:
     return pickle.BININT + struct.pack("<i", value)
 
 
-def _row(*items: bytes) -> bytes:
+def _tuple(*items: bytes) -> bytes:
     return pickle.MARK + b"".join(items) + pickle.TUPLE

@@ -116,7 +116,7 @@ def test_the_stablehlo_of_the_documentation_runs_without_this_package(tmp_path, 
     [code] = re.findall(r"<!-- stablehlo -->\n```python\n(.*?)```", text, re.DOTALL)
     assert len(code.splitlines()) <= 12
     code += "\nimport sys; assert 'alexnet_jax' not in sys.modules"
-    code += "\nprint(*scores[0].tolist())"
+    code += "\nprint(*logits[0].tolist())"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     ours = scores_of(net, params, preprocessing, picture[None])[0]
@@ -144,7 +144,7 @@ def test_a_pth_holds_what_torch_wrote_and_is_read_again(tmp_path):
     # A net of torchvision's layers, but for its strides: it is judged by them.
     with pytest.raises(ValueError, match=r"\.pth holds the layers of torchvision's AlexNet"):
         exports.export(path, params, net, preprocessing)
-    data = exports.torchvision.packed(params, net)
+    data = exports.torchvision.serialize(params, net)
     path.write_bytes(data)
     again, *_ = alexnet_jax.load(path, architecture=net)
     for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
@@ -155,7 +155,7 @@ def test_torch_loads_a_pth_as_nothing_but_weights(tmp_path):
     torch = pytest.importorskip("torch")
     net = test_torch_files.NET
     params, *_ = alexnet_jax.load(test_torch_files.FILES / "row.pth", architecture=net)
-    (tmp_path / "net.pth").write_bytes(exports.torchvision.packed(params, net))
+    (tmp_path / "net.pth").write_bytes(exports.torchvision.serialize(params, net))
     state = torch.load(tmp_path / "net.pth", weights_only=True)
     expected = test_torch_files.state()
     assert list(state) == list(expected)
