@@ -20,20 +20,20 @@ class PixelSums(NamedTuple):
     pixels: np.ndarray  # int64 [size, size, 3]
     products: np.ndarray  # int64 [3, 3], of two colors of the same pixel
 
-    @classmethod
-    def zeros(cls, size: int) -> "PixelSums":
-        """Return the sums over no image of `size` pixels square."""
-        return cls(0, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
-
     def plus(self, other: "PixelSums") -> "PixelSums":
         """Return the sums over the images of both."""
         pixels, products = self.pixels + other.pixels, self.products + other.products
         return PixelSums(self.images + other.images, pixels, products)
 
 
+def zero_sums(size: int) -> PixelSums:
+    """Return the sums over no images, of `size` pixels square."""
+    return PixelSums(0, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
+
+
 def sum_images(images: Iterable[np.ndarray], size: int) -> PixelSums:
     """Sum up images, uint8 [size, size, 3] each."""
-    count, total, products = PixelSums.zeros(size)
+    count, total, products = zero_sums(size)
     for image in images:
         count += 1
         total += image

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import run
+from tests.support.commands import assert_one_sentence, run
 from tests.support.photographs import SYNSETS, photograph, undecodable
 from tests.support.prepared import contents, options
 from train.config.errors import BadInput
@@ -167,6 +167,14 @@ def test_what_cannot_be_prepared_is_refused(prepared, tree, changes, words):
         prepare(dataclasses.replace(options(tree, prepared), **changes))
     assert re.search(words, caught.value.with_flags())
     assert contents(prepared) == before
+
+
+def test_the_command_names_arguments_by_their_flags(tree, tmp_path):
+    done = run("train.prepare", tree, tmp_path / "out", "--class-order", "devkit")
+    assert_one_sentence(done, f"{tree}/val holds pictures outside of class folders, which need --l")
+    labels = ("--labels", tree / "val.txt")
+    done = run("train.prepare", tree, tmp_path / "out", *labels, "--class-order", "devkit")
+    assert_one_sentence(done, "error: --class-order devkit needs --synsets, the devkit's meta.mat")
 
 
 def test_a_class_without_a_picture_that_can_be_decoded_is_refused(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..examples import ImageStatistics
 from ..formats.image_file import decode_jpeg
 from ..formats.records import unpack_record
-from ..image_statistics import PixelSums, compute_statistics, sum_images
+from ..image_statistics import PixelSums, compute_statistics, sum_images, zero_sums
 from .worker_pool import report_done, run_in_workers
 
 _RECORDS_AT_ONCE = 64  # decoded in memory: 13 MB at 256 pixels square
@@ -22,14 +22,14 @@ def measure_records(
     pictures done, twice a second.
     """
     sums = run_in_workers(partial(_sum_shard, size=size), shards, processes, on_progress)
-    return compute_statistics(reduce(PixelSums.plus, sums, PixelSums.zeros(size)))
+    return compute_statistics(reduce(PixelSums.plus, sums, zero_sums(size)))
 
 
 def _sum_shard(path: Path, size: int) -> PixelSums:
     from array_record.python.array_record_module import ArrayRecordReader
 
     reader = ArrayRecordReader(str(path))
-    total, count = PixelSums.zeros(size), reader.num_records()
+    total, count = zero_sums(size), reader.num_records()
     for first in range(0, count, _RECORDS_AT_ONCE):
         records = reader.read(first, min(first + _RECORDS_AT_ONCE, count))
         images = [decode_jpeg(unpack_record(record)["jpeg"], path) for record in records]

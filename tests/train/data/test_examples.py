@@ -1,0 +1,57 @@
+"""A source and a data set of a user's own, and the formats that are opened."""
+
+import re
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+
+from train.config.config import DataConfig
+from train.config.errors import BadInput
+from train.data.dataset import FORMATS, open_data
+from train.data.examples import DataSet, check_source, example_name
+from train.data.image_statistics import measure_statistics
+from train.data.skip_corrupt import SkipCorrupt
+from train.data.synthetic import SyntheticSource
+
+
+def examples(image, label=0, count=3):
+    return [{"image": image, "label": label}] * count
+
+
+def test_a_list_of_examples_is_a_source():
+    source = examples(np.full((8, 8, 3), 7, np.uint8))
+    check_source(source, 8)
+    data = DataSet(train=source, test=source[:1], class_names=("cat",))
+    assert data.record() == {"train": 3, "test": 1, "class_names": ["cat"]}
+    np.testing.assert_array_equal(measure_statistics(data.train).mean, np.full((8, 8, 3), 7))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ([], "the test source holds no examples"),
+        ([(np.zeros((8, 8, 3), np.uint8), 0)], "example 0 should be a dict with an image and a"),
+        (examples(np.zeros((9, 8, 3), np.uint8)), "uint8 [8, 8, 3], not uint8 [9, 8, 3]"),
+        (examples(np.zeros((8, 8), np.uint8)), "uint8 [8, 8, 3], not uint8 [8, 8]"),
+        (examples(np.zeros((8, 8, 3), np.float32)), "uint8 [8, 8, 3], not float32 [8, 8, 3]"),
+        (examples([[0]]), "the image of test example 0 should be uint8 [8, 8, 3], not list"),
+        (examples(np.zeros((8, 8, 3), np.uint8), "cat"), "should be an int, not 'cat'"),
+    ],
+)
+def test_what_is_wrong_with_a_first_example_is_one_sentence(source, words):
+    with pytest.raises(BadInput, match=re.escape(words)) as caught:
+        check_source(source, 8, "test")
+    assert "\n" not in str(caught.value)
+
+
+def test_examples_without_names_are_called_by_their_index():
+    source = SyntheticSource(5, 8, 2)
+    assert example_name(source, 3) == "image 3"
+    assert example_name(SkipCorrupt(source, 0), 3) == "image 3"
+    assert example_name(open_data(None, "auto", 28).train, 3) == "image 3"
+
+
+def test_the_kinds_of_data_are_the_formats():
+    kinds = get_args(get_type_hints(DataConfig)["kind"])
+    assert kinds == ("auto", *(form.KIND for form in FORMATS))
