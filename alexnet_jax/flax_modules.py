@@ -126,8 +126,8 @@ class LinenAlexNet(linen.Module):
         for info in net.layer_info():
             if info.weight_shape:
                 held[info.name] = self.variable("params", info.name, _of(draw, info.name))
-            if info.weight_shape and info.running:
-                name = info.running
+            if info.weight_shape and info.stats_name:
+                name = info.stats_name
                 held[name] = self.variable("batch_stats", name, _of(draw, name))
         params: Params = {name: variable.value for name, variable in held.items()}
         if not train:

@@ -94,7 +94,7 @@ class _Diagram:
         """Leave room for a place where the towers meet or part."""
         self.turned = info
         acts = self._acts(info)
-        words = {Gather: "the towers meet", Split: "the towers part"}
+        words = {Gather: "the towers meet", Split: "the towers split"}
         said = words[type(info.spec)] if acts else "changes nothing here"
         room = _MEETING if acts else _GAP
         self._row(self.y + room / 2 + 0.02, info.name, said, color=ACCENT if acts else PALE)

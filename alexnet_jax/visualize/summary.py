@@ -20,7 +20,7 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
         if architecture.towers > 1 and isinstance(info.spec, Gather) and not info.replicated_in:
             note = "towers meet"
         elif architecture.towers > 1 and isinstance(info.spec, Split) and info.replicated_in:
-            note = "towers part"
+            note = "towers split"
         elif architecture.towers > 1 and isinstance(info.spec, Output):
             note = "towers are summed"
         elif isinstance(info.spec, Conv) and info.weight_shape:

@@ -92,7 +92,7 @@ def net(*layers, towers=2):
         (Architecture("NET", (9,), 1, (Output("fc", 3),)), "fc needs features: a Flatten before"),
         (
             net(Conv("conv1", 4, 3), Flatten(), Conv("conv2", 4, 3)),
-            "conv2 needs maps, and stands behind Flatten",
+            "conv2 needs maps, and comes after Flatten",
         ),
         (net(Conv("conv1", 4, 3, stride=0)), "conv1 has a stride of 0"),
     ],

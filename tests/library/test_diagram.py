@@ -90,7 +90,7 @@ def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere
     said = [text for _, _, text in texts(figure) if text.startswith("the towers")]
     parted = [s for s in net.layer_info() if isinstance(s.spec, Split)]
     assert said.count("the towers meet") == len(meet)
-    assert said.count("the towers part") == len(parted)
+    assert said.count("the towers split") == len(parted)
     assert said.count("the towers are summed") == ("+" in heights) == (net.towers == 2)
 
 

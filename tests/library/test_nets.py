@@ -120,7 +120,7 @@ def test_caffes_towers_meet_at_the_norms_fc6_fc7_and_the_output():
 
 def test_the_summary_shows_where_towers_part_again():
     lines = alexnet_jax.summary(architectures.CAFFE).splitlines()
-    assert [line.split()[0] for line in lines if "towers part" in line] == ["part1"]
+    assert [line.split()[0] for line in lines if "towers split" in line] == ["split1"]
     meeting = [line.split()[0] for line in lines if "towers meet" in line]
     assert meeting == ["gather1", "gather2", "gather5", "gather6"]
 
@@ -159,7 +159,7 @@ def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
 
 def test_maps_that_meet_and_part_again_are_cut_as_before():
     steps = {info.name: info for info in MEETING.layer_info()}
-    assert [steps[name].replicated_out for name in ("conv1", "norm1", "part1")] == [
+    assert [steps[name].replicated_out for name in ("conv1", "norm1", "split1")] == [
         False,
         True,
         False,
@@ -169,9 +169,9 @@ def test_maps_that_meet_and_part_again_are_cut_as_before():
     images = images_for(MEETING, np.random.default_rng(0))
     for mesh in (None, alexnet_jax.make_mesh(2)):
         maps = alexnet_jax.activations(
-            params, images, ["relu1", "part1"], architecture=MEETING, mesh=mesh
+            params, images, ["relu1", "split1"], architecture=MEETING, mesh=mesh
         )
-        np.testing.assert_array_equal(maps["relu1"], maps["part1"])
+        np.testing.assert_array_equal(maps["relu1"], maps["split1"])
 
 
 def test_inverted_dropout_doubles_in_training_and_leaves_test_time_alone(rng):

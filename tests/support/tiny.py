@@ -74,10 +74,10 @@ def drawn(net):
             weights = jnp.asarray(std * rng.normal(size=step.weight_shape), jnp.float32)
             bias = getattr(step.spec, "bias", 0.0)
             params[step.name] = Layer(weights, jnp.full(step.output_shape[-1], bias, "float32"))
-        if step.running:
+        if step.stats_name:
             means, variances = 5 * rng.normal(size=(2, *step.weight_shape))
             moments = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
-            params[step.running] = BatchStats(*moments)
+            params[step.stats_name] = BatchStats(*moments)
     return params
 
 
