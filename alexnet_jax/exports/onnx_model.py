@@ -127,7 +127,7 @@ def _layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> None:
         case SpatialNorm() as layer:
             _spatial_norm(graph, layer)
         case BatchNorm(epsilon=epsilon):
-            moments = [np.asarray(leaf, np.float32) for leaf in params[str(info.running)]]
+            moments = [np.asarray(leaf, np.float32) for leaf in params[str(info.stats_name)]]
             graph.add("BatchNormalization", *arrays, *moments, epsilon=epsilon)
         case MaxPool() as layer:
             graph.add("MaxPool", kernel_shape=[layer.size] * 2, **_window(layer))
