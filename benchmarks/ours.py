@@ -44,9 +44,9 @@ def training_step(
     Each call trains one step and returns the loss.
     """
     from train.config.config import Config
+    from train.data.stored_size import stored_size
     from train.data.synthetic import synthetic_data
     from train.dry_run.timing import StepTimer, synthetic_run
-    from train.run_dir.folder import stored_size
 
     config = Config().replace(net=net.name, batch_size=batch, flip=True, cut_epochs=())
     size = stored_size(config, net)

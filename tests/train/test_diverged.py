@@ -10,7 +10,7 @@ from train.config.config import Config
 from train.config.errors import Ended
 from train.data.pipeline import example_indices, train_batches
 from train.run_dir.checkpoints import Checkpoints
-from train.trainer.loop import Loop
+from train.trainer.recorder import Recorder
 from train.trainer.train import train
 
 
@@ -52,25 +52,25 @@ def config(pictures, **settings):
 def test_a_loss_that_is_not_finite_stops_the_run_by_step_and_batch(pictures):
     good = config(pictures, steps=4)
     train(good)
-    with Checkpoints(good.run_dir, read_only=True) as checkpoints:
+    with Checkpoints(good.launch.run_dir, read_only=True) as checkpoints:
         best = checkpoints.find("best")
-    kept = json.loads((good.run_dir / "config.json").read_text())
+    kept = json.loads((good.launch.run_dir / "config.json").read_text())
     kept["config"]["learning_rate"] = 1e30  # no flag would change that
-    (good.run_dir / "config.json").write_text(json.dumps(kept))
+    (good.launch.run_dir / "config.json").write_text(json.dumps(kept))
     bad = config(pictures, steps=40, resume=True, learning_rate=1e30)
     with pytest.raises(Ended) as stopped:
         train(bad)
     assert stopped.value.status == 1
-    record = json.loads((good.run_dir / "diverged.json").read_text())
+    record = json.loads((good.launch.run_dir / "diverged.json").read_text())
     step = record["step"]
     assert f"{record['what']}, of batch {step - 1}, whose images are listed in" in str(
         stopped.value
     )
-    assert f"the last good checkpoint is {good.run_dir}/checkpoints/" in str(stopped.value)
+    assert f"the last good checkpoint is {good.launch.run_dir}/checkpoints/" in str(stopped.value)
     indices = example_indices(8, seed=0, numbers=range(4 * step - 4, 4 * step))
     names = [f"train/{'ab'[i // 4]}/{i % 4}.png" for i in indices]
     assert [example["name"] for example in record["examples"]] == names
-    with Checkpoints(good.run_dir, read_only=True) as checkpoints:
+    with Checkpoints(good.launch.run_dir, read_only=True) as checkpoints:
         assert checkpoints.find("best") == best
 
 
@@ -78,7 +78,7 @@ def test_a_test_loss_that_is_not_finite_stops_the_run_and_makes_no_checkpoint(
     pictures, monkeypatch
 ):
     errors = {"test_top1_error": 0.0, "test_top5_error": 0.0}
-    monkeypatch.setattr(Loop, "_test", lambda *_: {"test_loss": float("nan"), **errors})
+    monkeypatch.setattr(Recorder, "evaluate", lambda *_: {"test_loss": float("nan"), **errors})
     with pytest.raises(Ended, match="stopped: the test loss is nan after step 2, of batch 1"):
         train(config(pictures, steps=4))
     assert not list((pictures / "run" / "checkpoints").iterdir())

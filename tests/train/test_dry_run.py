@@ -14,20 +14,19 @@ from tests.support.tiny import TINY
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
-from train.data.synthetic import synthetic_data, synthetic_statistics
+from train.data.synthetic import synthetic_data
 from train.dry_run.report import (
     evaluations,
     flops,
+    learning_rates,
     memory,
     planned_run,
     recipe,
-    schedule,
     span,
     traffic,
 )
-from train.dry_run.timing import StepTimer
-from train.runtime.hlo import Transfer, list_transfers, transfer
-from train.trainer.build import Run
+from train.dry_run.timing import StepTimer, synthetic_run
+from train.runtime.hlo import Transfer, list_transfers, parse_transfer
 
 
 @pytest.mark.parametrize(
@@ -51,9 +50,9 @@ def trial():
     settings = settings.replace(pca_color_until=3.0)
     data = synthetic_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
-    with StepTimer(Run(settings, Path(), TINY, data, mesh, synthetic_statistics(18))) as trial:
-        assert len(trial.seconds(1)) == 1
-        yield trial
+    with StepTimer(synthetic_run(settings.replace(stored_size=18), TINY, data, mesh)) as timer:
+        assert len(timer.seconds(1)) == 1
+        yield timer
 
 
 def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
@@ -66,10 +65,10 @@ def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
     assert sorted((moved.operation, moved.sent) for moved in found) == sorted(wanted)
     text = [line for _, line in traffic(trial.run, found)]
     for layer in seen:
-        assert sum(f"what {layer} sees" in line for line in text) == 1
-        assert sum(line.endswith(f"back from {layer}") for line in text) == 1
-    assert sum("the sum of fc8's scores" in line for line in text) == 1
-    assert text[7].endswith("in 7 exchanges")
+        assert sum(f"  the input of {layer}" in line for line in text) == 1
+        assert sum(f"the gradient of the input of {layer}" in line for line in text) == 1
+    assert sum("the sum of fc8's logits" in line for line in text) == 1
+    assert text[7].endswith("in 7 collectives")
 
 
 def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
@@ -79,7 +78,7 @@ def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
     assert lines["parameters"] == lines["velocity"] == f"{held / 1e3:,.1f} kB"
     assert lines["images, labels"] == f"{4 * (18 * 18 * 3 + 4 * 4) / 1e3:,.1f} kB"
     activations, together = (
-        float(lines[name].split()[0].replace(",", "")) for name in ("activations", "together")
+        float(lines[name].split()[0].replace(",", "")) for name in ("activations", "total")
     )
     assert activations > 4 * 4 * 7 * 7 * 8 / 1e3  # conv1's maps at least
     assert together > 2 * held / 1e3 + activations
@@ -91,7 +90,7 @@ def test_layers_that_see_as_much_as_each_other_are_both_named():
     """In the net for digits both fc6 and fc7 see 256 features."""
     run = planned(plan_images=(100,), plan_classes=10, devices=2, batch_size=4)
     moved = Transfer("all-gather", 4 * 256, 2048)
-    assert traffic(run, [moved])[0][1].endswith("what fc6 or fc7 sees")
+    assert traffic(run, [moved])[0][1].endswith("the input of fc6 or fc7")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_layers_that_see_as_much_as_each_other_are_both_named():
 )
 def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
     kind = operation.removesuffix("-start")
-    assert transfer(operation, type, "replica_groups={{0,1}}") == (kind, numbers, sent)
+    assert parse_transfer(operation, type, "replica_groups={{0,1}}") == (kind, numbers, sent)
 
 
 IMAGENET = Config().replace(plan=True, plan_images=(1_281_167, 50_000))
@@ -120,38 +119,41 @@ def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
     settings = parse(["--experiment", "paper", "--plan", "--plan-images", "1281167", "50000"])
     run = planned_run(settings.replace(devices=2))
     lines = dict(recipe(run))
-    assert lines["net"] == "60,965,224 parameters, 2 towers"
-    assert lines["data"] == "1,281,167 training and 50,000 test images, imagined, 1,000 classes"
-    assert lines["images"].startswith("224 of 256 pixels square, random patches, reflections")
+    assert lines["network"] == "60,965,224 parameters, 2 towers"
+    assert lines["data"] == "1,281,167 training and 50,000 test images, synthetic, 1,000 classes"
+    assert lines["images"].startswith("224 of 256 pixels square, random crops, horizontal flips")
     assert lines["step"].startswith("128 images, 529.4 GFLOP")
     assert lines["epoch"] == "10,009.1 steps"
     assert lines["run"] == "90 epochs, 900,821 steps"
-    assert "divided by ten, at most 3 times" in lines["rate"]
+    assert "divided by ten, at most 3 times" in lines["learning rate"]
     assert evaluations(run) == 90
 
 
 @pytest.mark.parametrize(
-    ("experiment", "images", "rule"),
+    ("experiment", "images", "optimizer"),
     [
         ("keras-flowers", "227 of 227 pixels square", "SGD, momentum 0, weight decay 0"),
         (
             "flowers",
-            "227 of 256 pixels square, random patches, reflections, color noise: original",
+            "227 of 256 pixels square, random crops, horizontal flips, "
+            "PCA color augmentation: original",
             "SGD, momentum 0.9, weight decay 0.0005, 2 epochs of warm-up from 0.0005",
         ),
         (
             "original",
-            "224 of 256 pixels square, random patches, reflections, 32 in a row alike, "
-            "color noise: original until epoch 67",
+            "224 of 256 pixels square, random crops, horizontal flips, 32 in a row alike, "
+            "PCA color augmentation: original until epoch 67",
             "SGD, momentum 0.9, weight decay 0.0005, none of biases",
         ),
         ("keras-mnist", "224 of 224 pixels square", "Adam, momentum 0.9, weight decay 0"),
     ],
 )
-def test_a_plan_says_what_happens_to_images_and_by_what_rule_it_learns(experiment, images, rule):
+def test_a_plan_says_what_happens_to_images_and_by_what_rule_it_learns(
+    experiment, images, optimizer
+):
     settings = parse(["--experiment", experiment, "--plan", "--plan-images", "99"])
     lines = dict(recipe(planned_run(settings)))
-    assert (lines["images"], lines["rule"]) == (images, rule)
+    assert (lines["images"], lines["optimizer"]) == (images, optimizer)
 
 
 @pytest.mark.parametrize(
@@ -168,12 +170,12 @@ def test_a_run_is_evaluated_after_each_epoch_and_after_its_last_step(
 
 def test_the_rates_are_told_by_epoch():
     cuts = planned(cut_epochs=(10.0, 20.0), epochs=16.0, bias_rate=2)
-    assert [line for _, line in schedule(cuts)] == [
+    assert [line for _, line in learning_rates(cuts)] == [
         "from epoch 0: 0.01, biases 0.02",
         "from epoch 10: 0.001, biases 0.002",
-        "from epoch 20, which is behind the end: 0.0001, biases 0.0002",
+        "from epoch 20, after the end of the run: 0.0001, biases 0.0002",
     ]
-    original = [line for _, line in schedule(planned(schedule="original", epochs=91.0))]
+    original = [line for _, line in learning_rates(planned(schedule="original", epochs=91.0))]
     assert original[3] == "from epoch 67: 1e-05, biases 0.02, conv1 alone"
 
 
@@ -191,7 +193,7 @@ def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "  epoch          20.0 steps\n" in done.stdout
     assert "5,000 training and 1,000 test images, 10 classes" in done.stdout
-    assert "images as they are read from the package" in done.stdout
+    assert "images read from the package" in done.stdout
     [rate] = re.findall(r"speed +([\d.,]+) images/s", done.stdout)
     [whole] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
     unit = {"seconds": 1, "minutes": 60, "hours": 3600}[whole[1]]
@@ -207,7 +209,7 @@ def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
         (["--plan", "--plan-images", "0"], "--plan-images must be one number above 0, or two"),
         (["--plan", "--plan-images", "5", "5", "5"], "--plan-images must be one number above 0"),
         (["--plan", "--plan-images", "5", "--plan-classes", "1"], "--plan-classes must be above 1"),
-        (["--plan", "--plan-images", "5", "--data", "x"], "--plan-images stands for data"),
+        (["--plan", "--plan-images", "5", "--data", "x"], "--plan-images stands in for data"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(flags, words):

@@ -1,7 +1,6 @@
 """The named experiments against what their sources publish, on as many images as ImageNet has."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +12,18 @@ from train.config.config import Config, DataConfig
 from train.config.experiments import EXPERIMENTS
 from train.config.flags import parse
 from train.steps.schedules import initial_plateau
-from train.trainer.build import Run
+from train.trainer.build import last_step, make_schedule
 
-IMAGENET = SimpleNamespace(train=range(1_281_167))  # ILSVRC-2012
+IMAGES = 1_281_167  # of ILSVRC-2012, to train on
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))
 
 
-def run_of(name):
-    return Run(Config(EXPERIMENTS[name]), Path("runs"), architectures.PAPER, IMAGENET, None)
+def schedule_of(name):
+    return make_schedule(EXPERIMENTS[name], IMAGES)
+
+
+def steps_of(name):
+    return last_step(EXPERIMENTS[name], IMAGES)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -36,20 +39,19 @@ def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
 
 def test_caffes_epochs_are_the_steps_of_its_solver():
     """base_lr 0.01, gamma 0.1, stepsize 100000, max_iter 450000; lr_mult 1 and 2."""
-    run = run_of("caffe")
-    for number, row in enumerate(run.schedule.rows):
+    for number, row in enumerate(schedule_of("caffe").rows):
         assert row.start == pytest.approx(100_000 * number, rel=1e-3)
         assert row.weights == pytest.approx(0.01 * 0.1**number)
         assert row.biases == 2 * row.weights
     assert number == 4
-    assert run.last_step == pytest.approx(450_000, rel=1e-3)
+    assert steps_of("caffe") == pytest.approx(450_000, rel=1e-3)
 
 
 def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
-    run = run_of("paper")
-    assert run.last_step == 900_821  # 90 x 1,281,167 / 128
-    assert run.schedule.on_plateau
-    rates = run.schedule.rates(jnp.int32(0), initial_plateau(), PARAMS)
+    schedule = schedule_of("paper")
+    assert steps_of("paper") == 900_821  # 90 x 1,281,167 / 128
+    assert schedule.on_plateau
+    rates = schedule.rates(jnp.int32(0), initial_plateau(), PARAMS)
     assert {float(rate) for rate in jax.tree.leaves(rates)} == {float(jnp.float32(0.01))}
 
 
@@ -63,8 +65,7 @@ def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
     ],
 )
 def test_the_rates_of_a_run_are_those_of_its_source(name, progress, conv1, fc8):
-    run = run_of(name)
-    step = jnp.int32(round(progress * run.last_step))
-    rates = run.schedule.rates(step, initial_plateau(), PARAMS)
+    step = jnp.int32(round(progress * steps_of(name)))
+    rates = schedule_of(name).rates(step, initial_plateau(), PARAMS)
     assert [float(rate) for rate in rates["conv1"]] == pytest.approx(conv1, rel=0.01)
     assert [float(rate) for rate in rates["fc8"]] == pytest.approx(fc8, rel=0.01)

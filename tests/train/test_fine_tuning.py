@@ -12,6 +12,7 @@ import alexnet_jax
 from alexnet_jax.architectures import DIGITS
 from tests.support.tiny import TINY, drawn
 from train.config.config import Config
+from train.config.saved import load_config
 from train.config.errors import BadInput
 from train.config.flags import parse
 from train.inference.predictor import open_predictor
@@ -87,7 +88,7 @@ def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictur
     config = Config().replace(
         run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1
     )
-    with pytest.raises(BadInput, match=r"on pixels of another scale.*; --freeze conv1 goes on"):
+    with pytest.raises(BadInput, match=r"on pixels of another scale.*; `freeze` conv1 continues it"):
         train(config)
     train(config.replace(freeze="conv1", batch_size=4))
     images = rng.integers(0, 256, (5, 28, 28, 3), np.uint8)
@@ -102,7 +103,7 @@ def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictu
     train(config)
     train(config.replace(run_dir=tmp_path / "stopped", steps=3))
     again = parse(["--run-dir", str(tmp_path / "stopped"), "--resume", "--steps", "6"])
-    assert (again.init, again.freeze) == (learned.resolve(), "conv1, conv2")
+    assert (again.recipe.init, again.recipe.freeze) == (learned.resolve(), "conv1, conv2")
     gone = learned.rename(learned.with_name("gone"))  # what it began with is not needed any more
     try:
         train(again)
@@ -174,18 +175,18 @@ def test_freezing_outlasts_a_schedule_that_names_the_layer():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"freeze": "conv9"}, "--freeze: DIGITS has no layer 'conv9', but conv1, conv2, "),
-        ({"freeze": "relu1"}, "--freeze: DIGITS has no layer 'relu1'"),
+        ({"freeze": "conv9"}, "`freeze`: DIGITS has no layer 'conv9', but conv1, conv2, "),
+        ({"freeze": "relu1"}, "`freeze`: DIGITS has no layer 'relu1'"),
         (
             {"freeze": "conv1,conv2,conv3,conv4,conv5,fc6,fc7,fc8"},
-            "--freeze names every layer, so that nothing is left to learn",
+            "`freeze` names every layer, so that nothing is left to learn",
         ),
-        ({"classes": 4}, "--classes 4: the data in "),
-        ({"init": "nowhere"}, "--init nowhere does not exist"),
+        ({"classes": 4}, "`classes` 4: the data in "),
+        ({"init": "nowhere"}, "`init` nowhere does not exist"),
         ({"init": "pictures"}, "it holds no run, for there is no config.json in it"),
         (
             {"init": "learned", "net": "SCALED_8_113"},
-            "holds a net DIGITS, whose layers are not those of --net SCALED_8_113; --net DIGITS",
+            "holds a network DIGITS, whose layers are not those of `net` SCALED_8_113; `net` DIGITS",
         ),
     ],
 )
@@ -206,7 +207,7 @@ def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
 def test_the_beginning_of_a_run_cannot_be_changed_in_a_resume(learned, pictures, tmp_path):
     run_dir = tmp_path / "run"
     train(Config().replace(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
-    assert load_config(run_dir).init == learned.resolve()
+    assert load_config(run_dir).recipe.init == learned.resolve()
     resume = ["--run-dir", str(run_dir), "--resume"]
     with pytest.raises(BadInput, match="holds a run with --freeze None, not conv1"):
         parse([*resume, "--freeze", "conv1"])

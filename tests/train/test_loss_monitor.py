@@ -7,13 +7,13 @@ import pytest
 
 from tests.train.data.test_idx import write_idx
 from train.config.config import Config
-from train.trainer.loss_monitor import StuckLoss
+from train.trainer.loss_monitor import ChanceLevelMonitor
 from train.trainer.train import train
 
 
 def warnings(losses, classes=10, steps_per_epoch=300):
-    watch = StuckLoss(classes, steps_per_epoch)
-    said = [(step, watch.after(loss)) for step, loss in enumerate(losses, 1)]
+    watch = ChanceLevelMonitor(classes, steps_per_epoch)
+    said = [(step, watch.check(loss)) for step, loss in enumerate(losses, 1)]
     return [(step, text) for step, text in said if text]
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 import alexnet_jax
 from train.config.config import Config
+from train.config.saved import load_config
 from train.run_dir.checkpoints import Checkpoints
 from train.run_dir.metrics import read_metrics
 from train.steps.optimizers import sgd

@@ -21,14 +21,14 @@ FORMER_NAMES = {
 
 def save_config(config: Config, record: dict[str, Any]) -> None:
     """Write config.json into the run folder: the configuration, and `record` beside it."""
-    from alexnet_jax.weights.files.atomic import replace
+    from alexnet_jax.weights.files.atomic import write_atomically
 
     assert config.launch.run_dir is not None
     values = {name: x for name, x in config.values().items() if name not in NOT_SAVED}
     for name in ("data", "init"):
         values[name] = values[name] and values[name].resolve()
     text = json.dumps(record | {"config": values}, indent=2, default=str)
-    replace(config.launch.run_dir / "config.json", f"{text}\n".encode())
+    write_atomically(config.launch.run_dir / "config.json", text + "\n")
 
 
 def load_config(run_dir: Path) -> Config:
@@ -39,7 +39,7 @@ def load_config(run_dir: Path) -> Config:
     try:
         values: dict[str, Any] = {}
         for key, value in ({"net": record["net"]} | record).items():
-            name = FORMER_NAMES.get(key, key)
+            name = FORMER_NAMES[key] if key in FORMER_NAMES else key
             values[name] = check_value(value, FIELDS[name].type, name)
         return Config().replace(**values, run_dir=run_dir)
     except (KeyError, TypeError, ValueError) as error:

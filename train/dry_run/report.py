@@ -1,9 +1,8 @@
-"""What a run would be, without running it: `python -m train.main ... --plan`."""
+"""A dry run's report: `python -m train.main ... --plan`."""
 
 import math
 import statistics
 from collections.abc import Iterable
-from pathlib import Path
 
 import jax
 
@@ -11,180 +10,185 @@ from alexnet_jax import Architecture
 from alexnet_jax.layer_specs import Gather
 from alexnet_jax.towers import num_batch_shards
 
-from ..config.config import Config
-from ..data.synthetic import synthetic_data, synthetic_statistics
-from ..run_dir.folder import get_architecture, make_checked_mesh, stored_size
+from ..config.config import Config, Recipe
+from ..config.network import get_architecture
+from ..data.stored_size import stored_size
+from ..data.synthetic import synthetic_data
 from ..runtime.hlo import Transfer, list_transfers, memory_usage
+from ..runtime.mesh import make_mesh
 from ..steps.schedules import MOST_CUTS
-from ..trainer.build import Run, open_net_and_data
-from .timing import StepTimer
+from ..steps.train_step import state_shardings
+from ..trainer.build import Run, load_network_and_data
+from .timing import StepTimer, synthetic_run
 
 PROBE = 10
-"""Steps of which the median is taken for all."""
+"""Steps that are timed; their median stands for all. Ten are a minute of PAPER on two CPU cores."""
 
-Line = tuple[str, str]
+Row = tuple[str, str]
+"""A label and its text."""
 
 
 def plan(config: Config) -> None:
-    """Print what the run would be, what it takes of each device, and how long it would last here.
+    """Print what the run would do, the memory it takes on each device, and how long it would take.
 
-    Nothing is kept. Raises BadInput as the run itself would.
+    Writes nothing. Raises BadInput as the run itself would.
     """
     run = planned_run(config)
     print(f"{run.architecture.name}, {config.recipe.experiment}, on {_devices(run)}")
     _show(recipe(run))
-    with StepTimer(run) as trial:
+    with StepTimer(run) as timer:
         print("\non each device, by XLA's analysis of the compiled step", flush=True)
-        _show(memory(trial))
+        _show(memory(timer))
         if config.launch.devices > 1:
-            print("\nwhat each device sends in a step")
-            _show(traffic(run, list_transfers(trial.program)))
-        print(f"\nby {PROBE} steps on {_source(config)}", flush=True)
-        _show(duration(run, trial.seconds(PROBE), trial.seconds_of_evaluation()))
+            print("\nsent by each device in a step")
+            _show(traffic(run, list_transfers(timer.program)))
+        print(f"\nfrom {PROBE} steps on {_source(config)}", flush=True)
+        _show(duration(run, timer.seconds(PROBE), timer.seconds_of_evaluation()))
 
 
 def planned_run(config: Config) -> Run:
-    """Return the run on its data or, with --plan-images, on noise in their place."""
-    if config.launch.plan_images:
-        train, test = (*config.launch.plan_images, 0)[:2]
-        architecture = get_architecture(config).with_classes(config.launch.plan_classes)
+    """Return the run on its data or, with `plan_images`, on synthetic images."""
+    launch = config.launch
+    architecture = get_architecture(config)
+    if launch.plan_images:
+        architecture = architecture.with_classes(launch.plan_classes)
+        train, test = (*launch.plan_images, 0)[:2]
         size = stored_size(config, architecture)
-        data = synthetic_data(size, train=train, test=test, classes=config.launch.plan_classes)
+        data = synthetic_data(size, train=train, test=test, classes=launch.plan_classes)
     else:
-        architecture, data = open_net_and_data(config)
-        size = stored_size(config, architecture)
-    mesh = make_checked_mesh(config, architecture)
-    return Run(config, Path(), architecture, data, mesh, synthetic_statistics(size))
+        architecture, data = load_network_and_data(config)
+    mesh = make_mesh(architecture, launch.devices, config.recipe.batch_size)
+    return synthetic_run(config, architecture, data, mesh)
 
 
-def recipe(run: Run) -> list[Line]:
-    """Return what the net, the data and the configuration say by themselves."""
-    config, net, data = run.config, run.architecture, run.data
-    parameters = sum(info.parameters for info in net.layer_info())
+def recipe(run: Run) -> list[Row]:
+    """Return what follows from the network, the data and the configuration."""
+    settings, network = run.config.recipe, run.architecture
+    parameters = sum(info.parameters for info in network.layer_info())
+    gigaflops = settings.batch_size * flops(network) / 1e9
     epochs = run.last_step / run.steps_per_epoch
     return [
-        ("net", f"{parameters:,} parameters, {net.towers} tower{'s' * (net.towers > 1)}"),
-        ("data", f"{_counts(run)}, {len(data.class_names):,} classes"),
+        ("network", f"{parameters:,} parameters, {_plural(network.towers, 'tower')}"),
+        ("data", f"{_counts(run)}, {len(run.data.class_names):,} classes"),
         ("images", ", ".join(_images(run))),
         (
             "step",
-            f"{config.recipe.batch_size} images, {config.recipe.batch_size * flops(net) / 1e9:,.1f} GFLOP "
-            f"forward and backward, {config.recipe.precision}",
+            f"{settings.batch_size} images, {gigaflops:,.1f} GFLOP forward and backward, "
+            f"{settings.precision}",
         ),
         ("epoch", f"{run.steps_per_epoch:,.1f} steps"),
         ("run", f"{epochs:.4g} epochs, {run.last_step:,} steps"),
-        ("rule", _rule(config)),
-        *schedule(run),
+        ("optimizer", _optimizer(settings)),
+        *learning_rates(run),
     ]
 
 
 def _images(run: Run) -> list[str]:
-    """How large they are, and what is done to those that the net learns from."""
-    config, size, stored = run.config, run.architecture.image_sizes[0], len(run.mean)
-    said = [f"{size} of {stored} pixels square"]
-    said += ["random patches"] * (stored > size) + ["reflections"] * config.recipe.flip
-    said += [f"{config.recipe.crops_together} in a row alike"] * (config.recipe.crops_together > 1)
-    if config.recipe.pca_color != "none":
-        until = config.recipe.pca_color_until
+    """Image sizes, and how training images are augmented."""
+    settings = run.config.recipe
+    size, stored = run.architecture.image_sizes[0], len(run.statistics.mean)
+    parts = [f"{size} of {stored} pixels square"]
+    if stored > size:
+        parts.append("random crops")
+    if settings.flip:
+        parts.append("horizontal flips")
+    if settings.crops_together > 1:
+        parts.append(f"{settings.crops_together} in a row alike")
+    if settings.pca_color != "none":
+        until = settings.pca_color_until
         end = f" until epoch {until:g}" if until is not None else ""
-        said.append(f"color noise: {config.recipe.pca_color}{end}")
-    return said
+        parts.append(f"PCA color augmentation: {settings.pca_color}{end}")
+    return parts
 
 
-def _rule(config: Config) -> str:
-    """The optimizer and what it goes by, but the schedule."""
-    name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[config.recipe.optimizer]
-    said = (
-        f"{name}, momentum {config.recipe.momentum:g}, weight decay {config.recipe.weight_decay:g}"
-    )
-    if config.recipe.weight_decay and not config.recipe.decay_biases:
-        said += ", none of biases"
-    if config.recipe.warmup_epochs:
-        said += f", {config.recipe.warmup_epochs:g} epochs of warm-up from {config.recipe.learning_rate:g}"
-    return said
+def _optimizer(settings: Recipe) -> str:
+    """The optimizer with its settings, without the schedule."""
+    name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[settings.optimizer]
+    text = f"{name}, momentum {settings.momentum:g}, weight decay {settings.weight_decay:g}"
+    if settings.weight_decay and not settings.decay_biases:
+        text += ", none of biases"
+    if settings.warmup_epochs:
+        rate = settings.learning_rate
+        text += f", {settings.warmup_epochs:g} epochs of warm-up from {rate:g}"
+    return text
 
 
 def flops(architecture: Architecture) -> int:
-    """Return the operations of training on one image, a product and its sum counting as two.
+    """Return the operations of training on one image; a multiply and an add count as two.
 
-    Forward, for the weights' gradient and for the inputs' they are as many, but the images' own
-    gradient is never taken.
+    The forward pass, the gradient of the weights and that of the inputs take as many each, but the
+    gradient of the images themselves is never computed.
     """
     work = [n for info in architecture.layer_info() if (n := info.multiply_accumulates)]
     return 2 * (3 * sum(work) - work[0])
 
 
-def schedule(run: Run) -> list[Line]:
+def learning_rates(run: Run) -> list[Row]:
     """Return the learning rates by epoch."""
-    config, rows = run.config, run.schedule.rows
+    rows = run.schedule.rows
     if run.schedule.on_plateau:
-        rule = (
+        text = (
             f"{_rates(*rows[0][1:3])}, divided by ten, at most {MOST_CUTS} times, when the test "
-            f"error has not fallen for {config.recipe.patience} epochs"
+            f"error has not fallen for {run.config.recipe.patience} epochs"
         )
-        return [("rate", rule)]
+        return [("learning rate", text)]
     lines = []
     for start, weights, biases, layers in rows:
         epoch = f"epoch {round(start / run.steps_per_epoch, 2):g}"
-        of = f", {', '.join(layers)} alone" if layers else ""
-        late = ", which is behind the end" if start >= run.last_step else ""
-        lines.append(("rate", f"from {epoch}{late}: {_rates(weights, biases)}{of}"))
+        late = ", after the end of the run" if start >= run.last_step else ""
+        only = f", {', '.join(layers)} alone" if layers else ""
+        lines.append(("learning rate", f"from {epoch}{late}: {_rates(weights, biases)}{only}"))
     return lines
 
 
-def memory(trial: StepTimer) -> list[Line]:
-    """Return the bytes on each device: of the state, of a batch, and of what comes and goes."""
-    run, found = trial.run, memory_usage(trial.program)
-    params = _held(run.shardings.params, trial.state.params)
-    moments = _held(run.shardings.opt_state, trial.state.opt_state)
-    lines = [("parameters", amount(params))]
-    lines.append(
-        ("velocity" if run.config.recipe.optimizer == "sgd" else "moments", amount(moments))
-    )
-    if found is None:
-        return [*lines, ("the rest", "XLA has no analysis of it for these devices")]
-    batch = found.arguments - params - moments
+def memory(timer: StepTimer) -> list[Row]:
+    """Return the bytes on each device: of the state, of a batch, and of temporaries."""
+    run, usage = timer.run, memory_usage(timer.program)
+    shardings = state_shardings(run.architecture, run.optimizer, run.mesh)
+    params = _bytes_on_a_device(shardings.params, timer.state.params)
+    opt_state = _bytes_on_a_device(shardings.opt_state, timer.state.opt_state)
+    name = "velocity" if run.config.recipe.optimizer == "sgd" else "moments"
+    rows = [("parameters", amount(params)), (name, amount(opt_state))]
+    if usage is None:
+        return [*rows, ("the rest", "XLA has no analysis for these devices")]
     return [
-        *lines,
-        ("images, labels", amount(batch)),
-        ("activations", f"{amount(found.temporaries)}, with gradients and room to work in"),
-        ("together", amount(found.total)),
+        *rows,
+        ("images, labels", amount(usage.arguments - params - opt_state)),
+        ("activations", f"{amount(usage.temporaries)}, with gradients and workspace"),
+        ("total", amount(usage.total)),
     ]
 
 
-def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Line]:
+def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Row]:
     """Return what each device sends to others in a step, and for which layer."""
-    readers: dict[int, list[str]] = {}  # by what they see: layers that see as much share a line
-    steps, batch = (
-        run.architecture.layer_info(),
-        run.config.recipe.batch_size // num_batch_shards(run.mesh),
-    )
-    for number, step in enumerate(steps):
-        if isinstance(step.spec, Gather) and not step.replicated_in:
-            reader = next(later.name for later in steps[number:] if later.weight_shape)
-            readers.setdefault(batch * math.prod(step.output_shape), []).append(reader)
-    places = {
-        ("all-reduce", batch * run.architecture.classes): f"the sum of {steps[-1].name}'s scores"
-    }
-    for joined, names in readers.items():
-        places["all-gather", joined] = f"what {' or '.join(names)} sees"
-        back = f"and its gradient on the way back from {' or '.join(names)}"
-        places["reduce-scatter", joined // 2] = back
-    lines, total = [], 0.0
-    for moved in transfers:
-        place = places.get((moved.operation, moved.numbers), f"{moved.numbers:,} numbers")
-        lines.append((moved.operation, f"{amount(moved.sent)}  {place}"))
-        total += moved.sent
-    return [*lines, ("together", f"{amount(total)}  in {len(lines)} exchanges")]
+    infos = run.architecture.layer_info()
+    batch = run.config.recipe.batch_size // num_batch_shards(run.mesh)
+    readers: dict[int, list[str]] = {}  # by size: layers with inputs of one size share a line
+    for number, info in enumerate(infos):
+        if isinstance(info.spec, Gather) and not info.replicated_in:
+            reader = next(later.name for later in infos[number:] if later.weight_shape)
+            readers.setdefault(batch * math.prod(info.output_shape), []).append(reader)
+    classes = run.architecture.classes
+    purposes = {("all-reduce", batch * classes): f"the sum of {infos[-1].name}'s logits"}
+    for numbers, names in readers.items():
+        layers = " or ".join(names)
+        purposes["all-gather", numbers] = f"the input of {layers}"
+        purposes["reduce-scatter", numbers // 2] = f"the gradient of the input of {layers}"
+    rows, total = [], 0.0
+    for transfer in transfers:
+        default = f"{transfer.numbers:,} numbers"
+        purpose = purposes.get((transfer.operation, transfer.numbers), default)
+        rows.append((transfer.operation, f"{amount(transfer.sent)}  {purpose}"))
+        total += transfer.sent
+    return [*rows, ("total", f"{amount(total)}  in {len(rows)} collectives")]
 
 
-def duration(run: Run, seconds: list[float], evaluation: float) -> list[Line]:
-    """Return the time of a step, and what follows for the whole run."""
+def duration(run: Run, seconds: list[float], evaluation: float) -> list[Row]:
+    """Return the time of a step, and of the whole run that follows from it."""
     step = statistics.median(seconds)
     rate = run.config.recipe.batch_size / step
-    training = step * run.last_step
-    count = evaluations(run)
     speed = rate * flops(run.architecture) / 1e9
+    training, count = step * run.last_step, evaluations(run)
     return [
         ("step", f"{step:.3g} s (the slowest {max(seconds):.3g} s)"),
         ("speed", f"{rate:,.1f} images/s, {speed:,.0f} GFLOP/s"),
@@ -214,37 +218,41 @@ def amount(count: float) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
-def _held(shardings: object, arrays: object) -> int:
+def _bytes_on_a_device(shardings: object, arrays: object) -> int:
     """The bytes that one device holds of a pytree of arrays."""
     parts = jax.tree.map(
-        lambda where, x: math.prod(where.shard_shape(x.shape)) * x.dtype.itemsize, shardings, arrays
+        lambda sharding, x: math.prod(sharding.shard_shape(x.shape)) * x.dtype.itemsize,
+        shardings,
+        arrays,
     )
     return sum(jax.tree.leaves(parts))
 
 
 def _devices(run: Run) -> str:
-    count, kind = run.mesh.size, run.mesh.devices.flat[0].device_kind
-    return f"{count} device{'s' * (count > 1)} ({kind})"
+    kind = run.mesh.devices.flat[0].device_kind
+    return f"{_plural(run.mesh.size, 'device')} ({kind})"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count > 1)}"
 
 
 def _counts(run: Run) -> str:
     train, test = len(run.data.train), len(run.data.test)
-    tested = (
-        f"{train:,} training and {test:,} test images" if test else f"{train:,} training images"
-    )
-    return tested + ", imagined" * bool(run.config.launch.plan_images)
+    text = f"{train:,} training and {test:,} test images" if test else f"{train:,} training images"
+    return text + ", synthetic" * bool(run.config.launch.plan_images)
 
 
 def _source(config: Config) -> str:
     if config.launch.plan_images:
-        return "images of noise, which need no reading"
-    return f"images as they are read from {config.data.path or 'the package'}"
+        return "synthetic images, which need no reading"
+    return f"images read from {config.data.path or 'the package'}"
 
 
 def _rates(weights: float, biases: float) -> str:
     return f"{weights:.3g}" if weights == biases else f"{weights:.3g}, biases {biases:.3g}"
 
 
-def _show(lines: Iterable[Line]) -> None:
-    for name, text in lines:
-        print(f"  {name:<15}{text}")
+def _show(rows: Iterable[Row]) -> None:
+    for label, text in rows:
+        print(f"  {label:<15}{text}")

@@ -1,71 +1,192 @@
 """A run from its first step to its last: `train(config)`."""
 
-from contextlib import nullcontext
+import signal
+from contextlib import closing, nullcontext
 
-from ..config.config import Config
+import jax
+
+from alexnet_jax.towers import num_batch_shards
+
+from ..config.config import COMMAND, Config
+from ..config.errors import Ended
+from ..data.examples import DataSet
 from ..data.skip_corrupt import SkipCorrupt
 from ..figures.curves import draw_curves
 from ..run_dir import disk_errors
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.folder import make_checked_mesh, make_folder, open_run
+from ..run_dir.folder import (
+    load_or_measure_statistics,
+    make_folder,
+    open_run,
+)
 from ..run_dir.metrics import MetricsLog
-from ..runtime import lock
+from ..runtime import device_memory, lock, stop_signal
 from ..runtime.distributed import fail_fast, is_main_process
-from . import fine_tuning
-from .build import Run, open_net_and_data
-from .loop import Loop
+from ..runtime.mesh import make_mesh
+from ..runtime.progress import RunProgress
+from . import build, fine_tuning
+from .build import Run
+from .loop import train_loop
+from .loss_monitor import Divergence, last_good_checkpoint
+from .recorder import Callback, Recorder, to_mesh
 
 
-def train(config: Config) -> dict[str, float]:
-    """Train, or go on with a run, to its last step; report, draw and keep what came of it.
+def train(
+    config: Config,
+    data: DataSet | None = None,
+    *,
+    on_step: Callback | None = None,
+    on_epoch: Callback | None = None,
+) -> dict[str, float]:
+    """Train, or continue a run, to its last step; report, draw and save the result.
 
-    Returns the final `test_loss` (nats), `test_top1_error`, `test_top5_error` (fractions).
-    Raises BadInput on what the user can mend, Ended if the run stops before its last step.
+        data = DataSet(train=source, test=source, class_names=("cat", "dog"))
+        train(Config().replace(epochs=6, run_dir=Path("run")), data, on_step=print)
+
+    Args:
+      config: of the run.
+      data: in place of the data that `config` names; its sources are any objects with `__len__` and
+        `__getitem__`, which returns an `Example` of the run's stored size.
+      on_step: takes the number of each step and its metrics: `loss` (nats) and `top1_error` (a
+        fraction) on the batch, `learning_rate`, `epoch`, `images_per_second`. It is called while
+        the next step is running. The run ends early once it has returned True.
+      on_epoch: takes the number of each epoch and the metrics that `train` returns. The run ends
+        early once it has returned True.
+
+    Returns:
+      The final `test_loss` (nats), `test_top1_error` and `test_top5_error` (fractions).
+
+    Raises:
+      BadInput: something that the user can mend.
+      Ended: the run stopped before its last step, by a signal or a fault.
     """
-    architecture, data = open_net_and_data(config)
-    mesh = make_checked_mesh(config, architecture)
-    beginning = fine_tuning.read_initial_weights(config, architecture)
-    folder = config.launch.run_dir if not is_main_process() else make_folder(config)
-    assert folder is not None  # several processes have been told
+    architecture, data = build.load_network_and_data(config, data)
+    mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
+    frozen = fine_tuning.frozen_layers(config, architecture)
+    initial = fine_tuning.read_initial_weights(config, architecture)
+    folder = make_folder(config) if is_main_process() else config.launch.run_dir
+    assert folder is not None  # several processes are given one
     with (
-        lock.held(folder) if is_main_process() else nullcontext(),
+        lock.acquire(folder) if is_main_process() else nullcontext(),
         disk_errors.end_run_on_disk_error(folder),
     ):
         config = open_run(config.replace(run_dir=folder), data)
-        if beginning is not None:
-            beginning.keep_mean(folder, data)
-        return _train(Run(config, folder, architecture, data, mesh), beginning)
-
-
-def _train(run: Run, beginning: fine_tuning.InitialWeights | None) -> dict[str, float]:
-    data = run.data
-    # Within the checkpoints, whose end would wait for others, and for a full disk to say so again.
-    others, faults = fail_fast(), disk_errors.end_run_on_disk_error(run.folder)
-    with Checkpoints(run.folder) as checkpoints, others, faults:
-        state, position = run.start(checkpoints)
-        if beginning is not None:
-            state = beginning.apply_to(state, run.architecture)
-        if is_main_process():
-            print(run.heading(int(state.step)), flush=True)
-            if said := fine_tuning.heading(run.config, run.architecture, beginning):
-                print(said, flush=True)
-        with MetricsLog(run.folder, int(state.step)) if is_main_process() else nullcontext() as log:
-            results = Loop(run, checkpoints, log).to_last_step(state, position)
-        best = checkpoints.best_step()
-        if isinstance(data.train, SkipCorrupt) and data.train.corrupt:
-            print(f"skipped {len(data.train.corrupt)} training pictures that cannot be decoded")
-        if not is_main_process():
-            return results
-        print(_report(results, len(data.test)))
-        print(f"curves      {draw_curves(run.folder)}")
-        last = checkpoints.path(run.last_step)
-        print(f"checkpoint  {last}  (lowest test error: step {best})")
+        if initial is not None:
+            initial.keep_mean(folder, data)
+        statistics = load_or_measure_statistics(folder, data, mean=config.recipe.mean)
+        schedule = build.make_schedule(config.recipe, len(data.train), frozen)
+        optimizer = build.make_optimizer(config.recipe)
+        run = Run(config, architecture, data, mesh, statistics, schedule, optimizer)
+        # Leaving the checkpoints waits for the other processes, and for what is being written: an
+        # error that must end this process at once is caught before.
+        with (
+            Checkpoints(folder) as checkpoints,
+            fail_fast(),
+            disk_errors.end_run_on_disk_error(folder),
+        ):
+            state, position = build.restore_or_init(run, checkpoints)
+            if initial is not None:
+                state = initial.apply_to(state, architecture)
+            if is_main_process():
+                print(build.describe_run(run, folder, int(state.step)), flush=True)
+                if text := fine_tuning.describe(config, architecture, initial):
+                    print(text, flush=True)
+            results = _run_steps(run, state, position, checkpoints, on_step, on_epoch)
+            if is_main_process():
+                _report(run, results, checkpoints)
     return results
 
 
-def _report(results: dict[str, float], count: int) -> str:
+def _run_steps(
+    run: Run,
+    state: build.TrainState,
+    position: int,
+    checkpoints: Checkpoints,
+    on_step: Callback | None,
+    on_epoch: Callback | None,
+) -> dict[str, float]:
+    """Run the steps that are left, with everything around them. Returns the final metrics."""
+    first, size = int(state.step), run.config.recipe.batch_size
+    folder, shown = checkpoints.folder.parent, is_main_process()
+    with (
+        MetricsLog(folder, first) if shown else nullcontext() as log,
+        RunProgress(first, run.last_step, size, shown=shown) as progress,
+    ):
+        recorder = Recorder(
+            run,
+            checkpoints,
+            log,
+            progress,
+            state=state,
+            position=position,
+            divergence=Divergence(run, checkpoints, step=first, position=position),
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+        if first == run.last_step:
+            return recorder.evaluate(state)
+        train_step = build.compile_step(run, state)
+        consensus = stop_signal.StopConsensus(run.mesh)
+        with (
+            closing(build.make_batches(run, position)) as batches,
+            stop_signal.defer_signals() as stop,
+        ):
+            try:
+                reason = train_loop(
+                    train_step,
+                    state,
+                    (to_mesh(run, batch, size) for batch in batches),
+                    range(first + 1, run.last_step + 1),
+                    record=recorder.record,
+                    is_due=recorder.is_due,
+                    evaluate_and_save=recorder.evaluate_and_save,
+                    save=recorder.save,
+                    poll_stop=lambda: consensus.poll(
+                        stop_signal.CALLBACK if recorder.stop_requested else stop.signal
+                    ),
+                )
+            except jax.errors.JaxRuntimeError as error:
+                if device_memory.is_out_of_memory(error):
+                    raise _out_of_memory(run, checkpoints) from None
+                raise
+        if reason is not None and reason != stop_signal.CALLBACK:
+            raise _stopped(reason, checkpoints)
+        return recorder.results
+
+
+def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> None:
+    """Print the final test accuracy, and where the curves and the checkpoint are."""
+    train_source = run.data.train
+    if isinstance(train_source, SkipCorrupt) and train_source.corrupt:
+        print(f"skipped {len(train_source.corrupt)} training pictures that cannot be decoded")
     top1, top5 = (100 * (1 - results[f"test_top{k}_error"]) for k in (1, 5))
-    return (
+    print(
         f"test accuracy {top1:.2f} %  top-5 {top5:.2f} %  "
-        f"(test error {100 - top1:.2f} %, {100 - top5:.2f} %, on {count:,} images)"
+        f"(test error {100 - top1:.2f} %, {100 - top5:.2f} %, on {len(run.data.test):,} images)"
+    )
+    checkpoints.wait()
+    latest, best = checkpoints.latest_step(), checkpoints.best_step()
+    assert latest is not None
+    print(f"curves      {draw_curves(checkpoints.folder.parent)}")
+    print(f"checkpoint  {checkpoints.path(latest)}  (lowest test error: step {best})")
+
+
+def _out_of_memory(run: Run, checkpoints: Checkpoints) -> Ended:
+    size, shards = run.config.recipe.batch_size, num_batch_shards(run.mesh)
+    smaller = shards * max(1, size // shards // 2)
+    return Ended(
+        f"stopped: a device has no memory left at --batch-size {size}; another program may be "
+        f"using it, or a new run with --batch-size {smaller} would help; "
+        f"{last_good_checkpoint(checkpoints)}",
+        1,
+    )
+
+
+def _stopped(number: int, checkpoints: Checkpoints) -> Ended:
+    checkpoints.wait()
+    name, step = signal.Signals(number).name, checkpoints.latest_step()
+    return Ended(
+        f"stopped by {name} after step {step}, saved; continue with: "
+        f"{COMMAND} --run-dir {checkpoints.folder.parent} --resume",
+        128 + number,
     )

@@ -7,12 +7,11 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax.architectures import ORIGINAL
-from train.config.config import Config
+from train.config.config import Recipe
 from train.config.errors import BadInput
-from train.data.dataset import DataSet
 from train.steps import schedules
 from train.steps.schedules import Row, Schedule, initial_plateau, update_plateau
-from train.trainer.build import Run
+from train.trainer.build import make_schedule
 
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), ORIGINAL))
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -129,9 +128,8 @@ def test_the_rate_follows_the_cuts_and_not_the_steps():
 
 
 def schedule_of(images, **settings):
-    """That of a run on so many images."""
-    data = DataSet([None] * images, [None], ("a", "b"))
-    return Run(Config().replace(**settings), None, None, data, None).schedule
+    """The schedule of a run on that many training images."""
+    return make_schedule(Recipe(**settings), images)
 
 
 @pytest.mark.parametrize("kind", ["cuts", "plateau"])
@@ -159,4 +157,4 @@ def test_without_a_base_batch_the_rate_is_as_it_is_given():
     schedule = schedule_of(1000, batch_size=500, learning_rate=0.1, cut_epochs=())
     assert rates(schedule, 0)["fc6"] == rates(schedule, 99)["fc6"] == pytest.approx((0.1, 0.1))
     with pytest.raises(BadInput, match="`warmup_epochs` needs `base_batch`, whose rate"):
-        Config().replace(warmup_epochs=5)
+        Recipe(warmup_epochs=5)

@@ -1,0 +1,97 @@
+"""`train()` from Python: data sources and callbacks of a user."""
+
+import numpy as np
+import pytest
+
+from train.config.config import Config
+from train.config.errors import BadInput
+from train.data.examples import DataSet
+from train.run_dir.metrics import read_metrics
+from train.trainer.train import train
+
+
+class Stripes:
+    """Images of two classes, stripes across and down, drawn from nothing but their index."""
+
+    def __init__(self, count, size=28, dtype=np.uint8):
+        self.count, self.size, self.dtype = count, size, dtype
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        image = rng.integers(0, 60, (self.size, self.size, 3))
+        image[:: 2 + index % 3] += 150
+        return {
+            "image": (image if index % 2 else image.transpose(1, 0, 2)).astype(self.dtype),
+            "label": index % 2,
+        }
+
+
+DATA = DataSet(train=Stripes(64), test=Stripes(32), class_names=("across", "down"))
+CONFIG = Config().replace(batch_size=16, epochs=4, cut_epochs=())
+
+
+def test_a_source_of_the_users_own_is_trained_on_and_callbacks_see_what_is_written(tmp_path):
+    config = CONFIG.replace(run_dir=tmp_path / "run")
+    steps, epochs = [], []
+    results = train(
+        config,
+        DATA,
+        on_step=lambda step, metrics: steps.append((step, metrics)),
+        on_epoch=lambda epoch, metrics: epochs.append((epoch, metrics)),
+    )
+    rows = read_metrics(tmp_path / "run")
+    assert [step for step, _ in steps] == [*range(1, 17)]
+    for (step, metrics), row in zip(steps, [row for row in rows if "loss" in row]):
+        assert row == pytest.approx({"step": step} | metrics, rel=1e-5)
+    assert [epoch for epoch, _ in epochs] == [1, 2, 3, 4]
+    assert epochs[-1][1] == results
+    tests = [row for row in rows if "test_loss" in row]
+    assert [row["test_loss"] for row in tests] == pytest.approx(
+        [metrics["test_loss"] for _, metrics in epochs], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("callback", "number", "last"),
+    [
+        # Called while the next step runs: the run ends after that one.
+        ("on_step", 6, 7),
+        ("on_epoch", 2, 8),
+    ],
+)
+def test_a_callback_stops_a_run_which_is_evaluated_saved_and_resumed(
+    tmp_path, callback, number, last
+):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    train(CONFIG.replace(run_dir=straight), DATA)
+    stop = {callback: lambda n, metrics: n == number}
+    results = train(CONFIG.replace(run_dir=stopped), DATA, **stop)
+    rows = read_metrics(stopped)
+    assert rows[-1]["step"] == last
+    assert rows[-1]["test_loss"] == pytest.approx(results["test_loss"], rel=1e-5)
+    assert (stopped / "checkpoints" / str(last)).is_dir()
+    train(CONFIG.replace(run_dir=stopped, resume=True), DATA)
+    losses = [
+        [(row["step"], row["loss"]) for row in read_metrics(run) if "loss" in row]
+        for run in (straight, stopped)
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (Stripes(0), "the train source holds no examples"),
+        (Stripes(64, size=27), r"the image of train example 0 should be uint8 \[28, 28, 3\]"),
+        (Stripes(64, dtype=np.float32), "should be uint8 .*, not float32"),
+        (["cat.jpg"], "train example 0 should be a dict with an image and a label"),
+    ],
+)
+def test_a_source_of_something_else_is_refused_in_a_sentence(tmp_path, source, words):
+    data = DataSet(train=source, test=Stripes(32), class_names=("across", "down"))
+    with pytest.raises(BadInput, match=words):
+        train(CONFIG.replace(run_dir=tmp_path / "run"), data)
+    assert not (tmp_path / "run").exists()
