@@ -42,59 +42,63 @@ def _report(contents: Manifest, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Read the flags, write the shards, report."""
-    flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("source", type=Path, metavar="SRC", help="the folder of the pictures")
-    flags.add_argument("out", type=Path, metavar="OUT", help="the folder for the shards")
-    flags.add_argument(
+    options = PrepareOptions(**vars(_parser().parse_args(argv)))
+    _report(prepare(options), options.out)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(__spec__.name, __doc__)
+    parser.add_argument("source", type=Path, metavar="SRC", help="the folder of the pictures")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder for the shards")
+    parser.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
         help="labels of the pictures in a flat SRC/val: the devkit's ground truth, Caffe's val.txt,"
         " a list of synsets, or Kaggle's CSV",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--synsets",
         type=Path,
         metavar="FILE",
         help="the devkit's meta.mat, or a text with a synset and its description in each line: the "
         "descriptions of the classes, and the order in which the devkit numbers them",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--class-order",
         choices=("sorted", "devkit"),
         default="sorted",
         help="how the classes are numbered (default: %(default)s)",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--held-out",
         type=_fraction,
         default=0.1,
         help="fraction of CLASS/* to test on, drawn at random by the seed (%(default)s)",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--size", type=_number(1, 2**14), default=256, help="height and width (%(default)s pixels)"
     )
-    flags.add_argument(
+    parser.add_argument(
         "--resize",
         choices=("crop", "squash"),
         default="crop",
         help="resize the shorter side and crop the center, as in the paper, or resize both sides, "
         "as Caffe did (default: %(default)s)",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--seed", type=_number(0), default=0, help="of the order of training pictures (%(default)s)"
     )
-    flags.add_argument(
+    parser.add_argument(
         "--shard-size", type=_number(1), default=2048, help="pictures per shard (%(default)s)"
     )
-    flags.add_argument(
+    parser.add_argument(
         "--processes", type=_number(1), default=_cores(), help="to decode with (%(default)s)"
     )
-    flags.add_argument(
+    parser.add_argument(
         "--strict", action="store_true", help="fail at a picture that cannot be decoded"
     )
-    options = PrepareOptions(**vars(flags.parse_args(argv)))
-    _report(prepare(options), options.out)
+    return parser
 
 
 def _number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -49,7 +49,9 @@ def open_data(
     directory = data or DIGITS
     if not directory.is_dir():
         raise BadInput(f"`data` {directory} is not a folder")
-    for form in FORMATS:
-        if kind == form.KIND or (kind == "auto" and form.detect(directory)):
-            return form.open_dataset(directory, size, held_out=held_out, seed=seed)
-    raise BadInput(f"{directory} holds none of: {'; '.join(form.LAYOUT for form in FORMATS)}")
+    for data_format in FORMATS:
+        if kind == data_format.KIND or (kind == "auto" and data_format.detect(directory)):
+            return data_format.open_dataset(directory, size, held_out=held_out, seed=seed)
+    raise BadInput(
+        f"{directory} holds none of: {'; '.join(data_format.LAYOUT for data_format in FORMATS)}"
+    )

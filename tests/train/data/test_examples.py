@@ -54,4 +54,4 @@ def test_examples_without_names_are_called_by_their_index():
 
 def test_the_kinds_of_data_are_the_formats():
     kinds = get_args(get_type_hints(DataConfig)["kind"])
-    assert kinds == ("auto", *(form.KIND for form in FORMATS))
+    assert kinds == ("auto", *(data_format.KIND for data_format in FORMATS))
