@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     from train.runtime import backend
 
     backend.set_up_devices(1)
-    from train.run_dir.folder import get_architecture
+    from train.config.network import get_architecture
 
     net = get_architecture(Config().replace(net=arguments.net))
     found = list(ceilings())

@@ -82,7 +82,7 @@ def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str =
     import jax.numpy as jnp
 
     from train.config.config import Config
-    from train.run_dir.folder import stored_size
+    from train.data.stored_size import stored_size
     from train.steps.optimizers import sgd
     from train.steps.schedules import constant
     from train.steps.train_step import abstract_batch, init_state, make_train_step

@@ -48,12 +48,13 @@ def main(argv: list[str] | None = None) -> None:
     backend.set_up_devices(max(arguments.devices))
     from alexnet_jax.towers import num_batch_shards
     from train.config.config import Config
-    from train.run_dir.folder import get_architecture, make_run_mesh
+    from train.config.network import get_architecture
+    from train.runtime.mesh import make_mesh
 
     net = get_architecture(Config().replace(net=arguments.net))
     rows = []
     for devices in arguments.devices:
-        mesh = make_run_mesh(net, devices)
+        mesh = make_mesh(net, devices)
         batch = arguments.batch_size * num_batch_shards(mesh)
         moved = bytes_sent(programs.lowered_step(net, batch, mesh).compile().as_text(), mesh)
         rows.append({"devices": devices, "batch": batch, "sent": moved})

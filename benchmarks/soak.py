@@ -187,9 +187,10 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     import jax
     import numpy as np
 
+    from train.config.network import get_architecture
     from train.config.saved import load_config, read_record
     from train.run_dir.checkpoints import Checkpoints
-    from train.run_dir.folder import get_architecture, make_run_mesh
+    from train.runtime.mesh import make_mesh
     from train.steps.optimizers import OPTIMIZERS
     from train.steps.train_step import init_state, state_shardings
 
@@ -200,7 +201,7 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     )
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
-        lies = state_shardings(net, optimizer, make_run_mesh(net, 1))
+        lies = state_shardings(net, optimizer, make_mesh(net, 1))
         state, position = checkpoints.restore(step, like, lies)
     return [*map(np.asarray, jax.tree.leaves(state)), np.asarray(position)]
 

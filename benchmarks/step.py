@@ -31,14 +31,15 @@ def main(argv: list[str] | None = None) -> None:
     importlib.import_module("alexnet_jax")
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
     from benchmarks.ours import training_step
-    from train.run_dir.folder import get_architecture, make_checked_mesh
+    from train.config.network import get_architecture
     from train.runtime.hlo import memory_usage
+    from train.runtime.mesh import make_mesh
 
     config = Config().replace(
         net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size
     )
     net = get_architecture(config)
-    mesh = make_checked_mesh(config, net)
+    mesh = make_mesh(net, config.launch.devices, config.recipe.batch_size)
     start = time.perf_counter()
     step, program = training_step(net, mesh, arguments.batch_size)
     print(f"compilation, or finding it in the cache: {time.perf_counter() - start:.2f} s")

@@ -17,10 +17,12 @@ from alexnet_jax.evaluation import center_crops
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
 
 from ..config.config import Config
-from ..config.saved import read_record
+from ..config.network import get_architecture
+from ..config.saved import load_config, read_record
 from ..data.image_statistics import read_mean
+from ..data.stored_size import stored_size
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.folder import get_architecture, make_run_mesh, stored_size
+from ..runtime.mesh import make_mesh
 from ..steps.eval_step import make_eval_step
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.train_step import init_state, state_shardings
@@ -92,7 +94,7 @@ def open_predictor(run_dir: Path, checkpoint: str | int = "best", *, devices: in
     config, data = load_config(run_dir), read_record(run_dir)["data"]
     names, words = tuple(data["class_names"]), dict(data.get("words", {}))
     architecture = get_architecture(config).with_classes(len(names))
-    mesh = make_run_mesh(architecture, devices)
+    mesh = make_mesh(architecture, devices)
     mean = read_mean(run_dir, stored_size(config, architecture))
     optimizer = OPTIMIZERS[config.recipe.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))

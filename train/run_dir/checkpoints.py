@@ -1,4 +1,4 @@
-"""Checkpoints of a run through Orbax: the latest and the best are kept."""
+"""Checkpoints of a run, written by Orbax: the latest two and the best are kept."""
 
 import contextlib
 import gc
@@ -18,51 +18,57 @@ from alexnet_jax.weights.files import checksums, run_checkpoints
 from ..config.errors import BadInput
 from ..runtime.distributed import barrier, is_main_process
 from ..steps.train_step import TrainState
-from .state_diff import first_difference
+from .state_diff import describe_difference
 
 
-def _error(metrics: dict[str, float]) -> float:
+def _test_error(metrics: dict[str, float]) -> float:
     return metrics["top1_error"]
 
 
 class Checkpoints:
-    """The folder `checkpoints` of a run: model, optimizer, step and data position together.
+    """The folder `checkpoints` of a run.
 
-    Kept are the latest two, and the one with the lowest test error. Each holds digests of its
-    files; one that does not agree with them is named and skipped.
+    A checkpoint holds parameters, optimizer state, step and data position, and digests of its
+    files. The latest two and the one with the lowest test error are kept. A checkpoint that does
+    not match its digests is skipped with a note.
     """
 
     def __init__(self, run_dir: Path, *, read_only: bool = False) -> None:
-        """Open the folder, to write or to read.
+        """Open the folder.
 
-        To write it is made, and cleared of half-written steps; all checkpoints are compared with
-        their digests, and damaged ones moved to the run's folder `damaged`. Raises BadInput if the
-        folder cannot be read, or none of its checkpoints is whole.
+        To write, the folder is created, incomplete checkpoints are deleted, and damaged ones are
+        moved to the folder `damaged` of the run.
+
+        Args:
+          run_dir: the folder of the run.
+          read_only: whether to leave the folder as it is.
+
+        Raises BadInput if the folder cannot be read, or, to write, if all checkpoints are damaged.
         """
         self.folder = run_dir.resolve() / "checkpoints"
-        self._faults: dict[int, str | None] = {}  # of those compared with their digests so far
-        self._saving = 0
+        self._faults: dict[int, str | None] = {}  # by step, of those checked so far
+        self._saving = 0  # the step that is being written
         if read_only and not self.folder.is_dir():
             raise BadInput(f"{run_dir} holds no checkpoint yet")
         if not read_only:
             if is_main_process():
-                self._set_damaged_aside()
+                self._move_damaged_away()
             barrier("the checkpoints")
         latest = preservation_policy.LatestN(2)
-        # Orbax's own max_to_keep would keep the best only and delete the latest.
+        # Orbax's own `max_to_keep` would keep the best checkpoints only and delete the latest.
         best = preservation_policy.BestN(
-            get_metric_fn=_error, reverse=True, n=1, keep_checkpoints_without_metrics=False
+            get_metric_fn=_test_error, reverse=True, n=1, keep_checkpoints_without_metrics=False
         )
         options = ocp.CheckpointManagerOptions(
-            best_fn=_error,
+            best_fn=_test_error,
             best_mode="min",
             preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
             create=not read_only,
-            # A reader looks only into those that it has found whole.
+            # A reader opens only checkpoints that match their digests.
             lightweight_initialize=read_only,
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
         )
         handlers = {
             "state": ocp.StandardCheckpointHandler(),
@@ -73,7 +79,7 @@ class Checkpoints:
                 self.folder, options=options, item_handlers=handlers, item_names=tuple(handlers)
             )
             self._manager.best_step()
-        except Exception as error:  # Orbax raises many kinds
+        except Exception as error:  # Orbax raises many types
             raise BadInput(f"{self.folder} cannot be read: {_first_line(error)}") from None
 
     def __enter__(self) -> "Checkpoints":
@@ -81,7 +87,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Wait for what is being written."""
+        """Wait until a checkpoint that is being written is complete."""
         self._manager.close()
 
     def path(self, step: int) -> Path:
@@ -98,10 +104,12 @@ class Checkpoints:
         return self.latest_step() if evaluated is None else evaluated
 
     def find(self, which: str | int) -> int:
-        """Return the step of the "best" or the "latest" checkpoint, or `which` itself.
+        """Return the step of a checkpoint that is not damaged.
 
-        Damaged ones are named and skipped, for the next best or the one before. Raises BadInput if
-        none is left, or if `which` is a step whose checkpoint is damaged or not there.
+        Args:
+          which: "best" or "latest", which skip damaged checkpoints with a note, or a step.
+
+        Raises BadInput if there is none, or if that of the step is damaged or missing.
         """
         kept = run_checkpoints.list_steps(self.folder)
         if not kept:
@@ -120,24 +128,27 @@ class Checkpoints:
         return step
 
     def save(self, state: TrainState, position: int, metrics: dict[str, float] | None) -> Path:
-        """Begin to write the state after a step; the training may go on meanwhile.
+        """Start to write the state after a step. Training may continue in the meantime.
 
         Args:
           state: of the run.
           position: the number of examples drawn from the data so far, over all processes.
-          metrics: of an evaluation at this step, with `top1_error`; None without one.
+          metrics: `top1_error` of an evaluation at this step; None without one.
+
+        Returns the folder of the checkpoint.
         """
         step = int(state.step)
-        self.wait()  # as Orbax would: the save before may not have been sealed yet
+        self.wait()  # as Orbax does: the digests of the previous checkpoint may not be written yet
         self._saving = step
-        if metrics and not math.isfinite(_error(metrics)):
-            metrics = None  # Orbax would take it for the best
+        if metrics and not math.isfinite(_test_error(metrics)):
+            metrics = None  # Orbax would rank NaN best
         if step not in self._manager.all_steps():
             saved = self._manager.save(
                 step,
+                # Orbax generates the constructors of its arguments while it runs.
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),  # pyright: ignore[reportCallIssue]
-                    data=ocp.args.JsonSave({"examples": position}),  # pyright: ignore
+                    data=ocp.args.JsonSave({"examples": position}),  # pyright: ignore[reportCallIssue]
                 ),
                 metrics=metrics,
             )
@@ -146,50 +157,52 @@ class Checkpoints:
         return self.path(step)
 
     def wait(self) -> None:
-        """Return when everything is on the disk."""
+        """Wait until the checkpoint is on the disk."""
         self._manager.wait_until_finished()
 
     def restore(self, step: int, like: TrainState, shardings: TrainState) -> tuple[TrainState, int]:
         """Read the state and the data position that were saved after `step`.
 
         Args:
-          step: one of those kept.
-          like: a state of the same shapes, arrays or `jax.ShapeDtypeStruct`.
-          shardings: where its arrays are to lie.
+          step: of a checkpoint.
+          like: a state of the same shapes, of arrays or `jax.ShapeDtypeStruct`.
+          shardings: of its arrays.
 
-        Raises BadInput if the checkpoint is damaged, or that of another net.
+        Raises BadInput if the checkpoint is damaged, or its network or optimizer is another one.
         """
         abstract = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), like, shardings
         )
+        # Orbax generates the constructors of its arguments while it runs.
         arguments: Any = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract),  # pyright: ignore[reportCallIssue]
             data=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
         )
         self._refuse_damaged(step)
-        with _silenced():
+        with _without_late_complaints():
             try:
                 saved = self._manager.item_metadata(step)["state"]
-                if found := first_difference(getattr(saved, "tree", saved), abstract):
-                    raise BadInput(f"checkpoint {self.path(step)} {found}")
+                if difference := describe_difference(getattr(saved, "tree", saved), abstract):
+                    raise BadInput(f"checkpoint {self.path(step)} {difference}")
                 restored = self._manager.restore(step, args=arguments)
                 return restored["state"], restored["data"]["examples"]
             except BadInput:
                 raise
-            except Exception as error:  # Orbax raises many kinds, bare Exception among them
+            except Exception as error:  # Orbax raises many types, bare Exception among them
                 reason = _first_line(error)
             gc.collect()
         raise BadInput(f"checkpoint {self.path(step)} cannot be read: {reason}")
 
-    def _seal(self) -> None:
-        """Orbax calls this when all is written, and renames the folder to its step behind it.
+    def _write_digests(self) -> None:
+        """Write the digests of the checkpoint that Orbax has just written.
 
-        So a folder named as a step holds its digests from the first moment on.
+        Orbax calls this before it renames the temporary folder to the step, so a folder that is
+        named as a step always holds its digests.
         """
         if not is_main_process():
             return
-        unnamed = sorted(self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"))
-        checksums.write(unnamed[-1] if unnamed else self.path(self._saving))
+        temporary = sorted(self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"))
+        checksums.write(temporary[-1] if temporary else self.path(self._saving))
 
     def _fault(self, step: int) -> str | None:
         if step not in self._faults:
@@ -200,21 +213,21 @@ class Checkpoints:
         if fault := self._fault(step):
             raise BadInput(f"checkpoint {self.path(step)} is damaged: {fault}")
 
-    def _set_damaged_aside(self) -> None:
-        """Leave Orbax whole checkpoints only: it takes any folder with a number for one."""
+    def _move_damaged_away(self) -> None:
+        """Move damaged checkpoints, which Orbax would take for good ones, out of its folder."""
         steps = sorted(run_checkpoints.list_steps(self.folder))
         damaged = [step for step in steps if self._fault(step)]
         if damaged and damaged == steps:
             self._refuse_damaged(damaged[-1])
         for step in damaged:
-            aside = self.folder.parent / "damaged" / str(step)
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}.again")
-            aside.parent.mkdir(exist_ok=True)
-            self.path(step).rename(aside)
+            target = self.folder.parent / "damaged" / str(step)
+            while target.exists():
+                target = target.with_name(f"{target.name}.again")
+            target.parent.mkdir(exist_ok=True)
+            self.path(step).rename(target)
             print(
                 f"note: checkpoint {self.path(step)} is skipped: {self._fault(step)}; "
-                f"it is kept as {aside}",
+                f"it is kept as {target}",
                 file=sys.stderr,
             )
 
@@ -224,8 +237,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep the tasks that a failed read leaves behind from complaining when they are collected."""
+def _without_late_complaints() -> Iterator[None]:
+    """Suppress the messages of asyncio tasks that a failed read abandons, when they are freed."""
     hook, asyncio_logger = sys.unraisablehook, logging.getLogger("asyncio")
     sys.unraisablehook, asyncio_logger.disabled = lambda _: None, True
     try:

@@ -1,4 +1,4 @@
-"""A disk that is full, or fails, ends a run in a sentence and leaves what was saved before."""
+"""A full or failing disk ends a run with one sentence, and the last checkpoint stays."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from alexnet_jax.weights.files import checksums
 from ..config.config import COMMAND
 from ..config.errors import BadInput, Ended
 
-_FAULTS = {
+_MESSAGES = {
     number: os.strerror(number)
     for number in (
         errno.ENOSPC,
@@ -23,44 +23,44 @@ _FAULTS = {
         errno.ESTALE,
     )
 }
-"""What a disk says of itself, by its number in the system."""
+"""The system's messages about a disk, by error number."""
 
 
 @contextlib.contextmanager
 def end_run_on_disk_error(run_dir: Path) -> Iterator[None]:
-    """Raise Ended, exit status 1, if something within the block cannot be written to the disk."""
+    """Raise Ended, with exit status 1, if the block raises because a disk cannot be written."""
     try:
         yield
     except (BadInput, Ended):
         raise
-    except Exception as error:  # Orbax raises many kinds
-        said = fault(error)
-        if said is None:
+    except Exception as error:  # Orbax raises many types
+        message = find_disk_error(error)
+        if message is None:
             raise
         raise Ended(
-            f"stopped: {run_dir} cannot be written: {said}; {_way_on(run_dir)}", 1
+            f"stopped: {run_dir} cannot be written: {message}; {_how_to_continue(run_dir)}", 1
         ) from None
 
 
-def fault(error: BaseException | None) -> str | None:
-    """Return what the disk says in an error or its causes, "No space left on device", or None."""
+def find_disk_error(error: BaseException | None) -> str | None:
+    """Return a disk's message in an error or its causes, as "No space left on device", or None."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _FAULTS:
-            return _FAULTS[error.errno]
-        for words in _FAULTS.values():
-            if words in str(error):  # as TensorStore's errors have it
-                return words
+        if isinstance(error, OSError) and error.errno in _MESSAGES:
+            return _MESSAGES[error.errno]
+        for message in _MESSAGES.values():
+            if message in str(error):  # as in TensorStore's errors
+                return message
         error = error.__cause__ or error.__context__
     return None
 
 
-def _way_on(run_dir: Path) -> str:
-    sealed = (run_dir.resolve() / "checkpoints").glob(f"*/{checksums.NAME}")
-    steps = [int(path.parent.name) for path in sealed if path.parent.name.isdecimal()]
+def _how_to_continue(run_dir: Path) -> str:
+    checkpoints = run_dir.resolve() / "checkpoints"
+    complete = checkpoints.glob(f"*/{checksums.NAME}")
+    steps = [int(path.parent.name) for path in complete if path.parent.name.isdecimal()]
     if not steps:
         return "no checkpoint was kept yet"
-    last = run_dir.resolve() / "checkpoints" / str(max(steps))
     return (
-        f"the last checkpoint is {last}; when that is mended, go on with: "
-        f"{COMMAND} --run-dir {run_dir} --resume"
+        f"the last checkpoint is {checkpoints / str(max(steps))}; when the disk is mended, "
+        f"continue with: {COMMAND} --run-dir {run_dir} --resume"
     )

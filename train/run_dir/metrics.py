@@ -1,4 +1,4 @@
-"""What a run writes down: JSON lines, which figures and tests read, and TensorBoard events."""
+"""The metrics of a run: metrics.jsonl, which our figures read, and TensorBoard events."""
 
 import contextlib
 import json
@@ -8,20 +8,24 @@ from typing import Any
 
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
+from tensorboardX.proto.event_pb2 import (  # classes that protobuf builds while it runs
+    Event,  # pyright: ignore[reportAttributeAccessIssue]
+    SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from alexnet_jax.weights.files.atomic import write_atomically
 
 from ..config.errors import BadInput
 
-_HUGE = 1e300  # JSON's whole numbers know no bound
-_SECONDS_UNSEEN = 60  # that TensorBoard may lag behind
+_LARGEST = 1e300  # a float's limit is 1.8e308, but integers in JSON have none
+_SECONDS_BETWEEN_FLUSHES = 60  # of TensorBoard's events; the page itself reloads every 30 s
 _START = SessionLog(status=SessionLog.START)
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's metrics.jsonl.
+    """Return the rows of a run's metrics.jsonl, without damaged lines and values.
 
-    What is no row of numbers is left out, as the last line of a process that was killed.
-    Raises BadInput if the file cannot be read.
+    The last line is damaged if its process was killed. Raises BadInput if the file cannot be read.
     """
     path = run_dir / "metrics.jsonl"
     try:
@@ -39,24 +43,23 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < _HUGE  # pyright: ignore
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 class MetricsLog:
-    """Appends one row a step, and one an evaluation, whose names begin with `test_`."""
+    """Appends a row for each step and each evaluation, whose names start with `test_`."""
 
     def __init__(self, run_dir: Path, step: int) -> None:
-        """Open the log of a run that stands at `step`; rows behind it will be written anew."""
+        """Open the log of a run that starts from `step`, without the rows of later steps."""
         kept = [row for row in read_metrics(run_dir) if row["step"] <= step]
-        half_written = run_dir / "metrics.tmp.jsonl"
-        half_written.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        half_written.rename(run_dir / "metrics.jsonl")
-        self._lines = (run_dir / "metrics.jsonl").open("a")
+        path = run_dir / "metrics.jsonl"
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._lines = path.open("a")
         (run_dir / "tensorboard").mkdir(exist_ok=True)
-        # Not SummaryWriter, whose thread dies on a full disk and lets the training wait for ever.
+        # Not SummaryWriter, whose thread dies on a full disk, and then the training waits forever.
         self._events = EventsWriter(str(run_dir / "tensorboard" / "events"))
         self._flushed = time.monotonic()
-        # Of a run that was killed, TensorBoard forgets what is behind.
+        # TensorBoard drops events of later steps, which a killed run has left.
         for purge in ({"file_version": "brain.Event:2"}, {"session_log": _START}):
             self._events.write_event(Event(wall_time=time.time(), step=step + 1, **purge))
 
@@ -65,7 +68,7 @@ class MetricsLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Write what is still held back."""
+        """Write what is still buffered."""
         self._lines.close()
         self._events.close()
 
@@ -77,6 +80,6 @@ class MetricsLog:
         for name, value in values.items():
             scalar = summary.scalar(name, value)
             self._events.write_event(Event(wall_time=time.time(), step=step, summary=scalar))
-        if time.monotonic() - self._flushed > _SECONDS_UNSEEN:
+        if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
             self._events.flush()
             self._flushed = time.monotonic()

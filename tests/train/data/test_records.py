@@ -19,7 +19,8 @@ from train.data.formats import image_file, records
 from train.data.formats.image_file import BadPicture, decode_jpeg
 from train.data.pipeline import evaluation_batches, train_batches
 from train.data.preparation.prepare import PrepareOptions, prepare
-from train.run_dir.folder import load_or_measure_statistics, open_run, stored_size
+from train.data.stored_size import stored_size
+from train.run_dir.folder import load_or_measure_statistics, open_run
 
 
 @pytest.fixture(scope="module")

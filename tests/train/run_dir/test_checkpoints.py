@@ -12,7 +12,7 @@ from alexnet_jax.weights.files import checksums
 from tests.support.tiny import TINY
 from train.config.errors import BadInput
 from train.run_dir.checkpoints import Checkpoints
-from train.run_dir.state_diff import first_difference
+from train.run_dir.state_diff import describe_difference
 from train.steps.optimizers import adam, sgd
 from train.steps.train_step import init_state, state_shardings
 
@@ -237,10 +237,10 @@ def test_a_checkpoint_of_another_net_is_refused_by_the_first_difference(two_step
             checkpoints.restore(2, like, lies)
 
 
-def test_a_layer_that_one_of_both_lacks_is_the_first_difference():
+def test_a_layer_that_one_of_both_lacks_is_the_describe_difference():
     def net(*names):
         return {"params": {name: {"weights": jnp.zeros((2, 3))} for name in names}}
 
-    assert first_difference(net("a", "b"), net("a", "b")) is None
-    assert first_difference(net("a"), net("a", "b")) == "has no weights in b"
-    assert first_difference(net("a", "b"), net("a")) == "has weights in b, which is not wanted"
+    assert describe_difference(net("a", "b"), net("a", "b")) is None
+    assert describe_difference(net("a"), net("a", "b")) == "has no weights in b"
+    assert describe_difference(net("a", "b"), net("a")) == "has weights in b, which is not expected"

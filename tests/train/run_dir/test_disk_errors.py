@@ -31,7 +31,7 @@ def assert_stopped(done, run_dir, words, step):
     assert done.returncode == 1, done.stderr
     assert (  # threads of Orbax may add lines of their own
         f"stopped: {run_dir} cannot be written: {words}; the last checkpoint is "
-        f"{run_dir}/checkpoints/{step}; when that is mended, go on with: "
+        f"{run_dir}/checkpoints/{step}; when the disk is mended, continue with: "
         f"python -m train.main --run-dir {run_dir} --resume\n"
     ) in done.stderr
 
@@ -90,11 +90,11 @@ def test_on_a_disk_that_is_full_the_run_stops_and_goes_on_when_there_is_space(te
 
 def test_only_what_a_disk_says_is_taken_for_it():
     full = OSError(28, os.strerror(28))
-    assert disk_errors.fault(full) == "No space left on device"
-    assert disk_errors.fault(
+    assert disk_errors.find_disk_error(full) == "No space left on device"
+    assert disk_errors.find_disk_error(
         ValueError("RESOURCE_EXHAUSTED: [OS error 28: No space left on device]")
     )
     wrapped = RuntimeError("the save has failed")
     wrapped.__cause__ = full
-    assert disk_errors.fault(wrapped) == "No space left on device"
-    assert disk_errors.fault(RuntimeError("a mistake in the program")) is None
+    assert disk_errors.find_disk_error(wrapped) == "No space left on device"
+    assert disk_errors.find_disk_error(RuntimeError("a mistake in the program")) is None

@@ -20,11 +20,13 @@ from tests.support.damage import (
 )
 from train.config import saved
 from train.config.config import Config
+from train.config.network import get_architecture
 from train.data.dataset import open_data
 from train.data.formats import manifest
 from train.data.image_statistics import read_mean
 from train.data.preparation.journal import Journal
-from train.run_dir.folder import check_data, get_architecture, stored_size
+from train.data.stored_size import stored_size
+from train.run_dir.folder import check_data
 from train.run_dir.metrics import MetricsLog, read_metrics
 
 pytestmark = pytest.mark.usefixtures("bounded")
