@@ -1,4 +1,4 @@
-"""Pages of the site that follow from the code: the front page, the nets, the API. Run by mkdocs."""
+"""Pages of the site made from the code: the front page, the networks, the API. A hook of mkdocs."""
 
 import re
 import tempfile
@@ -15,10 +15,10 @@ LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
 API = """\
 # API
 
-Axes, everywhere: images and maps are [batch, height, width, maps], features [batch, features];
+Axes: images and maps are [batch, height, width, maps], features [batch, features],
 kernels [height, width, maps_in, maps_out], dense weights [features_in, features_out].
 
-## The net as functions
+## Networks as functions
 """
 SECTIONS = {
     "": [
@@ -26,38 +26,33 @@ SECTIONS = {
         *("Layer", "BatchStats", "Params"),
         *("make_mesh", "param_shardings", "batch_sharding"),
     ],
-    "Nets": [
+    "Architectures": [
         *("Architecture", "architectures.by_name", "architectures.scaled"),
         "architecture.LayerInfo",
     ],
-    "The words of a net": [
-        *(
-            "layer_specs.Conv",
-            "layer_specs.Dense",
-            "layer_specs.Output",
-            "layer_specs.Relu",
-            "layer_specs.ResponseNorm",
-        ),
-        *(
-            "layer_specs.SpatialNorm",
-            "layer_specs.BatchNorm",
-            "layer_specs.MaxPool",
-            "layer_specs.Gather",
-            "layer_specs.Split",
-        ),
-        *("layer_specs.Flatten", "layer_specs.Dropout"),
+    "Layer types": [
+        f"layer_specs.{name}"
+        for name in (
+            *("Conv", "Dense", "Output", "Relu", "ResponseNorm", "SpatialNorm", "BatchNorm"),
+            *("MaxPool", "Gather", "Split", "Flatten", "Dropout"),
+        )
     ],
     "Evaluation": ["evaluation"],
-    "Weights in and out": ["load", "save", "export", "Preprocessing"],
+    "Weights": ["load", "read", "save", "export", "LoadedWeights", "Preprocessing"],
     "What a network looks at": ["visualize.attribution"],
+    "Drawing": ["visualize.draw"],
     "Flax": ["flax_modules"],
     "Normalization": ["ops.normalization"],
+    "Towers": [
+        f"towers.{name}" for name in ("num_batch_shards", "local_batch_slice", "global_batch")
+    ],
 }
+"""By section of the API page: names in `alexnet_jax`."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made here."""
-    pages = {"index.md": front_page(), "architectures.md": nets(), "api.md": api()}
+    """Add the generated pages to the site."""
+    pages = {"index.md": front_page(), "architectures.md": network_page(), "api.md": api_page()}
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     with tempfile.TemporaryDirectory() as folder:
@@ -70,20 +65,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def front_page() -> str:
-    """README, with links to the pages of the site; what is no page of it is plain text here."""
+    """README, with links between pages of the site; links to other files become plain text."""
 
-    def link(found: re.Match[str]) -> str:
-        text, target = found.groups()
+    def rewrite(link: re.Match[str]) -> str:
+        text, target = link.groups()
         return f"[{text}]({target[5:]})" if target.startswith("docs/") else text
 
     readme = (ROOT / "README.md").read_text()
-    return LINK.sub(link, readme).replace('src="docs/', 'src="')
+    return LINK.sub(rewrite, readme).replace('src="docs/', 'src="')
 
 
-def nets() -> str:
-    """Every net with its table and its diagram."""
+def network_page() -> str:
+    """Every network with its table and its diagram."""
     parts = [
-        "# Tables and diagrams\n\nWhat each net is and where it comes from: [nets](nets.md).\n"
+        "# Tables and diagrams\n\nDescriptions and sources are on the page [networks](nets.md).\n"
     ]
     for net in architectures.NETS:
         table, picture = summary(net), f"![{net.name}](diagrams/{net.name}.svg)"
@@ -91,7 +86,7 @@ def nets() -> str:
     return "\n".join(parts)
 
 
-def api() -> str:
+def api_page() -> str:
     """The public functions, from their docstrings."""
     parts = [API]
     for title, names in SECTIONS.items():

@@ -1,8 +1,12 @@
-"""The Python in README and docs runs, page by page, and does what the page says of it."""
+"""README and docs: their Python runs, and what they name exists."""
 
 import contextlib
+import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -14,38 +18,32 @@ from alexnet_jax.architectures import TORCHVISION
 from tests.support.tiny import drawn, narrow
 
 ROOT = Path(__file__).parents[2]
-# A comment above a block keeps it from being run, and says why.
+README = "README.md"
+PATHS = (ROOT / README, *sorted(ROOT.glob("docs/*.md")))
+TEXT = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
+# A comment above a block says why it is not run.
 BLOCK = re.compile(r"(<!-- not run: (?P<why>.+?) -->\n+)?```python\n(?P<code>.*?)```", re.S)
-BLOCKS = {
-    str(path.relative_to(ROOT)): list(BLOCK.finditer(path.read_text()))
-    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
-}
-PAGES = [page for page, blocks in BLOCKS.items() if not all(block["why"] for block in blocks)]
-WEIGHTS = """
-import alexnet_jax, jax, numpy
-from PIL import Image
-from tests.support.tiny import TINY, drawn
-pictures, class_names = numpy.zeros((2, 20, 30, 3), "uint8"), [*"abcdefg"]
-its = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=[120, 110, 100])
-for name in ("alexnet-owt-7be5be79.pth", "bvlc_alexnet.caffemodel"):  # known by their content
-    alexnet_jax.save(name, drawn(TINY), TINY, its)
-"""
-GIVEN = {  # the names and files that a page's prose explains
-    "README.md": WEIGHTS
-    + """
-images, key = jax.numpy.zeros((1, 224, 224, 3)), jax.random.key(0)
-""",
+BLOCKS = {page: list(BLOCK.finditer(text)) for page, text in TEXT.items()}
+# README runs in a process of its own: it sets the number of devices.
+PAGES = [page for page, blocks in BLOCKS.items() if page != README and blocks]
+PAGES = [page for page in PAGES if not all(block["why"] for block in BLOCKS[page])]
+SET_UP = {  # the names and files that a page's prose explains
     "docs/nets.md": """
 import alexnet_jax, jax
 from tests.library.test_batch_norm import NET as architecture
 from tests.support.tiny import drawn
 params, images = drawn(architecture), jax.numpy.ones((2, 9, 9, 3))
 key = jax.random.key(0)
-scores, moments = alexnet_jax.apply_train(params, images, key, architecture=architecture)
 """,
-    "docs/weights.md": WEIGHTS
-    + """
-alexnet_jax.export("digits.stablehlo", drawn(TINY), TINY, its)
+    "docs/weights.md": """
+import alexnet_jax, jax, numpy
+from PIL import Image
+from tests.support.tiny import TINY, drawn
+pictures, class_names = numpy.zeros((2, 20, 30, 3), "uint8"), [*"abcdefg"]
+preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=[120, 110, 100])
+# Recognized by its content, not by its name.
+alexnet_jax.save("alexnet-owt-7be5be79.pth", drawn(TINY), TINY, preprocessing)
+alexnet_jax.export("digits.stablehlo", drawn(TINY), TINY, preprocessing)
 Image.new("RGB", (30, 20)).save("picture.png")
 for place in ("val/a", "val/b"):
     __import__("os").makedirs(place)
@@ -57,12 +55,11 @@ for place in ("val/a", "val/b"):
 def run(page, folder):
     """Run the blocks of a page in their order, in an empty folder; return the names they make."""
     names = {}
-    text = (ROOT / page).read_text()
     with jax.numpy_dtype_promotion("standard"), contextlib.chdir(folder):
-        exec(GIVEN.get(page, ""), names)
+        exec(SET_UP.get(page, ""), names)
         for block in BLOCKS[page]:
             if not block["why"]:
-                before = text[: block.start("code")].count("\n")
+                before = TEXT[page][: block.start("code")].count("\n")
                 code = compile("\n" * before + block["code"], str(ROOT / page), "exec")
                 exec(code, names)
     return names
@@ -73,7 +70,76 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
     run(page, tmp_path)
 
 
-def test_the_notebook_away_from_a_clone_says_what_to_put_in(tmp_path, monkeypatch):
+def test_the_python_of_readme_runs_when_it_is_pasted_into_a_new_process(tmp_path):
+    [block] = BLOCKS[README]
+    assert block["why"] is None
+    # With two devices in the environment, the setting in the block would not be needed.
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    }
+    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", block["code"]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "60,965,224" in done.stdout
+
+
+def test_readme_fits_a_sitting():
+    assert len(TEXT[README].splitlines()) < 130
+
+
+COMMANDS = re.compile(r"python -m ((?:train|alexnet_jax|benchmarks)[\w.]*)")
+DOTTED = re.compile(r"`((?:train|alexnet_jax|benchmarks)(?:\.\w+)+)")
+IMPORTED = re.compile(r"from ((?:train|alexnet_jax)[\w.]*) import (\w+)")
+FILE = re.compile(r"`((?:train|alexnet_jax|benchmarks|tests|docs|notebooks|\.ci)/[\w./]*)")
+TEST = re.compile(r"\b(test_\w+(?:\.py)?)")
+DATA_FOLDERS = {"train/CLASS/", "train/n01440764/"}
+METRICS = {"test_loss", "test_top1_error", "test_top5_error"}
+
+
+def resolves(name):
+    """Whether a dotted name is a module, or an attribute of one, or of a class in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        module = ".".join(parts[:count])
+        with contextlib.suppress(ModuleNotFoundError):
+            found = importlib.import_module(module)
+            break
+    else:
+        return False
+    for part in parts[count:]:
+        if not hasattr(found, part):
+            return False
+        found = getattr(found, part)
+    return True
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_module_function_and_file_that_a_page_names_exists(page):
+    text = TEXT[page]
+    names = {*COMMANDS.findall(text), *DOTTED.findall(text)}
+    names |= {f"{module}.{name}" for module, name in IMPORTED.findall(text)}
+    wrong = {name for name in names if not resolves(name)}
+    wrong |= {name for name in FILE.findall(text) if not (ROOT / name).exists()}
+    assert not wrong - DATA_FOLDERS
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_link_of_a_page_leads_to_a_file(page):
+    links = re.findall(r"(?:\]\(|src=\")(?!https?:|#)([^)\"#]+)", TEXT[page])
+    made = {"docs/architectures.md", "docs/api.md"}  # by docs/pages.py
+    paths = {(ROOT / page).parent.joinpath(link) for link in links}
+    assert not {path for path in paths if not path.exists()} - {ROOT / name for name in made}
+
+
+def test_every_test_that_a_page_names_exists():
+    paths = [*ROOT.glob("tests/**/*.py")]
+    functions = re.findall(r"def (test_\w+)", "\n".join(path.read_text() for path in paths))
+    known = {*functions, *(path.name for path in paths)}
+    assert not {name for text in TEXT.values() for name in TEST.findall(text)} - known - METRICS
+
+
+def test_the_notebook_outside_a_clone_asks_for_its_source(tmp_path, monkeypatch):
     cells = json.loads((ROOT / "notebooks" / "alexnet_colab.ipynb").read_text())["cells"]
     [install] = [text for cell in cells if "%pip" in (text := "".join(cell["source"]))]
     monkeypatch.chdir(tmp_path)
@@ -82,7 +148,7 @@ def test_the_notebook_away_from_a_clone_says_what_to_put_in(tmp_path, monkeypatc
         exec(install.replace("%pip", "pass  #"), {})
 
 
-def shapes(rng):
+def ellipses(rng):
     """A picture of 224 pixels with forty ellipses, in color."""
     picture = Image.new("RGB", (224, 224))
     for _ in range(40):
@@ -98,12 +164,12 @@ def test_blurring_moves_a_picture_away_the_further_the_more_it_is_blurred(rng, t
     distance = jax.jit(names["perceptual_distance"], static_argnums=3)
     net = narrow(TORCHVISION)
     params = drawn(net)
-    sharp = shapes(rng)
+    sharp = ellipses(rng)
     blurred = [sharp.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 1, 3, 9)]
     pixels = np.stack([np.asarray(x, np.float32) - 128 for x in blurred])
     same = np.stack([pixels[0]] * 4)
     distances = distance(params, same, pixels, net)
-    assert distances[0] < 1e-12  # of rounding, where images of a batch are computed apart
+    assert distances[0] < 1e-12  # rounding: images of a batch are computed apart
     assert (np.diff(distances) > 0).all()
     np.testing.assert_allclose(distance(params, pixels, same, net), distances, rtol=1e-5)
     gradient = jax.grad(lambda x: distance(params, x, same, net).sum())(0 * pixels)
