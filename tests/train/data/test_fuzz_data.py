@@ -5,9 +5,11 @@ FUZZ_EXAMPLES=5000 pytest tests/train/data/test_fuzz_data.py tries as many; the 
 
 import json
 import shutil
+import zlib
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from tests.support.damage import (
     JSON,
@@ -24,7 +26,7 @@ from tests.support.damage import (
 from tests.train.data.test_cifar import write_cifar
 from tests.train.data.test_idx import write_idx
 from train.data.dataset import open_data
-from train.data.formats import cifar, idx, manifest, records
+from train.data.formats import cifar, idx, imagenet, manifest, records
 from train.data.preparation.journal import Journal
 from train.data.preparation.prepare import PrepareOptions, prepare
 
@@ -141,6 +143,26 @@ def test_manifests_with_another_value_somewhere(shards, path, leaf):
 
 def values_of_none():
     return manifest.Manifest({}, (), {}, {"train": ()})
+
+
+@fuzzed
+@hypothesis.given(changes=edits(), compressed=st.booleans(), inside=st.booleans())
+def test_damaged_tables_of_the_devkit(changes, compressed, inside):
+    """SciPy's reader ends the process on some of them. `inside`: what is compressed is damaged."""
+    path = scratch() / "meta.mat"
+    kinds = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
+    rows = [(float(i), f"n{i:08}", "kit fox, Vulpes macrotis", 0.0) for i in range(1, 9)]
+    table = np.array([*rows, (9.0, "n00001740", "entity", 3.0)], kinds).reshape(-1, 1)
+    savemat(path, {"synsets": table}, do_compression=compressed)
+    data = path.read_bytes()
+    if compressed and inside:
+        start, size = 136, int.from_bytes(data[132:136], "little")  # of the one variable
+        variable = zlib.compress(damaged(zlib.decompress(data[start : start + size]), changes))
+        path.write_bytes(data[:132] + len(variable).to_bytes(4, "little") + variable)
+    else:
+        path.write_bytes(damaged(data, changes))
+    for read in (imagenet.read_synsets, imagenet.read_descriptions):
+        read_or_refuse(lambda read=read: read(path))
 
 
 @fuzzed

@@ -140,15 +140,17 @@ def read(directory: Path) -> Manifest:
     try:
         if values["kind"] != _KIND:
             raise BadInput(f"{path} is of the kind {values['kind']!r}, not {_KIND!r}")
+        values = _check({"statistics": None, "words": {}} | values, _MANIFEST_KEYS)
+        statistics = values["statistics"]
         manifest = Manifest(
-            settings=dict(values["settings"]),
-            class_names=tuple(values["classes"]),
-            class_counts={split: tuple(values["by_class"][split]) for split in SPLITS},
+            settings=values["settings"],
+            class_names=values["classes"],
+            class_counts={split: values["by_class"][split] for split in SPLITS},
             shards={
                 split: tuple(map(shard_from_json, values["shards"][split])) for split in SPLITS
             },
-            statistics=_statistics_from_json(values.get("statistics")),
-            class_descriptions={**values.get("words", {})},
+            statistics=None if statistics is None else _statistics_from_json(statistics),
+            class_descriptions=values["words"],
         )
         if _is_consistent(manifest):
             return manifest
@@ -162,43 +164,62 @@ def read(directory: Path) -> Manifest:
 def shard_from_json(values: Any) -> Shard:
     """Return the shard that a manifest or journal describes.
 
-    Raises TypeError or ValueError if it is none, or its file would lie in another folder.
+    Raises ValueError if it is none, or its file would lie in another folder.
     """
-    match values:
-        case {
-            "file": str(file),
-            "pictures": int(picture_count),
-            "bytes": int(byte_count),
-            "sha256": str(digest),
-            "odd": dict(conversions),
-            "left_out": dict(skipped),
-            **others,
-        } if min(picture_count, byte_count) >= 0 and not others:
-            if file not in ("", ".", "..") and not {"/", "\\", "\0"} & {*file}:
-                return Shard(file, picture_count, byte_count, digest, conversions, skipped)
-    raise ValueError(f"{values} is no shard")
+    shard = Shard(*_check(values, _SHARD_KEYS).values())
+    if values.keys() != _SHARD_KEYS.keys() or min(shard.picture_count, shard.byte_count) < 0:
+        raise ValueError(f"{values} is not a shard")
+    if shard.file in ("", ".", "..") or {"/", "\\", "\0"} & {*shard.file}:
+        raise ValueError(f"{shard.file!r} is not the name of a file in the folder")
+    return shard
 
 
-def _statistics_from_json(values: dict[str, Any] | None) -> StatisticsFiles | None:
-    if values is None:
-        return None
-    return StatisticsFiles(
-        picture_count=values["pictures"],
-        channel_mean=tuple(values["channel_mean"]),
-        shards_digest=values["shards"],
-        files={**values["files"]},
-    )
+def _statistics_from_json(values: Any) -> StatisticsFiles:
+    return StatisticsFiles(*_check(values, _STATISTICS_KEYS).values())
+
+
+# The keys of manifest.json and the types of their values, in the order of the fields above.
+_MANIFEST_KEYS = {
+    "settings": dict[str, Any],
+    "classes": tuple[str, ...],
+    "by_class": dict[str, tuple[int, ...]],
+    "shards": dict[str, list[Any]],
+    "statistics": Any,
+    "words": dict[str, str],
+}
+_SHARD_KEYS = {
+    "file": str,
+    "pictures": int,
+    "bytes": int,
+    "sha256": str,
+    "odd": dict[str, list[str]],
+    "left_out": dict[str, str],
+}
+_STATISTICS_KEYS = {
+    "pictures": int,
+    "channel_mean": tuple[float, ...],
+    "shards": str,
+    "files": dict[str, str],
+}
+
+
+def _check(values: Any, annotations: dict[str, Any]) -> dict[str, Any]:
+    """Return the values under these keys. Raises ValueError if one is missing or mistyped."""
+    from alexnet_jax.weights.spec_json import check_value  # imports JAX; workers do without
+
+    if not isinstance(values, dict) or not annotations.keys() <= values.keys():
+        raise ValueError(f"it needs the keys {', '.join(annotations)}")
+    return {key: check_value(values[key], kind, key) for key, kind in annotations.items()}
 
 
 def _is_consistent(manifest: Manifest) -> bool:
     """Check what readers rely on. Raises KeyError or TypeError if a value is missing or wrong."""
     counts = {split: [s.picture_count for s in manifest.shards[split]] for split in SPLITS}
     return (
-        manifest.size > 0
-        and all(isinstance(name, str) for name in manifest.class_names)
+        type(manifest.size) is int
+        and manifest.size > 0
         and all(len(manifest.class_counts[s]) == len(manifest.class_names) for s in SPLITS)
         and all(sum(manifest.class_counts[s]) == sum(counts[s]) > 0 for s in SPLITS)
-        and all(isinstance(text, str) for text in manifest.class_descriptions.values())
         and (manifest.statistics is None or set(manifest.statistics.files) == {MEAN, COLORS})
     )
 
