@@ -1,4 +1,4 @@
-"""Print the summary of a net, or draw it; weights of other programs in, and nets for them out.
+"""Print or draw a network; convert the weights of other programs; export a network for them.
 
 python -m alexnet_jax PAPER --diagram paper.png
 python -m alexnet_jax convert bvlc_alexnet.caffemodel caffe.safetensors
@@ -15,53 +15,63 @@ from alexnet_jax import architectures, exports, visualize, weights
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.visualize.summary import summary
 
-TEXT = """\
-Print the layers of a net: shapes, parameters, multiply-accumulates, and where its towers meet.
+SUMMARY_HELP = """\
+Print the layers of a network: shapes, parameters, multiply-accumulates, and where its towers meet.
 
 NET is {names},
 or SCALED_FILTERS_PIXELS: SCALED_8_113 has 8 / 64 of PAPER's widths, for images of 113 pixels,
-and SCALED_8_113_ONE_TOWER no towers.
+and SCALED_8_113_ONE_TOWER has one tower.
 
-python -m alexnet_jax convert --help tells how to read weights of other programs,
-python -m alexnet_jax export --help how to write a net for them."""
+python -m alexnet_jax convert --help explains how to read weights of other programs,
+python -m alexnet_jax export --help how to write a network for them."""
 
-READ_TEXT = """\
+SOURCE_HELP = """\
 IN is torchvision's .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the
-ONNX zoo's bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet, a file of our own, or the
-folder of a run of train.main. Its content tells what it is, and nothing in it is run."""
+ONNX zoo's bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet, a file that convert wrote,
+or the run folder of train.main. The content of the file selects the reader, and no code in it is
+run."""
 
-CONVERT_TEXT = f"""\
-Read weights of another program, and write them with all that belongs to them (the net, what its
-images go through, names of classes) into one safetensors file for alexnet_jax.load.
+CONVERT_HELP = f"""\
+Read weights of another program and write them into one .safetensors file for alexnet_jax.load,
+with the network, its preprocessing and the names of the classes.
 
-{READ_TEXT}"""
+{SOURCE_HELP}"""
 
-EXPORT_TEXT = f"""\
-Write a net for other programs. The ending of OUT says how:
+EXPORT_HELP = f"""\
+Write a network for other programs. The suffix of OUT selects the format:
 
-.stablehlo    a program of jax.export for CPU, CUDA and TPU, from pictures to scores
+.stablehlo    a program of jax.export for CPU, CUDA and TPU, from pictures to logits
 .onnx         the same for ONNX Runtime and others; needs the package onnx
-.pth          a state_dict for torchvision.models.alexnet; torchvision's net only
-.safetensors  our own file, as convert writes it
+.pth          a state_dict for torchvision.models.alexnet; torchvision's network only
 
-{READ_TEXT}"""
+{SOURCE_HELP}"""
+
+SAFETENSORS = ".safetensors"
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Raise what the arguments lack, in one sentence."""
+        """Raise ValueError in place of printing the usage and exiting."""
         raise ValueError(f"{message}; {self.prog} --help explains the arguments")
 
 
+def _parser(prog: str, description: str) -> _Parser:
+    return _Parser(
+        prog=prog,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 def main(arguments: list[str]) -> int:
-    """Do what the arguments say; return the exit status."""
+    """Run the command; return its exit status."""
     try:
-        if arguments[:1] == ["convert"]:
-            _convert(arguments[1:], "convert", CONVERT_TEXT, (".safetensors",))
-        elif arguments[:1] == ["export"]:
-            _convert(arguments[1:], "export", EXPORT_TEXT, exports.ENDINGS)
-        else:
-            _show(arguments)
+        match arguments:
+            case ["convert" | "export" as command, *rest]:
+                _convert_or_export(command, rest)
+            case _:
+                _show(arguments)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -69,23 +79,19 @@ def main(arguments: list[str]) -> int:
 
 
 def _show(arguments: list[str]) -> None:
-    """Print or draw the net that the arguments name."""
-    flags = _Parser(
-        prog="python -m alexnet_jax",
-        description=TEXT.format(names=", ".join(net.name for net in architectures.NETS)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    flags.add_argument("net", metavar="NET", help="its name in alexnet_jax.architectures")
-    flags.add_argument(
+    """Print or draw the network that the arguments name."""
+    names = ", ".join(net.name for net in architectures.NETS)
+    parser = _parser("python -m alexnet_jax", SUMMARY_HELP.format(names=names))
+    parser.add_argument("net", metavar="NET", help="its name in alexnet_jax.architectures")
+    parser.add_argument(
         "--diagram", metavar="FILE", type=Path, help="draw it instead, into a .png, .svg or .pdf"
     )
-    given = flags.parse_args(arguments)
-    net = architectures.by_name(given.net)
-    if given.diagram is None:
+    options = parser.parse_args(arguments)
+    net = architectures.by_name(options.net)
+    if options.diagram is None:
         print(summary(net))
     else:
-        _draw(net, given.diagram)
+        _draw(net, options.diagram)
 
 
 def _draw(net: Architecture, path: Path) -> None:
@@ -96,48 +102,52 @@ def _draw(net: Architecture, path: Path) -> None:
     print(path)
 
 
-def _convert(arguments: list[str], word: str, text: str, endings: tuple[str, ...]) -> None:
-    """Read what the arguments name, say what it is, and write it in another format."""
-    flags = _Parser(
-        prog=f"python -m alexnet_jax {word}",
-        description=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def _convert_or_export(command: str, arguments: list[str]) -> None:
+    """Read IN, write OUT, and print what was read."""
+    formats = exports.ENDINGS if command == "export" else (SAFETENSORS,)
+    help_text = EXPORT_HELP if command == "export" else CONVERT_HELP
+    parser = _parser(f"python -m alexnet_jax {command}", help_text)
+    parser.add_argument("source", metavar="IN", type=Path, help="the weights")
+    parser.add_argument(
+        "target", metavar="OUT", type=Path, help=f"a new file, {' or '.join(formats)}"
     )
-    flags.add_argument("source", metavar="IN", type=Path, help="the weights")
-    names = " or ".join(endings)
-    flags.add_argument("target", metavar="OUT", type=Path, help=f"a new file, {names}")
-    flags.add_argument(
+    parser.add_argument(
         "--mean",
         metavar="FILE",
         type=Path,
         help="for Caffe's weights: their mean image, a .binaryproto or .npy",
     )
-    given = flags.parse_args(arguments)
-    source, target = given.source, given.target
-    if target.suffix not in endings:
-        raise ValueError(f"OUT must end in {names}, not {target}")
+    options = parser.parse_args(arguments)
+    source, target = options.source, options.target
+    _check_target(command, target, formats)
+    write = exports.export if command == "export" else weights.save
+    try:
+        loaded = weights.read(source, mean=options.mean)
+        origin = "" if source.is_dir() else f"; {weights.known_files.sentence_on(source)}"
+        write(target, loaded.params, loaded.architecture, loaded.preprocessing, loaded.class_names)
+    except OSError as error:
+        raise ValueError(f"{error.filename}: {error.strerror}") from None
+    net = loaded.architecture
+    parameters = sum(info.parameters for info in net.layer_info())
+    print(f"{source}: {loaded.kind} format{origin}")
+    print(f"{net.name}: {parameters:,} parameters, {net.classes:,} classes")
+    print(f"pictures: {loaded.preprocessing}")
+    print(target)
+
+
+def _check_target(command: str, target: Path, formats: tuple[str, ...]) -> None:
+    """Raise ValueError unless `target` is a new file of one of the formats."""
+    if command == "export" and target.suffix == SAFETENSORS:
+        raise ValueError(f"export writes no {SAFETENSORS}: use convert for OUT {target}")
+    if target.suffix not in formats:
+        raise ValueError(f"OUT must end in {' or '.join(formats)}, not {target}")
     if target.exists():
         raise ValueError(f"OUT {target} exists already")
     if not target.parent.is_dir():
         raise ValueError(f"OUT {target}: there is no folder {target.parent}")
-    try:
-        contents = weights.read(source, mean=given.mean)
-        known = "" if source.is_dir() else f"; {weights.known_files.sentence_on(source)}"
-        exports.export(target, *contents[1:])
-    except OSError as error:
-        raise ValueError(f"{error.filename}: {error.strerror}") from None
-    net, count = (
-        contents.architecture,
-        sum(s.parameters for s in contents.architecture.layer_info()),
-    )
-    print(f"{source}: {contents.kind} format{known}")
-    print(f"{net.name}: {count:,} parameters, {net.classes:,} classes")
-    print(f"pictures: {contents.preprocessing}")
-    print(target)
 
 
 if __name__ == "__main__":
-    if hasattr(signal, "SIGPIPE"):  # `| head` may have read enough
+    if hasattr(signal, "SIGPIPE"):  # `| head` closes the pipe early
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
-"""From images to error rates: patches of an image, mean predictions, misses (§4.1, §6).
+"""From images to error rates: crops of an image, averaged predictions, top-k misses (§4.1, §6).
 
-Images and patches are [n, height, width, 3]; the last axis of scores counts the classes.
+Images and crops are [n, height, width, 3]; the last axis of logits counts the classes.
 """
 
 import math
@@ -9,66 +9,67 @@ import jax
 import jax.numpy as jnp
 
 CENTER = 2
-"""The place of the central patch among the ten."""
+"""Index of the center crop among the ten crops."""
 
 
 def center_crops(images: jax.Array, size: int) -> jax.Array:
-    """Cut the central patch out of each image: [n, height, width, 3] to [n, size, size, 3].
+    """Cut the center crop out of each image: [n, height, width, 3] to [n, size, size, 3].
 
-    Raises ValueError if the images are smaller.
+    Raises:
+      ValueError: images smaller than the crop.
     """
-    rows, columns = _spare(images, size)
-    return _cut(images, rows // 2, columns // 2, size)
+    bottom, right = _margins(images, size)
+    return _crop(images, bottom // 2, right // 2, size)
 
 
 def ten_crops(images: jax.Array, size: int) -> jax.Array:
-    """Cut ten patches out of each image: four corners, the center, and their reflections (§4.1).
+    """Cut ten crops out of each image: four corners, the center, and their reflections (§4.1).
 
-    They come in the order of the original program: top left, top right, center, bottom left,
-    bottom right, then the same five mirrored.
+    The order is that of the original program: top left, top right, center, bottom left, bottom
+    right, then the same five reflected.
 
     Args:
-      images: [n, height, width, 3], the mean subtracted already.
-      size: of the patches, in pixels.
+      images: [n, height, width, 3], with the mean subtracted.
+      size: of the crops, in pixels.
 
     Returns:
       [n, 10, size, size, 3].
 
     Raises:
-      ValueError: images that are smaller.
+      ValueError: images smaller than the crops.
     """
-    bottom, right = _spare(images, size)
-    places = ((0, 0), (0, right), (bottom // 2, right // 2), (bottom, 0), (bottom, right))
-    five = jnp.stack([_cut(images, row, column, size) for row, column in places], axis=1)
+    bottom, right = _margins(images, size)
+    corners = ((0, 0), (0, right), (bottom // 2, right // 2), (bottom, 0), (bottom, right))
+    five = jnp.stack([_crop(images, row, column, size) for row, column in corners], axis=1)
     return jnp.concatenate([five, five[:, :, :, ::-1]], axis=1)
 
 
-def average_predictions(scores: jax.Array, axis: int) -> jax.Array:
-    """Average predictions, as the paper does over patches and over nets (§4.1, §6).
+def average_predictions(logits: jax.Array, axis: int) -> jax.Array:
+    """Average predictions, as the paper does over crops and over networks (§4.1, §6).
 
     The softmax runs over the classes, the mean over `axis`:
 
-        scores <- log(mean(softmax(scores)))
+        logits <- log(mean(softmax(logits)))
 
-    These are scores again, whose softmax is the mean of the probabilities, so that means can be
-    averaged in turn. As logarithms no two small probabilities become equal by being rounded to 0.
+    The softmax of the result is the mean of the probabilities, so that averages can be averaged
+    again. As logarithms, two different small probabilities do not both round to 0.
     """
-    log_probabilities = jax.nn.log_softmax(scores, axis=-1)
-    return jax.nn.logsumexp(log_probabilities, axis=axis) - math.log(scores.shape[axis])
+    log_probabilities = jax.nn.log_softmax(logits, axis=-1)
+    return jax.nn.logsumexp(log_probabilities, axis=axis) - math.log(logits.shape[axis])
 
 
-def top_k_misses(scores: jax.Array, labels: jax.Array, k: int) -> jax.Array:
-    """Return, for scores [n, classes], whether the label [n] is not among the k best classes.
+def top_k_misses(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
+    """Return whether each label [n] is missing from the k largest logits [n, classes].
 
-    Of equal scores the class with the lower number comes first; in the original program they share
+    Of equal logits the class with the lower number ranks first; in the original program they share
     the credit.
     """
-    best = jax.lax.top_k(scores, min(k, scores.shape[-1]))[1]
-    return ~jnp.any(best == labels[:, None], axis=-1)
+    top = jax.lax.top_k(logits, min(k, logits.shape[-1]))[1]
+    return ~jnp.any(top == labels[:, None], axis=-1)
 
 
-def _spare(images: jax.Array, size: int) -> tuple[int, int]:
-    """The rows and columns that a patch leaves over."""
+def _margins(images: jax.Array, size: int) -> tuple[int, int]:
+    """Return the rows and columns outside of a crop. Raises ValueError if it does not fit."""
     height, width = images.shape[1:3]
     if size > min(height, width):
         raise ValueError(
@@ -77,5 +78,5 @@ def _spare(images: jax.Array, size: int) -> tuple[int, int]:
     return height - size, width - size
 
 
-def _cut(images: jax.Array, row: int, column: int, size: int) -> jax.Array:
+def _crop(images: jax.Array, row: int, column: int, size: int) -> jax.Array:
     return images[:, row : row + size, column : column + size]

@@ -1,11 +1,11 @@
-"""The nets as Flax modules, over the same parameters: `AlexNet` for NNX, `LinenAlexNet` for Linen.
+"""Flax modules over the same parameters: `AlexNet` for NNX, `LinenAlexNet` for Linen.
 
     from alexnet_jax import flax_modules
 
     model = flax_modules.AlexNet(rngs=nnx.Rngs(0))
-    scores = model(images)
+    logits = model(images)
 
-Imported by name: the rest of the library does without Flax.
+Import this module by name: the rest of the library needs no Flax.
 """
 
 import functools
@@ -22,14 +22,14 @@ from alexnet_jax.architectures import PAPER
 
 
 class AlexNet(nnx.Module):
-    """A net whose parameters are NNX variables: `model.conv1.weights`, ..., `model.fc8.biases`.
+    """A network whose parameters are NNX variables: `model.conv1.weights`, ..., `model.fc8.biases`.
 
-    Weights and biases are `nnx.Param`, the running moments of batch normalizations (as
-    `model.norm1_running.means`) `nnx.BatchStat`. Shapes are those of `alexnet_jax.init`.
+    Weights and biases are `nnx.Param`; the running statistics of batch normalizations, such as
+    `model.norm1_running.means`, are `nnx.BatchStat`. Shapes are those of `alexnet_jax.init`.
 
-    As with Flax's own layers, `model.train()` brings dropout and the batch's own moments, which
-    then move the running ones, and `model.eval()` takes them away. Made with `rngs` it begins in
-    training, without them at test time.
+    As with Flax's own layers, `model.train()` turns on dropout and the statistics of the batch,
+    which update the running ones, and `model.eval()` turns them off. A model made with `rngs`
+    starts in training mode, one made without them in evaluation mode.
     """
 
     def __init__(
@@ -40,15 +40,16 @@ class AlexNet(nnx.Module):
         params: Params | None = None,
         mesh: Mesh | None = None,
     ) -> None:
-        """Take over `params`, or else draw them as `alexnet_jax.init` does.
+        """Use `params`, or draw them as `alexnet_jax.init` does.
 
         Args:
-          architecture: the net.
-          rngs: initial values come from its stream "params", dropout masks from "dropout".
-          params: as from `alexnet_jax.init` or `alexnet_jax.load`.
+          architecture: the network.
+          rngs: the stream "params" draws initial values, the stream "dropout" dropout masks.
+          params: from `alexnet_jax.init` or `alexnet_jax.load`.
           mesh: from `alexnet_jax.make_mesh`, for one tower on each device.
 
-        Raises ValueError without `rngs` and without `params`.
+        Raises:
+          ValueError: neither `rngs` nor `params`.
         """
         if params is None:
             if rngs is None:
@@ -63,31 +64,32 @@ class AlexNet(nnx.Module):
 
     @property
     def params(self) -> Params:
-        """The parameters as the library's functions take them, the same arrays."""
+        """The parameters for the library's functions, without a copy."""
         return {name: getattr(self, name).arrays() for name in self.names}
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Return the scores [n, classes] of images [n, height, width, 3], as `alexnet_jax.apply`.
+        """Return the logits [n, classes] of images [n, height, width, 3], as `alexnet_jax.apply`.
 
-        Raises ValueError in training if the module was made without `rngs`.
+        Raises:
+          ValueError: training mode without `rngs`.
         """
-        where: Any = {"architecture": self.architecture, "mesh": self.mesh}
+        options: Any = {"architecture": self.architecture, "mesh": self.mesh}
         params = self.params
         if self.deterministic:
-            return alexnet_jax.apply(params, images, **where)
+            return alexnet_jax.apply(params, images, **options)
         if self.dropout is None:
             raise ValueError("to train, AlexNet must be made with rngs, which draw dropout masks")
-        scores, moments = alexnet_jax.apply_train(params, images, self.dropout(), **where)
-        moments = jax.lax.stop_gradient(moments)
-        moved = alexnet_jax.update_batch_stats(params, moments, self.architecture)
-        for name, (means, variances) in moved.items():
+        logits, stats = alexnet_jax.apply_train(params, images, self.dropout(), **options)
+        stats = jax.lax.stop_gradient(stats)
+        updated = alexnet_jax.update_batch_stats(params, stats, self.architecture)
+        for name, (means, variances) in updated.items():
             running = getattr(self, name)
             running.means[...], running.variances[...] = means, variances
-        return scores
+        return logits
 
 
 class _Variables(nnx.Module):
-    """The arrays of one layer, each as a variable under its own name."""
+    """The arrays of one layer, each a variable by its own name."""
 
     def __init__(self, arrays: Layer | BatchStats) -> None:
         self.kind = type(arrays)
@@ -96,16 +98,16 @@ class _Variables(nnx.Module):
             setattr(self, name, variable(array))
 
     def arrays(self) -> Layer | BatchStats:
-        """Return them as the library has them."""
+        """Return the arrays as a `Layer` or `BatchStats`."""
         return self.kind(*(getattr(self, name)[...] for name in self.kind._fields))
 
 
 class LinenAlexNet(linen.Module):
-    """A net as a Linen module, whose variables are the library's own parameters.
+    """A network as a Linen module, whose variables are the library's own parameters.
 
-    `variables["params"]` is a `Params`, "conv1" to "fc8"; the running moments of batch
-    normalizations stand in `variables["batch_stats"]`. `linen_variables` and `linen_params` turn
-    one into the other.
+    `variables["params"]` is a `Params`, "conv1" to "fc8"; `variables["batch_stats"]` holds the
+    running statistics of batch normalizations. `linen_variables` and `linen_params` convert
+    between them and `Params`.
 
         model.apply(variables, images)
         model.apply(variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"])
@@ -116,37 +118,38 @@ class LinenAlexNet(linen.Module):
 
     @linen.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return the scores [n, classes] of images [n, height, width, 3].
+        """Return the logits [n, classes] of images [n, height, width, 3].
 
-        With `train`, dropout and the batch's own moments, which move the running ones.
+        `train` turns on dropout and the statistics of the batch, which update the running ones.
         """
-        net, where = self.architecture, {"architecture": self.architecture, "mesh": self.mesh}
+        net = self.architecture
+        options: Any = {"architecture": net, "mesh": self.mesh}
         draw = functools.cache(lambda: alexnet_jax.init(self.make_rng("params"), net))
-        held = {}
+        variables = {}
         for info in net.layer_info():
             if info.weight_shape:
-                held[info.name] = self.variable("params", info.name, _of(draw, info.name))
+                variables[info.name] = self.variable("params", info.name, _initial(draw, info.name))
             if info.weight_shape and info.stats_name:
                 name = info.stats_name
-                held[name] = self.variable("batch_stats", name, _of(draw, name))
-        params: Params = {name: variable.value for name, variable in held.items()}
+                variables[name] = self.variable("batch_stats", name, _initial(draw, name))
+        params: Params = {name: variable.value for name, variable in variables.items()}
         if not train:
-            return alexnet_jax.apply(params, images, **where)
+            return alexnet_jax.apply(params, images, **options)
         key = self.make_rng("dropout")
-        scores, moments = alexnet_jax.apply_train(params, images, key, **where)
+        logits, stats = alexnet_jax.apply_train(params, images, key, **options)
         if not self.is_initializing():
-            for name, moved in alexnet_jax.update_batch_stats(params, moments, net).items():
-                held[name].value = moved
-        return scores
+            for name, updated in alexnet_jax.update_batch_stats(params, stats, net).items():
+                variables[name].value = updated
+        return logits
 
 
-def _of(draw: Any, name: str) -> Any:
-    """The initial value of one layer, drawn when it is asked for."""
+def _initial(draw: Any, name: str) -> Any:
+    """Return an initializer of one layer, which draws when it is called."""
     return lambda: draw()[name]
 
 
 def linen_variables(params: Params) -> dict[str, dict[str, Any]]:
-    """Return the parameters as the variables of a `LinenAlexNet`, the same arrays."""
+    """Return parameters as the variables of a `LinenAlexNet`, without a copy."""
     collections = {"params": Layer, "batch_stats": BatchStats}
     variables = {
         collection: {name: value for name, value in params.items() if isinstance(value, kind)}
@@ -156,5 +159,5 @@ def linen_variables(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def linen_params(variables: Mapping[str, Any]) -> Params:
-    """Return the variables of a `LinenAlexNet` as parameters of the library, the same arrays."""
+    """Return the variables of a `LinenAlexNet` as parameters, without a copy."""
     return {**variables["params"], **variables.get("batch_stats", {})}

@@ -1,7 +1,7 @@
-"""The words that a net is made of: one frozen value for each kind of layer.
+"""Layer types: one frozen dataclass per kind of layer.
 
-What a word computes stands in `layers` and `normalization`; what shapes follow, in `architecture`.
-Widths (`maps`, `features`) count all towers together, as the paper's text does.
+`ops` computes them, and `architecture` derives their shapes. Widths (`maps`, `features`) count all
+towers together, as the paper's text does.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Conv:
     """A convolution with biases (§3.5). Its kernels see the maps of their own tower only.
 
-    After a `Gather`, or on the image itself, they see all maps. `padding` is the number of zeros
+    On the image, or after a `Gather`, they see all maps. `padding` is the number of zeros
     (before, after) the first and last row and column. Kernels start from N(0, `std`^2) and every
     bias from `bias` (§5).
     """
@@ -37,9 +37,9 @@ class Dense:
 
 @dataclass(frozen=True)
 class Output:
-    """The scores of the classes: the sum of what each tower makes of its own features, plus biases.
+    """The logits of the classes: products with each tower's features, summed, plus biases.
 
-    This equals a dense layer on the features of all towers, as the original program's fc1000.
+    This equals a dense layer on the features of all towers, the original program's fc1000.
     """
 
     name: str
@@ -57,10 +57,10 @@ class Relu:
 class ResponseNorm:
     """Local response normalization over `n` neighboring maps (§3.3).
 
-    The maps are those of one tower, or behind `Gather` of all.
-    `divide_alpha_by_n` picks the meaning of `alpha`: False is the formula printed in the paper,
+    The maps are those of one tower, or of all towers after a `Gather`.
+    `divide_alpha_by_n` selects the meaning of `alpha`: False is the formula printed in the paper,
     TensorFlow's and Theano-AlexNet's; True is that of the original 2012 program, Caffe, PyTorch
-    and ONNX, which all divide by n.
+    and ONNX, which divide by n.
     """
 
     n: int = 5
@@ -79,8 +79,8 @@ class ResponseNorm:
 class SpatialNorm:
     """Normalization of each map by its own `size` x `size` neighborhood.
 
-    Not in the paper: the original program has it behind the second response normalization (its
-    layers cnorm2a and cnorm2b). `alpha` is divided by the number of pixels, as there.
+    Not in the paper: the original program has it after the second response normalization (its
+    layers cnorm2a and cnorm2b). As there, `alpha` is divided by the number of pixels.
     """
 
     size: int = 5
@@ -98,9 +98,9 @@ class SpatialNorm:
 class BatchNorm:
     """Batch normalization of each map over images and pixels (Ioffe and Szegedy 2015).
 
-    Not in the paper: notebooks have it in the place of response normalization. Training divides by
-    the deviation of the batch itself, test time by a running one, which keeps `momentum` of itself
-    in every info. The numbers are Keras's.
+    Not in the paper: notebooks use it in place of response normalization. Training normalizes by
+    the statistics of the batch, evaluation by running ones, which keep `momentum` of their value in
+    every step. The defaults are those of Keras.
     """
 
     momentum: float = 0.99
@@ -111,8 +111,8 @@ class BatchNorm:
 class MaxPool:
     """The largest value of each `size` x `size` window, every `stride` pixels (§3.4).
 
-    Windows reach `padding` pixels (before, after) past the first and last row and column, where
-    there is nothing: the largest of the pixels that there are is taken.
+    Windows reach `padding` pixels (before, after) past the first and last row and column; only
+    pixels of the image count.
     """
 
     size: int = 3
@@ -120,35 +120,35 @@ class MaxPool:
     padding: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        """Refuse windows that would see nothing but padding."""
+        """Refuse windows that hold nothing but padding."""
         if max(self.padding) >= self.size:
             raise ValueError(f"MaxPool's padding must be below its size, not {self.padding}")
 
 
 @dataclass(frozen=True)
 class Gather:
-    """Where the towers meet (§3.2): from here each sees the maps or features of all."""
+    """Where the towers meet (§3.2): each continues with the maps or features of all towers."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Where towers that have met part again: each goes on with the maps of its own.
+    """Where the towers separate after a `Gather`: each continues with its own maps.
 
-    Between `Gather` and `Split` stands what needs the maps of all, as Caffe's normalization does.
+    Layers between `Gather` and `Split` see the maps of all towers, as Caffe's normalization does.
     """
 
 
 @dataclass(frozen=True)
 class Flatten:
-    """Turn maps [height, width, maps] into features, in this order."""
+    """Reshape maps [height, width, maps] to features, in this order."""
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Zero half of the activities in training; halve all of them at test time (§4.2).
+    """Zero half of the activations in training; halve all of them in evaluation (§4.2).
 
-    `inverted` doubles those that stay in training instead, and leaves test time alone. The mean
-    is the same up to a factor of two; later libraries do this.
+    `inverted` instead doubles the activations that training keeps, and leaves evaluation unchanged,
+    as later libraries do. The mean is the same up to a factor of two.
     """
 
     inverted: bool = False

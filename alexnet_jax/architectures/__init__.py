@@ -1,4 +1,4 @@
-"""Every net by name, each a list of the words in `alexnet_jax.words`."""
+"""Every network by name, each a list of the layers in `alexnet_jax.layer_specs`."""
 
 import re
 
@@ -46,14 +46,18 @@ NETS = (
 
 
 def by_name(name: str) -> Architecture:
-    """Return the net of that name; ValueError lists the names that there are.
+    """Return the network of that name.
 
-    SCALED_8_113 is `scaled(8, 113)`, and so with other numbers; SCALED_8_113_ONE_TOWER has one.
+    SCALED_8_113 is `scaled(8, 113)`, SCALED_8_113_ONE_TOWER is `scaled(8, 113, towers=1)`, and so
+    on for other numbers.
+
+    Raises:
+      ValueError: another name; the message lists the names.
     """
     nets = {net.name: net for net in NETS}
     if name in nets:
         return nets[name]
     if sizes := re.fullmatch(r"SCALED_(\d+)_(\d+)(_ONE_TOWER)?", name):
         return scaled(int(sizes[1]), int(sizes[2]), towers=1 if sizes[3] else 2)
-    known = ", ".join(nets)
-    raise ValueError(f"there is no net named {name!r}; there are {known}, SCALED_FILTERS_PIXELS")
+    names = ", ".join(nets)
+    raise ValueError(f"there is no net named {name!r}; there are {names}, SCALED_FILTERS_PIXELS")

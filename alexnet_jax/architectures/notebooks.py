@@ -1,4 +1,4 @@
-"""Nets of published notebooks, and the paper's net in any width and for any image."""
+"""Networks of published notebooks, and the paper's network in any width and for any image size."""
 
 import dataclasses
 
@@ -19,14 +19,15 @@ from alexnet_jax.layer_specs import (
 
 
 def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Architecture:
-    """Return the paper's net with `filters` / 64 of its maps and features, for any image size.
+    """Return the paper's network with `filters` / 64 of its maps and features, for any image size.
 
-    The idea is that of a TensorFlow repository which trains a net of 8 filters on digits of 113
-    pixels: less of everything but classes. Kernels that see fewer maps start from a larger
-    deviation, so that the signal keeps its size. With `towers=1` all kernels see all maps.
+    The idea is from a TensorFlow repository that trains a network of 8 filters on digits of 113
+    pixels. Kernels that see fewer maps start from a larger standard deviation, so that the signal
+    keeps its size. With `towers=1` all kernels see all maps.
 
-    Raises ValueError where a width is no whole number, cannot be shared by the towers, or an
-    image has too few pixels for all the layers.
+    Raises:
+      ValueError: `filters` that the towers cannot share, or an image size that is too small for
+        all the layers.
     """
     if towers not in (1, 2):
         raise ValueError(f"the paper's net has 1 tower or 2, not {towers}")
@@ -35,39 +36,39 @@ def scaled(filters: int = 64, image_size: int = 224, towers: int = 2) -> Archite
         raise ValueError(f"filters must be {share}, not {filters}")
     wider = (64 / filters) ** 0.5
 
-    def fewer(layer: LayerSpec) -> LayerSpec:
-        match layer:
+    def scale(spec: LayerSpec) -> LayerSpec:
+        match spec:
             case Conv("conv1", maps):  # sees three colors at any width
-                return dataclasses.replace(layer, maps=maps * filters // 64)
+                return dataclasses.replace(spec, maps=maps * filters // 64)
             case Conv(maps=maps, std=std):
-                return dataclasses.replace(layer, maps=maps * filters // 64, std=std * wider)
+                return dataclasses.replace(spec, maps=maps * filters // 64, std=std * wider)
             case Dense(features=features, std=std):
                 features = features * filters // 64
-                return dataclasses.replace(layer, features=features, std=std * wider)
+                return dataclasses.replace(spec, features=features, std=std * wider)
             case Output(std=std):
-                return dataclasses.replace(layer, std=std * wider)
-        return layer
+                return dataclasses.replace(spec, std=std * wider)
+        return spec
 
     name = f"SCALED_{filters}_{image_size}" + ("_ONE_TOWER" if towers == 1 else "")
-    net = Architecture(name, (image_size,), towers, tuple(map(fewer, PAPER.layers)))
-    net.layer_info()  # says what is wrong
+    net = Architecture(name, (image_size,), towers, tuple(map(scale, PAPER.layers)))
+    net.layer_info()  # raises ValueError if the images are too small
     return net
 
 
-def _keras_std(seen: int, seen_by: int) -> float:
-    """The deviation of Keras' initial weights (Glorot), there uniform and here normal."""
-    return (2 / (seen + seen_by)) ** 0.5
+def _keras_std(fan_in: int, fan_out: int) -> float:
+    """Standard deviation of Keras' initial weights (Glorot), there uniform and here normal."""
+    return (2 / (fan_in + fan_out)) ** 0.5
 
 
 TENSORFLOW_NORM = ResponseNorm(n=11, k=1, alpha=1, beta=0.5)
-"""tf.nn.local_response_normalization as it is when nothing is said: depth_radius 5, that is 11."""
+"""tf.nn.local_response_normalization with its defaults: depth_radius 5, a window of 11."""
 
 KERAS_STRIDE_4 = Architecture(
     "KERAS_STRIDE_4",
     image_sizes=(224,),
     towers=1,
     layers=(
-        # "same" padding of Keras: as few zeros as give ceil(pixels / 4), the odd one at the end.
+        # "same" padding of Keras: the fewest zeros for ceil(pixels / 4), an odd one at the end.
         Conv("conv1", 96, 11, 4, padding=(3, 4), std=_keras_std(11 * 11 * 3, 11 * 11 * 96)),
         TENSORFLOW_NORM,  # 56 x 56 x 96
         Relu(),
@@ -94,16 +95,21 @@ KERAS_STRIDE_4 = Architecture(
 )
 """A Keras notebook for MNIST at 224 pixels, with stride 4 in every convolution: 21,622,154.
 
-Its norm comes before the ReLU, with TensorFlow's own numbers, which bring each map to about 1
-whatever the scale of the images. conv3 leaves one pixel, which is all that conv4 and conv5 see.
+Its norm comes before the ReLU, with TensorFlow's defaults, which bring each map to about 1 at any
+scale of the images. conv3 leaves one pixel, the only input of conv4 and conv5.
 """
 
 
 def _keras_conv(
-    name: str, seen: int, maps: int, kernel: int, stride: int = 1, padding: tuple[int, int] = (0, 0)
+    name: str,
+    maps_in: int,
+    maps: int,
+    kernel: int,
+    stride: int = 1,
+    padding: tuple[int, int] = (0, 0),
 ) -> Conv:
-    deviation = _keras_std(kernel**2 * seen, kernel**2 * maps)
-    return Conv(name, maps, kernel, stride, padding, std=deviation)
+    std = _keras_std(kernel**2 * maps_in, kernel**2 * maps)
+    return Conv(name, maps, kernel, stride, padding, std)
 
 
 BATCH_NORM = Architecture(
@@ -139,7 +145,7 @@ BATCH_NORM = Architecture(
         Output("fc8", 5, std=_keras_std(4096, 5)),
     ),
 )
-"""A Keras notebook for five kinds of flowers, with batch normalization behind every convolution.
+"""A Keras notebook for five kinds of flowers, with batch normalization after every convolution.
 
 58,307,333 parameters, of which 2,752 are running statistics.
 """
@@ -183,7 +189,7 @@ KERAS_TUTORIAL = _keras_tutorial(
     conv5=_keras_conv("conv5", 384, 256, kernel=3, padding=(1, 1)),  # 13 x 13 x 256, then 6 x 6
     features=9216,
 )
-"""A Keras tutorial as its text has it: three batch normalizations, one dropout.
+"""A Keras tutorial as in its text: three batch normalizations, one dropout.
 
 62,380,776 parameters, of which 1,216 are running statistics.
 """

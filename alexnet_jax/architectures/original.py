@@ -1,13 +1,13 @@
-"""The nets of the original program of 2012, which the Computer History Museum published.
+"""The networks of the original program of 2012, which the Computer History Museum published.
 
-Each stands there as a file `layers/layers-NUMBER.cfg`; the numbers are the authors'. ORIGINAL is
-the one whose logged errors are the paper's; the others are the comparisons in the paper's text,
-and two that it does not print: ORIGINAL_PLAIN_CONV2 and NO_COMMUNICATION. What ORIGINAL has
-otherwise than the text, and the others share but for what each says of itself:
+Each is a file `layers/layers-NUMBER.cfg` there; the numbers are the authors'. ORIGINAL is the one
+whose logged errors are the paper's. The others are the comparisons in the paper's text, and two
+that it does not print: ORIGINAL_PLAIN_CONV2 and NO_COMMUNICATION. ORIGINAL differs from the text in
+four points, and so do the others except where their comments say otherwise:
 
-- conv1 and conv5 have their ReLU behind the pooling, so that the first normalization sees negative
+- conv1 and conv5 have their ReLU after the pooling, so that the first normalization sees negative
   sums, too;
-- a normalization of each map by its own neighborhood follows on the second one;
+- a normalization of each map by its own neighborhood follows the second response normalization;
 - alpha is divided by n;
 - the kernels of conv3, conv4 and conv5 start from N(0, 0.03^2).
 """
@@ -31,7 +31,7 @@ from alexnet_jax.layer_specs import (
 # sees zeros. On 227 pixels the same padding is never touched.
 SIZES = (224, 227)
 NORM = ResponseNorm(divide_alpha_by_n=True)
-# What the nets below share, said once, in the order in which it stands in them.
+# Layers that the networks below share, in their order.
 FIRST: tuple[LayerSpec, ...] = (
     Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
     NORM,
@@ -47,7 +47,7 @@ LAST_MAPS: tuple[LayerSpec, ...] = (
     MaxPool(),  # 6 x 6 x 256
     Relu(),
 )
-HEAD: tuple[LayerSpec, ...] = (  # behind the last maps, which both towers see
+HEAD: tuple[LayerSpec, ...] = (  # after the last maps, which both towers see
     Gather(),
     Flatten(),
     Dense("fc6", 4096, bias=1),
@@ -115,12 +115,12 @@ ONE_GPU = Architecture(
         Conv("conv5", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 13 x 13 x 256
         MaxPool(),  # 6 x 6 x 256
         Relu(),
-        *HEAD,  # in one tower, which meets no other
+        *HEAD,  # one tower: its Gather changes nothing
     ),
 )
 """Net 145-half, section 3.2: half the kernels of each convolution but the last, on one GPU.
 
-59,798,312 parameters. Section 3.2 takes the errors of two GPUs off this one's: 1.7 and 1.2 %.
+59,798,312 parameters. Section 3.2 compares: two GPUs have 1.7 and 1.2 % less top-1 and top-5 error.
 """
 
 NON_OVERLAPPING_POOL = Architecture(
@@ -130,7 +130,9 @@ NON_OVERLAPPING_POOL = Architecture(
     layers=(
         Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
         NORM,
-        MaxPool(2, 2, padding=(0, 1)),  # 28 x 28 x 96: the program's last window hangs over
+        MaxPool(
+            2, 2, padding=(0, 1)
+        ),  # 28 x 28 x 96: the program's last window reaches past the edge
         Relu(),
         Conv("conv2", 256, kernel=5, padding=(1, 1), bias=1),  # 26 x 26 x 256
         Relu(),
@@ -193,10 +195,10 @@ NO_COMMUNICATION = Architecture(
         Output("fc8", 1000),
     ),
 )
-"""Net 150: two towers that meet nowhere but in the sum of the scores. 60,714,408 parameters.
+"""Net 150: two towers that meet only in the sum of the logits. 60,714,408 parameters.
 
-conv2 and fc6 are wider, each tower seeing only its own; 1.2 and 1.1 % worse than 145. The widths
-of conv3, conv4 and conv5 are 145's: the note on 150 names no others.
+conv2 and fc6 are wider, and each tower sees only its own maps; 1.2 and 1.1 % worse than 145. The
+widths of conv3, conv4 and conv5 are 145's: the note on 150 names no others.
 """
 
 SIX_CONV = Architecture(
@@ -204,7 +206,7 @@ SIX_CONV = Architecture(
     SIZES,
     towers=2,
     layers=(
-        *ORIGINAL.layers[: -len(HEAD)],  # to the ReLU behind the last pooling, 6 x 6 x 256
+        *ORIGINAL.layers[: -len(HEAD)],  # to the ReLU after the last pooling, 6 x 6 x 256
         Gather(),
         Conv("conv6", 256, kernel=3, padding=(1, 1), std=0.03, bias=1),  # 6 x 6 x 256
         Relu(),

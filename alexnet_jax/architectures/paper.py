@@ -1,4 +1,4 @@
-"""The paper's net, and the same made small for digits."""
+"""The paper's network, and a small version for digits."""
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import (
@@ -19,7 +19,7 @@ PAPER = Architecture(
     # right edges, where it sees zeros. On 227 pixels the same padding is never touched.
     image_sizes=(224, 227),
     towers=2,
-    layers=(  # the shape of the maps of both towers behind each line, as in Figure 2
+    layers=(  # comments give the output shape of both towers together, as in Figure 2
         Conv("conv1", 96, kernel=11, stride=4, padding=(0, 3)),  # 55 x 55 x 96
         Relu(),
         ResponseNorm(),
@@ -48,7 +48,7 @@ PAPER = Architecture(
         Output("fc8", 1000),
     ),
 )
-"""The net of the paper's text, section 3.5 and Figure 2: 60,965,224 parameters."""
+"""The network of the paper's text, section 3.5 and Figure 2: 60,965,224 parameters."""
 
 DIGITS = Architecture(
     "DIGITS",
@@ -83,5 +83,5 @@ DIGITS = Architecture(
         Output("fc8", 10, std=0.05),
     ),
 )
-"""The paper's net, layer for layer, made small for handwritten digits. Kernels that see fewer
-maps start from a larger deviation, so that the signal keeps its size."""
+"""The paper's network, layer for layer, made small for handwritten digits. Kernels that see fewer
+maps start from a larger standard deviation, so that the signal keeps its size."""

@@ -1,7 +1,7 @@
-"""The nets that later programs call AlexNet, each as its own source has it.
+"""The networks that later programs call AlexNet, each as in its own source.
 
 Where a source draws initial values from a uniform distribution, ours are normal with the same
-deviation.
+standard deviation.
 """
 
 from alexnet_jax.architecture import Architecture
@@ -59,7 +59,7 @@ CAFFE = Architecture(
 )
 """Caffe's models/bvlc_alexnet: 60,965,224 parameters; 57.1 % top-1, 80.2 % top-5 in its readme.
 
-Its groups are the towers. Biases start from 0.1: with 1, its authors saw a flat loss.
+Its groups are the towers. Biases start from 0.1: with 1, its authors saw the loss stay flat.
 """
 
 CAFFENET = Architecture(
@@ -135,13 +135,13 @@ ONE_WEIRD_TRICK = Architecture(
 """cuda-convnet2's layers/layers-imagenet-1gpu.cfg, of "One weird trick" (Krizhevsky, 2014).
 
 61,100,840 parameters; 42.55 % top-1 and 19.81 % top-5 error in its documentation. Initial values
-and the place of ReLUs are ORIGINAL's, but for the bias of -7 on the scores.
+and the position of ReLUs are ORIGINAL's, except for the bias of -7 of the logits.
 """
 
 
-def _torch_std(seen: int) -> float:
-    """The deviation of PyTorch's initial weights, uniform within 1 / sqrt(seen)."""
-    return (3 * seen) ** -0.5
+def _torch_std(fan_in: int) -> float:
+    """Standard deviation of PyTorch's initial weights, uniform within 1 / sqrt(fan_in)."""
+    return (3 * fan_in) ** -0.5
 
 
 TORCHVISION = Architecture(
@@ -163,7 +163,7 @@ TORCHVISION = Architecture(
         Relu(),
         Conv("conv5", 256, kernel=3, padding=(1, 1), std=_torch_std(3 * 3 * 256)),  # 13 x 13 x 256
         Relu(),
-        MaxPool(),  # 6 x 6 x 256, which its adaptive mean leaves as they are
+        MaxPool(),  # 6 x 6 x 256, which its adaptive average pooling leaves unchanged
         Flatten(),
         Dropout(inverted=True),
         Dense("fc6", 4096, std=_torch_std(9216)),
@@ -174,9 +174,9 @@ TORCHVISION = Architecture(
         Output("fc8", 1000, std=_torch_std(4096)),
     ),
 )
-"""torchvision.models.alexnet, for images of unit deviation: 61,100,840 parameters.
+"""torchvision.models.alexnet, for images of unit standard deviation: 61,100,840 parameters.
 
-56.522 % top-1, 79.066 % top-5 in its documentation. Our biases start from 0, its own do not.
+56.522 % top-1, 79.066 % top-5 in its documentation. Our biases start from 0, torchvision's do not.
 """
 
 SINGLE_TOWER = Architecture(
@@ -184,7 +184,7 @@ SINGLE_TOWER = Architecture(
     image_sizes=(227, 224),
     towers=1,
     layers=(
-        # On 224 pixels padding is needed for the 6 x 6 maps that the source's fc6 counts on.
+        # At 224 pixels, fc6 of the source needs this padding to get 6 x 6 maps.
         Conv(
             "conv1", 96, 11, stride=4, padding=(0, 3), std=_torch_std(11 * 11 * 3)
         ),  # 55 x 55 x 96
@@ -214,5 +214,5 @@ SINGLE_TOWER = Architecture(
 )
 """The paper's widths in one tower whose kernels see all maps, as PyTorch notebooks write it.
 
-62,378,344 parameters. PyTorch's LocalResponseNorm divides alpha by n; k = 2 is said there.
+62,378,344 parameters. PyTorch's LocalResponseNorm divides alpha by n; the notebooks set k = 2.
 """

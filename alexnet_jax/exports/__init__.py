@@ -1,4 +1,4 @@
-"""Nets for other programs: StableHLO, ONNX, PyTorch; and our own file, which holds all."""
+"""Networks for other programs: StableHLO, ONNX, PyTorch."""
 
 import os
 from collections.abc import Sequence
@@ -8,10 +8,9 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.exports import onnx_model, stablehlo, torchvision
 from alexnet_jax.params import Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights import save
 from alexnet_jax.weights.files.atomic import write_atomically
 
-ENDINGS = (".stablehlo", ".onnx", ".safetensors", ".pth")
+ENDINGS = (".stablehlo", ".onnx", ".pth")
 
 
 def export(
@@ -28,7 +27,6 @@ def export(
       are in it, and n is any number.
     - `.onnx`: the same, for ONNX Runtime and others.
     - `.pth`: the `state_dict` of torchvision.models.alexnet, for its nets; without preprocessing.
-    - `.safetensors`: our own, as `save` writes it.
 
     What stands under the path is replaced when everything is written, or not at all.
 
@@ -40,8 +38,6 @@ def export(
     path = Path(path)
     check_params(params, architecture)
     match path.suffix:
-        case ".safetensors":
-            save(path, params, architecture, preprocessing, class_names)
         case ".stablehlo":
             write_atomically(path, stablehlo.program(params, architecture, preprocessing))
         case ".onnx":

@@ -1,1 +1,1 @@
-"""What each layer computes."""
+"""The operations of the layers, as pure functions."""

@@ -1,4 +1,4 @@
-"""Local response normalization (§3.3), its gradient written by hand; the spatial and batch ones."""
+"""Local response normalization (§3.3) with a gradient written by hand; spatial and batch norms."""
 
 import functools
 from collections.abc import Callable
@@ -20,16 +20,16 @@ def local_response_norm(
     beta: float = 0.75,
     divide_alpha_by_n: bool = False,
 ) -> jax.Array:
-    """Divide each activity by a function of the activities of its n neighboring maps (§3.3).
+    """Divide each activation by a function of those of the n neighboring maps (§3.3).
 
         b_i = a_i / (k + alpha * sum_j a_j^2) ^ beta
 
     with j over the n maps centered on i, at the same pixel; maps beyond the ends count as zero.
 
-    The paper prints alpha undivided, and so compute TensorFlow (`depth_radius` = n // 2) and
-    Theano-AlexNet. With `divide_alpha_by_n` alpha / n takes its place, also where the window is
-    cut off at an end: so do the original program (`layer.py` of cuda-convnet, `scale /= size`),
-    Caffe, PyTorch and ONNX. Those four have k = 1 unless told otherwise; the original says 2.
+    The paper prints alpha undivided; TensorFlow (`depth_radius` = n // 2) and Theano-AlexNet
+    compute the same. `divide_alpha_by_n` replaces alpha by alpha / n, also where the window is cut
+    off at an end, as the original program (`layer.py` of cuda-convnet, `scale /= size`), Caffe,
+    PyTorch and ONNX do. These four default to k = 1; the original sets 2.
 
     Reverse-mode differentiation only (`jax.grad`, `jax.vjp`): the gradient is written by hand.
 
@@ -39,10 +39,10 @@ def local_response_norm(
       k: added to the sum, above 0.
       alpha: the weight of the squares.
       beta: the power.
-      divide_alpha_by_n: which of the two conventions `alpha` follows.
+      divide_alpha_by_n: whether `alpha` is the weight of the mean square, or of the sum.
 
     Returns:
-      An array like `maps`; whatever its type, sums and powers are taken in float32 at least.
+      An array like `maps`. Sums and powers are taken in float32 or wider.
     """
     wide = at_least_float32(maps)
     scale = _power(_denominator(wide, n, k, alpha, divide_alpha_by_n), beta)
@@ -58,8 +58,8 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
 
         da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
 
-    d is computed anew: keeping it would cost as much memory as the maps themselves. On a CPU
-    a barrier keeps XLA from finding that the forward pass has it.
+    d is computed again: keeping it would take as much memory as the maps. On a CPU a barrier stops
+    XLA from reusing the one of the forward pass.
     """
     maps, cotangent = lax.platform_dependent(
         maps, cotangent, cpu=lambda *xs: lax.optimization_barrier(xs), default=lambda *xs: xs
@@ -68,7 +68,7 @@ def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
     d = _denominator(wide, n, k, alpha, divide_alpha_by_n)
     scale = _power(d, beta)
     coupling = _window_sum(g * wide * scale / d, n)
-    weight = 2 * beta * _per_map(alpha, n, divide_alpha_by_n)
+    weight = 2 * beta * _square_weight(alpha, n, divide_alpha_by_n)
     return ((g * scale - weight * wide * coupling).astype(maps.dtype),)
 
 
@@ -78,12 +78,12 @@ local_response_norm.defvjp(_forward, _backward)
 def spatial_norm(
     maps: jax.Array, size: int = 5, k: float = 1.0, alpha: float = 1e-3, beta: float = 0.75
 ) -> jax.Array:
-    """Divide each activity by a function of its neighbors in the same map.
+    """Divide each activation by a function of its neighbors in the same map.
 
         b = a / (k + alpha / size^2 * sum a^2) ^ beta
 
     with the sum over the size x size pixels centered on it; pixels beyond the edges count as zero.
-    The layer "rnorm" of the original program, which divides alpha by size^2 when it reads it.
+    It is the layer "rnorm" of the original program, which divides alpha by size^2 on reading.
 
     Args:
       maps: [batch, height, width, maps], floating.
@@ -93,7 +93,7 @@ def spatial_norm(
       beta: the power.
 
     Returns:
-      An array like `maps`; whatever its type, sums and powers are taken in float32 at least.
+      An array like `maps`. Sums and powers are taken in float32 or wider.
     """
     wide = at_least_float32(maps)
     rows = _sum_of_shifts(wide * wide, size, axis=1)
@@ -102,33 +102,33 @@ def spatial_norm(
 
 
 def _denominator(maps: jax.Array, n: int, k: float, alpha: float, divide: bool) -> jax.Array:
-    return k + _per_map(alpha, n, divide) * _window_sum(maps * maps, n)
+    return k + _square_weight(alpha, n, divide) * _window_sum(maps * maps, n)
 
 
-def _per_map(alpha: float, n: int, divide: bool) -> float:
+def _square_weight(alpha: float, n: int, divide: bool) -> float:
     return alpha / n if divide else alpha
 
 
 def _power(d: jax.Array, beta: float) -> jax.Array:
-    """D ^ -beta. For the paper's 0.75 by square roots, a third of the time of a power on a CPU."""
+    """Return d^-beta; for 0.75 by square roots, in a third of the time of a power on a CPU."""
     return lax.rsqrt(d * jnp.sqrt(d)) if beta == 0.75 else d**-beta
 
 
 def _window_sum(values: jax.Array, n: int) -> jax.Array:
-    """The sum over the n maps centered on each."""
+    """Sum over the n maps centered on each map."""
     shifts, band = functools.partial(_sum_of_shifts, n=n), functools.partial(_band_product, n=n)
     return lax.platform_dependent(values, tpu=band, default=shifts)
 
 
 def _band_product(values: jax.Array, n: int) -> jax.Array:
-    """A product with a band of ones, which a TPU has a unit for; shifts along maps it has not."""
+    """Multiply by a band of ones: TPUs have a unit for it, and none for shifts along maps."""
     maps = jnp.arange(values.shape[-1])
     band = (abs(maps[:, None] - maps) <= n // 2).astype(values.dtype)
     return jnp.matmul(values, band, precision="highest")
 
 
 def _sum_of_shifts(values: jax.Array, n: int, axis: int = -1) -> jax.Array:
-    """The sum of n shifted copies, which compile to one loop."""
+    """Sum n shifted copies, which compile to one loop."""
     axis, count = axis % values.ndim, values.shape[axis]
     padding = [(n // 2, n // 2) if i == axis else (0, 0) for i in range(values.ndim)]
     padded = jnp.pad(values, padding)
@@ -136,19 +136,19 @@ def _sum_of_shifts(values: jax.Array, n: int, axis: int = -1) -> jax.Array:
     return sum((lax.slice_in_dim(padded, i, i + count, axis=axis) for i in range(1, n)), first)
 
 
-def batch_norm(params: Layer, moments: BatchStats, x: jax.Array, epsilon: float) -> jax.Array:
-    """Bring each map of [b, ..., maps] to the layer's scale and offset, by the moments given.
+def batch_norm(params: Layer, stats: BatchStats, x: jax.Array, epsilon: float) -> jax.Array:
+    """Normalize each map of [b, ..., maps] by the statistics, then scale and shift it.
 
     weight * (x - mean) / sqrt(variance + epsilon) + bias
     """
-    scale = params.weights * lax.rsqrt(moments.variances + epsilon)
-    return ((at_least_float32(x) - moments.means) * scale + params.biases).astype(x.dtype)
+    scale = params.weights * lax.rsqrt(stats.variances + epsilon)
+    return ((at_least_float32(x) - stats.means) * scale + params.biases).astype(x.dtype)
 
 
 def batch_stats(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> BatchStats:
-    """Return mean and variance of each map of [b, ..., maps], in float32 at least.
+    """Return the mean and variance of each map of [b, ..., maps], in float32 or wider.
 
-    `mean` takes the mean of what all devices have, each of its own share of the batch.
+    `mean` averages over the devices that share the batch.
     """
     x, axes = at_least_float32(x), tuple(range(x.ndim - 1))
     means = mean(x.mean(axes))

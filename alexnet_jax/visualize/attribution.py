@@ -1,6 +1,7 @@
-"""What a net looks at: saliency maps, occlusion maps, images that excite a class. Pure functions.
+"""What a network looks at: saliency maps, occlusion maps, images that excite a class.
 
-Images are as `apply` takes them, so 0 is the mean color; classes are counted from 0.
+Pure functions. Images are as `apply` takes them, so 0 is the mean color; classes count from 0. The
+score of a class is its logit.
 """
 
 import jax
@@ -16,20 +17,20 @@ from alexnet_jax.params import Params
 def saliency(
     params: Params, images: jax.Array, classes: jax.Array, *, architecture: Architecture = PAPER
 ) -> jax.Array:
-    """Return how much each pixel moves the score of a class (Simonyan et al. 2013, section 3).
+    """Return how much each pixel changes the score of a class (Simonyan et al. 2013, section 3).
 
-        the largest over the three colors of |d score / d pixel|
+        max over the three colors of |d score / d pixel|
 
     Args:
-      params: as from `init`.
+      params: from `init`.
       images: [n, height, width, 3].
-      classes: int [n], the class whose score is asked for in each image.
-      architecture: the net that `params` belong to.
+      classes: int [n], one class per image.
+      architecture: the network that `params` belong to.
 
     Returns:
       [n, height, width], at least 0.
     """
-    gradient = jax.grad(_score)(images, params, classes, architecture)
+    gradient = jax.grad(_total_score)(images, params, classes, architecture)
     return jnp.abs(gradient).max(axis=-1)
 
 
@@ -42,36 +43,36 @@ def occlusion(
     stride: int,
     architecture: Architecture = PAPER,
 ) -> jax.Array:
-    """Return the probability of a class with a square of the mean color before each place.
+    """Return the probability of a class while a square of the mean color covers part of the image.
 
-    Where it falls, the net sees what it needs (Zeiler and Fergus 2013, section 4.2).
+    It is low where the square covers what the network needs (Zeiler and Fergus 2013, section 4.2).
 
     Args:
-      params: as from `init`.
+      params: from `init`.
       image: [height, width, 3].
       label: the class.
       size: of the square, in pixels.
-      stride: pixels from one place to the next.
-      architecture: the net that `params` belong to.
+      stride: between positions of the square, in pixels.
+      architecture: the network that `params` belong to.
 
     Returns:
-      [rows, columns]: entry (i, j) has the square's corner at pixel (i * stride, j * stride); all
-      squares lie within the image.
+      [rows, columns]: at (i, j) the square's corner is at pixel (i * stride, j * stride); every
+      square lies inside the image.
     """
     pixels = image.shape[0]
-    places = stride * jnp.arange((pixels - size) // stride + 1)
+    starts = stride * jnp.arange((pixels - size) // stride + 1)
 
-    def free(place: jax.Array) -> jax.Array:
-        along = jnp.arange(pixels)
-        return (along < place) | (along >= place + size)
+    def is_uncovered(start: jax.Array) -> jax.Array:
+        indices = jnp.arange(pixels)
+        return (indices < start) | (indices >= start + size)
 
     def row(top: jax.Array) -> jax.Array:
-        outside = free(top)[:, None] | jax.vmap(free)(places)[:, None]
+        outside = is_uncovered(top)[:, None] | jax.vmap(is_uncovered)(starts)[:, None]
         images = jnp.where(outside[..., None], image, 0)
-        scores = apply(params, images, architecture=architecture)
-        return jax.nn.softmax(scores.astype(jnp.float32))[:, label]
+        logits = apply(params, images, architecture=architecture)
+        return jax.nn.softmax(logits.astype(jnp.float32))[:, label]
 
-    return lax.map(row, places)
+    return lax.map(row, starts)
 
 
 def class_images(
@@ -84,41 +85,43 @@ def class_images(
     rate: float = 4.0,
     decay: float = 0.02,
 ) -> jax.Array:
-    """Return images that excite a class each (Simonyan et al. 2013, section 2).
+    """Return one image per class that excites it (Simonyan et al. 2013, section 2).
 
-    From faint noise, since at the very mean units without a bias have no gradient, in every step
+    Gradient ascent on the score of the class, starting from faint noise: at the mean color itself,
+    units without a bias have no gradient. Every step computes
 
         image <- (1 - decay) * image + rate * gradient / rms(gradient)
 
-    with the gradient of the class's score; the decay is theirs for the image's square. They are no
-    likely images: the net has never been asked what is not there.
+    where the decay is the paper's L2 penalty on the image. The images are not natural: nothing in
+    training penalizes an image that no camera takes.
 
     Args:
-      params: as from `init`.
+      params: from `init`.
       classes: int [n].
-      key: of the noise, N(0, 1) gray levels.
-      architecture: the net that `params` belong to.
+      key: for the noise, N(0, 1) gray levels.
+      architecture: the network that `params` belong to.
       steps: of ascent.
-      rate: gray levels, the root mean square of a step.
+      rate: root mean square of a step, in gray levels.
       decay: of the image, in each step.
 
     Returns:
-      [n, size, size, 3], to which the mean image is to be added.
+      [n, size, size, 3]; add the mean image to view them.
     """
     size = architecture.image_sizes[0]
 
     def ascend(_: int, images: jax.Array) -> jax.Array:
-        gradient = jax.grad(_score)(images, params, classes, architecture)
-        square = jnp.square(gradient).mean(axis=(1, 2, 3), keepdims=True)
-        return (1 - decay) * images + rate * gradient * lax.rsqrt(square + 1e-20)
+        gradient = jax.grad(_total_score)(images, params, classes, architecture)
+        mean_square = jnp.square(gradient).mean(axis=(1, 2, 3), keepdims=True)
+        # 1e-20 keeps a gradient of 0, of dead units, from a division by 0.
+        return (1 - decay) * images + rate * gradient * lax.rsqrt(mean_square + 1e-20)
 
     noise = jax.random.normal(key, (len(classes), size, size, 3), jnp.float32)
     return lax.fori_loop(0, steps, ascend, noise)
 
 
-def _score(
+def _total_score(
     images: jax.Array, params: Params, classes: jax.Array, architecture: Architecture
 ) -> jax.Array:
-    """The sum over images of the score of each one's class."""
-    scores = apply(params, images, architecture=architecture)
-    return jnp.take_along_axis(scores, classes[:, None], axis=1).sum()
+    """Sum over the images the logit of each one's class."""
+    logits = apply(params, images, architecture=architecture)
+    return jnp.take_along_axis(logits, classes[:, None], axis=1).sum()

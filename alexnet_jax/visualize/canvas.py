@@ -1,6 +1,6 @@
-"""Blocks, bands and words on a sheet of paper: what `diagram` draws with, and it alone.
+"""The shapes of a diagram: blocks, bands and text on a Matplotlib figure. Used by `diagram` alone.
 
-Lengths are inches, from the middle of the sheet to the right and from its top edge down.
+Lengths are in inches: x from the middle of the figure to the right, y from its top edge down.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ INK, PALE, ACCENT = "#22303c", "#6b7885", "#c8443c"
 
 
 class Box(NamedTuple):
-    """The front of a block that is drawn: its middle from the left, its edges, its width."""
+    """The front of a drawn block: x of its middle, y of its upper and lower edge, its width."""
 
     x: float
     top: float
@@ -22,26 +22,26 @@ class Box(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """Half of the way down."""
+        """The y coordinate of its middle."""
         return (self.top + self.bottom) / 2
 
     def part(self, number: int, parts: int) -> "Box":
-        """Return one of so many parts beside each other."""
+        """Return one of `parts` equal parts, counted from the left."""
         width = self.width / parts
         return self._replace(x=self.x + (number - (parts - 1) / 2) * width, width=width)
 
 
 class Canvas:
-    """A sheet that grows downwards as it is drawn on."""
+    """A figure that grows downwards as layers are drawn."""
 
     def __init__(self) -> None:
-        """Begin with an empty sheet."""
+        """Start with an empty figure."""
         self.figure = Figure()
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
 
-    def cut(self, left: float, right: float, bottom: float) -> Figure:
-        """Return the sheet, cut to these edges."""
+    def crop(self, left: float, right: float, bottom: float) -> Figure:
+        """Crop the figure to these edges and return it."""
         self.axes.set(xlim=(left, right), ylim=(bottom, 0))
         self.figure.set_size_inches(right - left, bottom)
         return self.figure
@@ -49,9 +49,9 @@ class Canvas:
     def block(
         self, x: float, y: float, width: float, height: float, color: str, *, lid: bool, flat: bool
     ) -> Box:
-        """Draw a block seen from above and the left, a flat bar or as deep as it is wide.
+        """Draw a block in perspective: a flat bar, or a block as deep as it is wide.
 
-        `x` is the middle of its front; `y` its highest point, or its front's without `lid`.
+        `x` is the middle of its front; `y` is the top of its lid, or of its front without `lid`.
         """
         depth, rise = (0.07, 0.05) if flat else (0.2 * width, 0.13 * width)
         left, right, back = x - width / 2, x + width / 2, x + width / 2 + depth
@@ -66,7 +66,7 @@ class Canvas:
         return Box(x, top, bottom, width)
 
     def band(self, over: Box, under: Box, color: str) -> None:
-        """Join the lower edge of one block with the upper edge of another, behind both."""
+        """Draw a band from the bottom of one block to the top of another, behind both."""
         corners = [
             (over.x - over.width / 2, over.bottom),
             (over.x + over.width / 2, over.bottom),
@@ -76,17 +76,17 @@ class Canvas:
         self.axes.add_patch(Polygon(corners, fc=color, ec="none", alpha=0.25, zorder=1))
 
     def plus(self, y: float, over: list[Box]) -> Box:
-        """Draw lines from blocks to a sum in the middle of the sheet."""
+        """Draw lines from the blocks to a plus sign in the middle."""
         for box in over:
             self.axes.plot([box.x, 0], [box.bottom, y], color=ACCENT, lw=1.4, zorder=1)
         self.axes.add_patch(Circle((0, y), 0.12, fc="w", ec=ACCENT, lw=1.4, zorder=5))
         self.text(0, y, "+", color=ACCENT, size=13, ha="center", zorder=6)
         return Box(0, y, y, 0.2)
 
-    def text(self, x: float, y: float, text: str, **look: Any) -> None:
-        """Write at the height `y`, from `x` on unless `look`, matplotlib's names, says other."""
-        look = {"color": INK, "size": 8.5, "va": "center_baseline", "zorder": 4, **look}
-        self.axes.text(x, y, text, **look)
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Write text that starts at `x`; `style` overrides the properties of Matplotlib's text."""
+        style = {"color": INK, "size": 8.5, "va": "center_baseline", "zorder": 4, **style}
+        self.axes.text(x, y, text, **style)
 
     def _polygon(self, corners: list[tuple[float, float]], color: str | tuple[float, ...]) -> None:
         self.axes.add_patch(Polygon(corners, fc=color, ec="w", lw=0.6, zorder=3))

@@ -1,10 +1,8 @@
-"""A picture of a net as Figure 2 of the paper has it: what each tower holds, and where they meet.
+"""A network drawn as in Figure 2 of the paper: the layers of each tower, and where towers meet.
 
-    alexnet_jax.visualize.diagram.draw(alexnet_jax.architectures.PAPER, "paper.png")
-
-Each tower is a column of blocks. Maps of more pixels make a wider block, more maps a higher one;
-features make a bar. Layers that keep a block's shape are strata of it. The number on a block is
-what one tower holds. Import this module by its name: it alone needs matplotlib.
+Each tower is a column of blocks. The width of a block shows the pixels of its maps, the height
+their number; features make a bar. A layer that keeps the shape is a stratum of the block above it.
+The number on a block counts the maps or features of one tower. Needs Matplotlib.
 """
 
 import math
@@ -28,9 +26,10 @@ from alexnet_jax.layer_specs import (
 )
 from alexnet_jax.visualize.canvas import ACCENT, INK, PALE, Box, Canvas
 
-_PITCH = 2.55  # inches from tower to tower
-_NAME, _DETAIL, _SHAPE = 3.1, 2.3, 0.2  # where text begins, from the columns' edge
-_GAP, _MEETING = 0.23, 0.52
+# Sizes in inches, chosen so that every network's text and blocks stay apart at 144 dpi.
+_PITCH = 2.55  # from tower to tower
+_NAME, _DETAIL, _SHAPE = 3.1, 2.3, 0.2  # from the edge of the columns to the start of the text
+_GAP, _MEETING = 0.23, 0.52  # between blocks, and where towers meet
 _COLORS = {
     Conv: "#3f74a6",
     Dense: "#3b8a7f",
@@ -44,35 +43,44 @@ _NORM, _OTHER, _BAND = "#d9bf4f", "#9aa9b7", "#8fa1b3"
 
 
 def figure(architecture: Architecture, image_size: int | None = None) -> Figure:
-    """Return the picture of a net, for images of `image_size` pixels, the net's first if None.
+    """Return the diagram of a network.
 
-    Raises ValueError for an image size that the net does not take.
+    Args:
+      architecture: the network.
+      image_size: in pixels; the first of the architecture's sizes if None.
+
+    Raises:
+      ValueError: an image size that the network does not take.
     """
     infos = architecture.layer_info(image_size)
     diagram = _Diagram(architecture, infos)
     for info in infos:
         match info.spec:
             case Gather() | Split():
-                diagram.turn(info)
+                diagram.junction(info)
             case Output():
-                diagram.scores(info)
+                diagram.output(info)
             case _:
                 diagram.layer(info)
     left, right = -diagram.edge - _NAME - 0.25, diagram.edge + _SHAPE + 1.75
-    return diagram.canvas.cut(left, right, diagram.y + 0.25)
+    return diagram.canvas.crop(left, right, diagram.y + 0.25)
 
 
 class _Diagram:
-    """A diagram under way: `y` is where the next layer begins, `above` what it stands below."""
+    """Draws from top to bottom: `y` is the top of the next layer, `above` the blocks over it."""
 
     def __init__(self, architecture: Architecture, infos: tuple[LayerInfo, ...]) -> None:
         self.canvas, self.towers, self.y = Canvas(), architecture.towers, 0.6
         pixels = [info.output_shape[0] for info in infos if len(info.output_shape) == 3]
-        self.scale = min(0.23, (_PITCH - 0.75) / max([1, *pixels]) ** 0.5)  # inches for a root
+        self.scale = min(
+            0.23, (_PITCH - 0.75) / max([1, *pixels]) ** 0.5
+        )  # inches by the root of pixels
         image = self.scale * infos[0].input_shape[0] ** 0.5
         self.edge = max(_PITCH * self.towers / 2, 0.7 * image + 0.1)
         self.columns = [_PITCH * (i - (self.towers - 1) / 2) for i in range(self.towers)]
-        self.turned: LayerInfo | None = None  # a Gather or Split between `above` and the next layer
+        self.pending: LayerInfo | None = (
+            None  # a Gather or Split between `above` and the next layer
+        )
         self._title(architecture.name, sum(info.parameters for info in infos))
         self._images(infos[0].input_shape, image)
 
@@ -90,26 +98,27 @@ class _Diagram:
         self.above, self.y = [box] * self.towers, box.bottom
         self._row((red.top + box.bottom) / 2, "images", shape=shape)
 
-    def turn(self, info: LayerInfo) -> None:
-        """Leave room for a place where the towers meet or part."""
-        self.turned = info
-        acts = self._acts(info)
-        words = {Gather: "the towers meet", Split: "the towers split"}
-        said = words[type(info.spec)] if acts else "changes nothing here"
-        room = _MEETING if acts else _GAP
-        self._row(self.y + room / 2 + 0.02, info.name, said, color=ACCENT if acts else PALE)
-        self.y += room
+    def junction(self, info: LayerInfo) -> None:
+        """Leave room for a `Gather` or `Split`, which the next layer draws."""
+        self.pending = info
+        effective = self._is_effective(info)
+        details = {Gather: "the towers meet", Split: "the towers split"}
+        detail = details[type(info.spec)] if effective else "changes nothing here"
+        height = _MEETING if effective else _GAP
+        color = ACCENT if effective else PALE
+        self._row(self.y + height / 2 + 0.02, info.name, detail, color=color)
+        self.y += height
 
     def layer(self, info: LayerInfo) -> None:
-        """Draw a layer in each tower: the next stratum of the blocks above, or blocks below."""
-        held = (
-            info.output_shape[-1] if info.replicated_out else info.output_shape[-1] // self.towers
+        """Draw a layer in each tower: a stratum of the blocks above, or new blocks below them."""
+        count = info.output_shape[-1] // (1 if info.replicated_out else self.towers)
+        learned, maps = isinstance(info.spec, Conv | Dense), len(info.output_shape) == 3
+        below = learned or self.pending is not None or info.output_shape != info.input_shape
+        height = (
+            _height(count) if learned and maps else 0.34 if learned else 0.22 if below else 0.18
         )
-        learns, maps = isinstance(info.spec, Conv | Dense), len(info.output_shape) == 3
-        below = learns or self.turned is not None or info.output_shape != info.input_shape
-        height = _height(held) if learns and maps else 0.34 if learns else 0.22 if below else 0.18
-        width = max(0.45, self.scale * info.output_shape[0] ** 0.5) if maps else _width(held)
-        if below and not self.turned:
+        width = max(0.45, self.scale * info.output_shape[0] ** 0.5) if maps else _width(count)
+        if below and not self.pending:
             self.y += _GAP
         draw = self.canvas.block
         boxes = [
@@ -119,13 +128,13 @@ class _Diagram:
         if below:
             self._connect(boxes)
             for box in boxes:
-                self._label(box, held)
-        self.above, self.turned, self.y = boxes, None, boxes[0].bottom
+                self._label(box, count)
+        self.above, self.pending, self.y = boxes, None, boxes[0].bottom
         shape = info.output_shape if below else None
         self._row(boxes[0].middle, info.name, _detail(info), shape, info.parameters)
 
-    def scores(self, info: LayerInfo) -> None:
-        """Draw the output layer: one bar, the sum of what each tower makes of its own features."""
+    def output(self, info: LayerInfo) -> None:
+        """Draw the output layer: one bar below the sum over the towers."""
         if self.towers > 1:
             self.y += 0.34
             self.above = [self.canvas.plus(self.y, self.above)]
@@ -139,22 +148,23 @@ class _Diagram:
         self.y = box.bottom
 
     def _connect(self, boxes: list[Box]) -> None:
-        """Join each tower with what it sees above: its own, or that of all where they meet."""
-        turned = self.turned.spec if self.turned and self._acts(self.turned) else None
+        """Connect each block with its inputs: those of its tower, or of all after a Gather."""
+        pending = self.pending
+        junction = pending.spec if pending and self._is_effective(pending) else None
         for i, under in enumerate(boxes):
             for j, over in enumerate(self.above):
                 if i == j:
-                    own = over.part(i, self.towers) if isinstance(turned, Split) else over
-                    self.canvas.band(own, under, _BAND)
-                elif isinstance(turned, Gather):
+                    source = over.part(i, self.towers) if isinstance(junction, Split) else over
+                    self.canvas.band(source, under, _BAND)
+                elif isinstance(junction, Gather):
                     self.canvas.band(over, under, ACCENT)
 
-    def _acts(self, info: LayerInfo) -> bool:
-        """Whether a Gather or Split changes what the towers have."""
+    def _is_effective(self, info: LayerInfo) -> bool:
+        """Whether a Gather or Split changes what a tower holds."""
         return self.towers > 1 and info.replicated_in != info.replicated_out
 
-    def _label(self, box: Box, held: int) -> None:
-        self.canvas.text(box.x, box.middle, str(held), color="w", weight="bold", ha="center")
+    def _label(self, box: Box, count: int) -> None:
+        self.canvas.text(box.x, box.middle, str(count), color="w", weight="bold", ha="center")
 
     def _row(
         self,
@@ -165,7 +175,7 @@ class _Diagram:
         parameters: int = 0,
         color: str = INK,
     ) -> None:
-        """Write what a layer is to the left of the columns, and what comes out to the right."""
+        """Write name and detail of a layer left of the columns, its output shape right of them."""
         self.canvas.text(-self.edge - _NAME, y, name, color=color, weight="bold")
         pale = PALE if color == INK else color
         self.canvas.text(-self.edge - _DETAIL, y, detail, color=pale)
@@ -173,8 +183,8 @@ class _Diagram:
         if shape:
             self.canvas.text(right, y - 0.07 * (parameters > 0), " × ".join(map(str, shape)))
         if parameters:
-            learned = f"{parameters:,} parameters"
-            self.canvas.text(right, y + 0.07 * bool(shape), learned, color=PALE)
+            label = f"{parameters:,} parameters"
+            self.canvas.text(right, y + 0.07 * bool(shape), label, color=PALE)
 
 
 def _height(maps: int) -> float:
@@ -186,11 +196,11 @@ def _width(features: int) -> float:
 
 
 def _detail(info: LayerInfo) -> str:
-    """What there is to say of a layer beside its name and shapes."""
+    """Describe a layer, beside its name and shapes."""
     match info.spec:
         case Conv(maps=maps, kernel=size, stride=stride, padding=padding):
-            seen = info.weight_shape[2] if info.weight_shape else 0
-            kernels = f"{maps} kernels of {size} × {size} × {seen}"
+            maps_in = info.weight_shape[2] if info.weight_shape else 0
+            kernels = f"{maps} kernels of {size} × {size} × {maps_in}"
             return f"{kernels}\nstride {stride}{_padding(padding)}"
         case Dense() | Output() if info.weight_shape:
             return f"weights {info.weight_shape[0]} × {info.weight_shape[1]}"

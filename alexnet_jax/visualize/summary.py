@@ -1,4 +1,4 @@
-"""A table of a net: what each layer puts out, holds and costs, and where the towers meet."""
+"""A network as a table: output shape, parameters and cost of each layer, and where towers meet."""
 
 from alexnet_jax.architecture import Architecture, Shape
 from alexnet_jax.layer_specs import Conv, Gather, Output, Split
@@ -8,9 +8,14 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
     """Return the table as text: layer, output shape, parameters, multiply-accumulates, towers.
 
     Shapes and counts are for one image and all towers together; multiply-accumulates count the
-    products of weights with activities in the forward pass. `image_size` is in pixels.
+    products of weights and activations in the forward pass.
 
-    Raises ValueError where the net does not take that size.
+    Args:
+      architecture: the network.
+      image_size: in pixels; the first of the architecture's sizes if None.
+
+    Raises:
+      ValueError: an image size that the network does not take.
     """
     infos = architecture.layer_info(image_size)
     rows = [("layer", "output", "parameters", "multiply-accumulates", "")]

@@ -173,9 +173,9 @@ def kept(tmp_path):
 
 
 def test_the_command_exports_and_says_what(kept, tmp_path, capsys):
-    for ending in (".stablehlo", ".safetensors"):
+    for command, ending in (("export", ".stablehlo"), ("convert", ".safetensors")):
         target = tmp_path / f"net{ending}"
-        assert main(["export", str(kept), str(target)]) == 0
+        assert main([command, str(kept), str(target)]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == str(target)
         assert target.stat().st_size > 1000
     assert weights.read(tmp_path / "net.safetensors").class_names == NAMES
@@ -189,12 +189,16 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(kept, tmp_path, capsys,
         assert out.err.count("\n") == 1
         return out.err
 
-    words = "OUT must end in .stablehlo or .onnx or .safetensors or .pth, not net.tflite"
+    words = "OUT must end in .stablehlo or .onnx or .pth, not net.tflite"
     assert words in refusal(kept, "net.tflite")
+    words = "export writes no .safetensors: use convert for OUT net.safetensors"
+    assert words in refusal(kept, "net.safetensors")
     assert ".pth holds the layers of torchvision's AlexNet, and TINY has others" in refusal(
         kept, tmp_path / "net.pth"
     )
-    assert f"{kept} exists already" in refusal(kept, kept)
+    (tmp_path / "old.onnx").touch()
+    assert f"{tmp_path / 'old.onnx'} exists already" in refusal(kept, tmp_path / "old.onnx")
+    (tmp_path / "old.onnx").unlink()
     assert f"{tmp_path}: it holds no run" in refusal(tmp_path, tmp_path / "x.onnx")
     assert "No such file or directory" in refusal(tmp_path / "none", tmp_path / "x.onnx")
     words = f"there is no folder {tmp_path / 'none'}"
