@@ -1,1 +1,1 @@
-"""Measurements of speed and memory; run from a checkout, `python -m benchmarks.step`."""
+"""Benchmarks of speed and memory, run from a checkout: `python -m benchmarks.step`."""

@@ -23,18 +23,18 @@ FLOAT = 4  # bytes
 
 @dataclass
 class Piece:
-    """A part of the training step, alone: what it computes, and the least it must move."""
+    """A part of the training step, timed alone: its operations, and the bytes it must move."""
 
     name: str
     direction: str
     operations: int
-    bytes: int  # each array that goes in or out, once
+    bytes: int  # of its inputs and outputs, each counted once
     run: Callable[[], object]
     milliseconds: float = math.nan
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Time every layer forward and backward on one device, against this machine's ceilings."""
+    """Time every layer forward and backward on one device, against this machine's limits."""
     flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--net", default="PAPER")
     flags.add_argument("--batch-size", type=positive, default=128)
@@ -48,40 +48,39 @@ def main(argv: list[str] | None = None) -> None:
     from train.config.network import get_architecture
 
     net = get_architecture(Config().replace(net=arguments.net))
-    found = list(ceilings())
-    found += [
-        piece for info in net.layer_info() for piece in layer(net, info, arguments.batch_size)
-    ]
-    found += rest(net, arguments.batch_size)
-    take_turns(found, arguments.rounds)
-    report(net.name, arguments.batch_size, found)
+    pieces = list(ceilings())
+    for info in net.layer_info():
+        pieces += layer_pieces(net, info, arguments.batch_size)
+    pieces += other_pieces(net, arguments.batch_size)
+    take_turns(pieces, arguments.rounds)
+    report(net.name, arguments.batch_size, pieces)
     if arguments.json:
-        rows = [{k: v for k, v in vars(piece).items() if k != "run"} for piece in found]
+        rows = [{k: v for k, v in vars(piece).items() if k != "run"} for piece in pieces]
         arguments.json.write_text(json.dumps(rows, indent=2))
 
 
 def ceilings() -> Iterator[Piece]:
-    """What this machine can do: a large matrix product, and reading one array into another."""
+    """The limits of this machine: a large matrix product, and an addition in place."""
     import jax
     import jax.numpy as jnp
 
-    square, long = jnp.ones((3072, 3072)), jnp.ones(2**26)
+    square, vector = jnp.ones((3072, 3072)), jnp.ones(2**26)
     product, add = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1, donate_argnums=0)
     work, traffic = 2 * 3072**3, 3 * FLOAT * square.size
     yield Piece("product", "3072^3", work, traffic, lambda: product(square, square))
 
-    def pass_over() -> object:
-        nonlocal long
-        long = add(long)
-        return long
+    def add_in_place() -> object:
+        nonlocal vector
+        vector = add(vector)
+        return vector
 
-    yield Piece("memory", "x + 1 in place", 0, 2 * FLOAT * long.size, pass_over)
+    yield Piece("memory", "x + 1 in place", 0, 2 * FLOAT * vector.size, add_in_place)
 
 
-def layer(net: "Architecture", step: "LayerInfo", batch: int) -> Iterator[Piece]:
-    """One layer of all towers: forward, and the gradients of its weights and of its input.
+def layer_pieces(net: "Architecture", info: "LayerInfo", batch: int) -> Iterator[Piece]:
+    """Pieces of one layer, all towers: forward, and the gradients of its weights and its input.
 
-    A gradient includes what it computes anew of the forward pass, as in training.
+    A gradient includes what it recomputes of the forward pass, as in training.
     """
     import jax
 
@@ -89,46 +88,46 @@ def layer(net: "Architecture", step: "LayerInfo", batch: int) -> Iterator[Piece]
     from alexnet_jax.params import Layer
     from alexnet_jax.towers import Towers
 
-    here, key = Towers(net.towers), jax.random.key(0)
+    towers, key = Towers(net.towers), jax.random.key(0)
 
     def forward(params, inputs):
-        xs = inputs * net.towers if step.replicated_in else inputs
-        outputs = run_layer(step, {step.name: params}, xs, key, here)
-        return outputs[:1] if step.replicated_out else outputs
+        xs = inputs * net.towers if info.replicated_in else inputs
+        outputs = run_layer(info, {info.name: params}, xs, key, towers)
+        return outputs[:1] if info.replicated_out else outputs
 
-    inputs = arrays(step.input_shape, batch, 1 if step.replicated_in else net.towers)
+    inputs = arrays(info.input_shape, batch, 1 if info.replicated_in else net.towers)
     params = None
-    if step.weight_shape:
+    if info.weight_shape:
         params = Layer(
-            *(arrays(s, None, 1)[0] for s in (step.weight_shape, step.output_shape[-1:]))
+            *(arrays(s, None, 1)[0] for s in (info.weight_shape, info.output_shape[-1:]))
         )
     run = functools.partial(jax.jit(forward), params, inputs)
     outputs = run()
-    operations = 2 * batch * step.multiply_accumulates
+    operations = 2 * batch * info.multiply_accumulates
     moved = FLOAT * (
-        batch * (math.prod(step.input_shape) + math.prod(step.output_shape)) + step.parameters
+        batch * (math.prod(info.input_shape) + math.prod(info.output_shape)) + info.parameters
     )
-    yield Piece(step.name, "forward", operations, moved, run)
+    yield Piece(info.name, "forward", operations, moved, run)
 
     def backward(which: int):
         def gradient(params, inputs, cotangent):
-            at = (params, inputs)
+            arguments = (params, inputs)
 
-            def of(x):
-                return forward(*(x if i == which else at[i] for i in (0, 1)))
+            def function(x):
+                return forward(*(x if i == which else arguments[i] for i in (0, 1)))
 
-            return jax.vjp(of, at[which])[1](cotangent)[0]
+            return jax.vjp(function, arguments[which])[1](cotangent)[0]
 
         return functools.partial(jax.jit(gradient), params, inputs, outputs)
 
     if params:
-        yield Piece(step.name, "weights", operations, moved, backward(0))
-    if step.name != net.layer_info()[0].name:
-        yield Piece(step.name, "input", operations, moved, backward(1))
+        yield Piece(info.name, "weights", operations, moved, backward(0))
+    if info.name != net.layer_info()[0].name:
+        yield Piece(info.name, "input", operations, moved, backward(1))
 
 
 def arrays(shape: tuple[int, ...], batch: int | None, parts: int) -> list:
-    """Equal parts of a random array of this shape, cut along the last axis."""
+    """Return equal parts of a random array of this shape, split along the last axis."""
     import jax.numpy as jnp
     import numpy as np
 
@@ -137,8 +136,8 @@ def arrays(shape: tuple[int, ...], batch: int | None, parts: int) -> list:
     return [jnp.asarray(rng.standard_normal(size, np.float32)) for _ in range(parts)]
 
 
-def rest(net: "Architecture", batch: int) -> list[Piece]:
-    """What a training step does beside the net's layers: augmentation and the update."""
+def other_pieces(net: "Architecture", batch: int) -> list[Piece]:
+    """Return the pieces of a training step outside the layers: augmentation and the update."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -170,15 +169,15 @@ def rest(net: "Architecture", batch: int) -> list[Piece]:
         return params
 
     count = sum(info.parameters for info in net.layer_info())
-    bytes_of_crops = images[:, :size, :size].size * (1 + FLOAT)
+    crop_bytes = images[:, :size, :size].size * (1 + FLOAT)
     return [
-        Piece("crops", "", 0, bytes_of_crops, lambda: crops(images)),
+        Piece("crops", "", 0, crop_bytes, lambda: crops(images)),
         Piece("update", "", 0, 5 * FLOAT * count, run_update),
     ]
 
 
 def take_turns(pieces: list[Piece], rounds: int) -> None:
-    """Time all pieces round by round, and set their medians."""
+    """Time all pieces round by round, and set the median of each."""
     import jax
 
     seconds: list[list[float]] = [[] for _ in pieces]
@@ -188,20 +187,20 @@ def take_turns(pieces: list[Piece], rounds: int) -> None:
             jax.block_until_ready(piece.run())
             times.append(time.perf_counter() - start)
     for piece, times in zip(pieces, seconds, strict=True):
-        piece.milliseconds = 1e3 * statistics.median(times[1:])  # the first compiles
+        piece.milliseconds = 1e3 * statistics.median(times[1:])  # the first round compiles
 
 
 def report(name: str, batch: int, pieces: list[Piece]) -> None:
-    """Print one row for each piece, with the time that the ceilings would allow."""
+    """Print one row for each piece, with the least time that the machine's limits allow."""
     product, memory = pieces[0], pieces[1]
-    rate = product.operations / product.milliseconds
-    width = memory.bytes / memory.milliseconds
+    flops = product.operations / product.milliseconds
+    bandwidth = memory.bytes / memory.milliseconds
     table = Table(title=f"{name}, batch {batch}, milliseconds")
     for column in ("layer", "", "ms", "least", "GFLOP", "GFLOP/s", "MB", "GB/s"):
         table.add_column(column, justify="left" if column in ("layer", "") else "right")
     total = floor = 0.0
     for piece in pieces:
-        least = max(piece.operations / rate, piece.bytes / width)
+        least = max(piece.operations / flops, piece.bytes / bandwidth)
         if piece not in (product, memory):
             total, floor = total + piece.milliseconds, floor + least
         table.add_row(

@@ -1,8 +1,8 @@
-"""Images per second out of shards and folders: `python -m benchmarks.loader RECORDS FOLDER`.
+"""Images per second from shards and folders: `python -m benchmarks.loader RECORDS FOLDER`.
 
-RECORDS is what train.prepare made, FOLDER what it was made from, whose training pictures are read.
-All take turns in one process: a plain loop of Pillow's, our sources by index, and Grain's batches
-put on the device; with the optional decoder, too, where it is installed.
+RECORDS is a folder of train.prepare, FOLDER the pictures that it was made from; training pictures
+are read. All readers take turns in one process: a plain Pillow loop, our sources by index, and
+Grain's batches put on the device. Those of shards also run with simplejpeg if it is installed.
 """
 
 import argparse
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from train.data.examples import Source
 
 GPU = 2000
-"""Images per second that a GPU trains on."""
+"""Images per second that one GPU is assumed to train on; a round number for comparison."""
 CORES = (1, 2, 4, 8, 16, 32, 64)
-_PREFETCH = 2  # batches
+_PREFETCH = 2  # batches; more would hide the loader's time in a short turn
 
 
 class Turn(NamedTuple):
-    """What one took for some images: seconds by the clock, and of all cores together."""
+    """One measurement: images, seconds by the clock, and processor seconds of all cores."""
 
     images: int
     wall: float
@@ -42,38 +42,38 @@ class Turn(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Time all of them round by round; print medians, and how many GPUs they would feed."""
+    """Time all readers round by round; print medians, and how many GPUs they would feed."""
     flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("records", type=Path, metavar="RECORDS", help="a folder of train.prepare's")
+    flags.add_argument("records", type=Path, metavar="RECORDS", help="a folder of train.prepare")
     flags.add_argument("folder", type=Path, metavar="FOLDER", help="pictures in folders by class")
-    flags.add_argument("--images", type=positive, default=512, help="of a turn (%(default)s)")
+    flags.add_argument("--images", type=positive, default=512, help="per turn (%(default)s)")
     flags.add_argument("--batch-size", type=positive, default=128, help="(%(default)s)")
     flags.add_argument("--rounds", type=positive, default=5, help="(%(default)s)")
     flags.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="of Grain (1 2)")
     flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
     backend.set_up_devices(1)
-    takers = all_takers(arguments)
-    turns: dict[str, list[Turn]] = {name: [] for name in takers}
+    readers = all_readers(arguments)
+    turns: dict[str, list[Turn]] = {name: [] for name in readers}
     for number in range(arguments.rounds + 1):
-        for name, take in takers.items():
-            turn = take()
-            if number:  # the first round brings the files into memory
+        for name, read_images in readers.items():
+            turn = read_images()
+            if number:  # the first round loads the files into the page cache
                 turns[name].append(turn)
     figures = {
         name: {
-            "images_per_second": statistics.median(turn.images / turn.wall for turn in taken),
-            "per_core": statistics.median(turn.images / turn.cores for turn in taken),
+            "images_per_second": statistics.median(turn.images / turn.wall for turn in measured),
+            "per_core": statistics.median(turn.images / turn.cores for turn in measured),
         }
-        for name, taken in turns.items()
+        for name, measured in turns.items()
     }
     report(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2))
 
 
-def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
-    """Return what is compared, by what to call it. Raises BadInput if there is no such data."""
+def all_readers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
+    """Return all readers by name. Raises BadInput if there is no such data."""
     from train.data.dataset import open_data
     from train.data.formats import image_file
     from train.data.formats.image_folder import PictureSource, subfolders, training_pictures
@@ -81,7 +81,7 @@ def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
 
     size, batch = read(arguments.records).size, arguments.batch_size
     shards = open_data(arguments.records, "records", size).train
-    # ILSVRC's validation pictures lie in no class's folder; nobody reads them here.
+    # ILSVRC's validation pictures are in no class folder; they are not read here.
     below = "train" if "train" in subfolders(arguments.folder) else ""
     files, _ = training_pictures(arguments.folder, below)
     folder = PictureSource(arguments.folder, files, size)
@@ -91,7 +91,7 @@ def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
     def through_grain(source: "Source", threads: int) -> Callable[[], Turn]:
         return lambda: grain_turn(source, batch, arguments.images, threads)
 
-    takers: dict[str, Callable[[], Turn]] = {
+    readers: dict[str, Callable[[], Turn]] = {
         "folder, plain Pillow loop": lambda: timed(plain_pillow(path, size) for path in paths),
         "folder, by index": lambda: timed(by_index(folder, arguments.images)),
         "JPEGs in memory, plain Pillow loop": lambda: timed(map(plain_decode, jpegs)),
@@ -101,41 +101,41 @@ def all_takers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
         "shards, by index": lambda: timed(by_index(shards, arguments.images)),
     }
     for threads in arguments.threads:
-        takers[f"folder, Grain, device, {threads} threads"] = through_grain(folder, threads)
-        takers[f"shards, Grain, device, {threads} threads"] = through_grain(shards, threads)
+        readers[f"folder, Grain, device, {threads} threads"] = through_grain(folder, threads)
+        readers[f"shards, Grain, device, {threads} threads"] = through_grain(shards, threads)
     fast = image_file.simplejpeg
     if fast is None:
-        return takers
-    slow = {name: with_decoder(None, take) for name, take in takers.items()}
+        return readers
+    slow = {name: with_decoder(None, reader) for name, reader in readers.items()}
     return slow | {
-        f"{n}, simplejpeg": with_decoder(fast, takers[n]) for n in takers if "hards" in n
+        f"{n}, simplejpeg": with_decoder(fast, readers[n]) for n in readers if "hards" in n
     }
 
 
-def with_decoder(decoder: object, take: Callable[[], Turn]) -> Callable[[], Turn]:
-    """Return the same with simplejpeg, or without."""
+def with_decoder(decoder: object, reader: Callable[[], Turn]) -> Callable[[], Turn]:
+    """Return the reader with `decoder` in place of simplejpeg; None is Pillow."""
     from train.data.formats import image_file
 
-    def taken() -> Turn:
+    def read_images() -> Turn:
         before = image_file.simplejpeg
         image_file.simplejpeg = decoder  # pyright: ignore[reportAttributeAccessIssue]
         try:
-            return take()
+            return reader()
         finally:
             image_file.simplejpeg = before
 
-    return taken
+    return read_images
 
 
 def timed(images: Iterable[object]) -> Turn:
-    """Go through the images and count them."""
+    """Iterate over the images, and time and count them."""
     wall, cores = time.perf_counter(), time.process_time()
     count = sum(1 for _ in images)
     return Turn(count, time.perf_counter() - wall, time.process_time() - cores)
 
 
 def plain_pillow(path: Path, size: int) -> "np.ndarray":
-    """Do what anybody would write to read a picture: decode, cut the center out, resize."""
+    """Read a picture in the usual way: decode, cut the center out, resize."""
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -146,7 +146,7 @@ def plain_pillow(path: Path, size: int) -> "np.ndarray":
 
 
 def plain_decode(jpeg: bytes) -> "np.ndarray":
-    """Decode with nothing around it."""
+    """Decode, and nothing else."""
     import numpy as np
     from PIL import Image
 
@@ -167,12 +167,12 @@ def stored_jpegs(records: Path, count: int) -> list[bytes]:
 
 
 def by_index(source: "Source", count: int) -> Iterator[object]:
-    """Ask for examples spread over the whole source."""
+    """Yield up to `count` examples spread over the whole source."""
     return (source[index] for index in range(0, len(source), -(-len(source) // count)))
 
 
 def grain_turn(source: "Source", batch: int, count: int, threads: int) -> Turn:
-    """Draw batches as in training and wait for each to be on the device."""
+    """Read batches as in training, and wait until each is on the device."""
     import jax
 
     from train.data.pipeline import train_batches
@@ -181,17 +181,17 @@ def grain_turn(source: "Source", batch: int, count: int, threads: int) -> Turn:
         source, batch_size=batch, seed=0, position=0, threads=threads, prefetch=_PREFETCH
     )
     with contextlib.closing(iterator):
-        for _ in range(_PREFETCH + threads):  # from here on the buffer is as full as at the end
+        for _ in range(_PREFETCH + threads):  # now the buffer is as full as it will be at the end
             next(iterator)
-        # Threads end their batches together, so that one or two would be timed at random.
+        # Threads finish their batches together: the time of one or two batches would be random.
         batches = itertools.islice(iterator, max(-(-count // batch), 4 * threads))
         turn = timed(jax.block_until_ready(jax.device_put(images)) for images in batches)
     return turn._replace(images=turn.images * batch)
 
 
 def report(figures: dict[str, dict[str, float]]) -> None:
-    """Print the rates, and how many GPUs so many cores would feed if each did as much."""
-    table = Table(title=f"images per second, and GPUs of {GPU:,} that so many cores would feed")
+    """Print the rates, and how many GPUs a number of cores would feed at the rate per core."""
+    table = Table(title=f"images per second, and GPUs of {GPU:,} fed by 1 to 64 cores")
     for column in ("", "by the clock", "per core", *(f"{cores}" for cores in CORES)):
         table.add_column(column, justify="right" if column else "left")
     for name, rates in figures.items():

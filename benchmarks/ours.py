@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
 
 
 def prepare(task: str, batch: int) -> Prepared:
-    """Return one training step, the one that `train.main` uses, or one forward pass of PAPER."""
+    """Return the training step of `train.main`, or one forward pass, of PAPER."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -39,7 +39,7 @@ def prepare(task: str, batch: int) -> Prepared:
 def training_step(
     net: "Architecture", mesh: "Mesh", batch: int
 ) -> tuple[Callable[[], float], "Compiled"]:
-    """Return the very step of `train.main` on one random batch, and its compiled program.
+    """Return the step of `train.main` on one random batch, and its compiled program.
 
     Each call trains one step and returns the loss.
     """

@@ -1,4 +1,4 @@
-"""The paper's two-tower net as an ONNX graph in ONNX Runtime: a peer for the forward pass."""
+"""The paper's two-tower network in ONNX Runtime, to compare the forward pass with."""
 
 import numpy as np
 import onnx
@@ -9,7 +9,7 @@ from benchmarks.worker import Prepared, serve
 
 
 def paper() -> onnx.ModelProto:
-    """Write down the graph of alexnet_jax.architectures.PAPER with random weights."""
+    """Return the graph of alexnet_jax.architectures.PAPER with random weights."""
     rng = np.random.default_rng(0)
     nodes, weights = [], []
 
@@ -46,8 +46,8 @@ def paper() -> onnx.ModelProto:
     x = conv(x, 384, 192, 3, 3, pads=[1] * 4, group=2)
     x = pool(conv(x, 256, 192, 3, 3, pads=[1] * 4, group=2))
     x = add("Flatten", [x])[0]
-    for width, seen in ((4096, 9216), (4096, 4096)):
-        x = add("Relu", [dense(x, width, seen)])[0]
+    for width, inputs in ((4096, 9216), (4096, 4096)):
+        x = add("Relu", [dense(x, width, inputs)])[0]
     x = dense(x, 1000, 4096)
     graph = helper.make_graph(
         nodes,
@@ -60,7 +60,7 @@ def paper() -> onnx.ModelProto:
 
 
 def prepare(task: str, batch: int) -> Prepared:
-    """Return one forward pass on random images; there is no training."""
+    """Return one forward pass on random images. Raises ValueError for another task."""
     if task != "forward":
         raise ValueError("ONNX Runtime does not train")
     session = onnxruntime.InferenceSession(paper().SerializeToString())

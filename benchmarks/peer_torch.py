@@ -1,16 +1,16 @@
-"""The paper's two-tower net and step in PyTorch, eager or compiled: a peer to be timed."""
+"""The paper's two-tower network and training step in PyTorch, eager or compiled."""
 
 import sys
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - PyTorch's own custom
+import torch.nn.functional as F  # noqa: N812 - PyTorch's convention
 from torch import nn
 
 from benchmarks.worker import Prepared, serve
 
 
 def response_norm(x: torch.Tensor) -> torch.Tensor:
-    """Section 3.3 inside each tower; PyTorch divides alpha by n, so it is given five times."""
+    """Section 3.3 inside each tower; PyTorch divides alpha by n = 5, so alpha is 5e-4."""
     halves = [
         F.local_response_norm(half, 5, alpha=5e-4, beta=0.75, k=2.0) for half in x.chunk(2, 1)
     ]
@@ -21,7 +21,7 @@ class Paper(nn.Module):
     """The same layers as alexnet_jax.architectures.PAPER."""
 
     def __init__(self) -> None:
-        """Make the layers with PyTorch's own initial values; they do not change the time."""
+        """Make the layers, with PyTorch's initial values: values do not change the time."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4)
         self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
@@ -32,7 +32,7 @@ class Paper(nn.Module):
         self.fc8 = nn.Linear(4096, 1000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the scores of [n, 3, 224, 224]."""
+        """Return the logits [n, 1000] of images [n, 3, 224, 224]."""
         x = F.relu(self.conv1(F.pad(x, (0, 3, 0, 3))))
         x = F.max_pool2d(response_norm(x), 3, 2)
         x = F.relu(self.conv2(x))
@@ -46,14 +46,14 @@ class Paper(nn.Module):
 
 
 def augment(images: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-    """Random crops of 224 out of 256 and flips, an offset for each image."""
-    patches = []
+    """Return random crops of 224 out of 256, half of them flipped, drawn for each image."""
+    crops = []
     for image in images:
         row, column = (int(n) for n in torch.randint(33, (2,)))
         window = (slice(None), slice(row, row + 224), slice(column, column + 224))
-        patch = image[window].float() - mean[window]
-        patches.append(patch.flip(2) if torch.rand(()) < 0.5 else patch)
-    return torch.stack(patches).contiguous(memory_format=torch.channels_last)
+        crop = image[window].float() - mean[window]
+        crops.append(crop.flip(2) if torch.rand(()) < 0.5 else crop)
+    return torch.stack(crops).contiguous(memory_format=torch.channels_last)
 
 
 def prepare(task: str, batch: int) -> Prepared:

@@ -1,4 +1,4 @@
-"""Compiled programs as lists of instructions: what runs how often, and what devices send."""
+"""Compiled programs as lists of instructions: how often each runs, what devices send."""
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,63 +21,63 @@ class Instruction(NamedTuple):
     op: str
     operands: list[str]
     rest: str
-    rounds: float = 1  # not a number if a loop does not say
+    rounds: float = 1  # NaN if the trip count of a loop is unknown
 
     @property
     def cycles(self) -> float:
         """The TPU compiler's estimate for all rounds; 0 if it has none."""
-        found = re.search(r'"estimated_cycles":"(\d+)"', self.rest)
-        return self.rounds * int(found[1]) if found else 0
+        estimate = re.search(r'"estimated_cycles":"(\d+)"', self.rest)
+        return self.rounds * int(estimate[1]) if estimate else 0
 
     @property
     def collective(self) -> str | None:
-        """Which collective operation this is, or begins."""
+        """The collective operation that this is or starts, None if neither."""
         op = self.op.removesuffix("-start")
         return op if op in SENT else None
 
     @property
     def groups(self) -> np.ndarray:
-        """Which devices a collective joins, by their places in the mesh, [groups, devices]."""
+        """The groups of devices in a collective, by index in the mesh: [groups, devices]."""
         return replica_groups(self.rest)
 
     @property
     def sent(self) -> float:
-        """The bytes that each device sends in a collective round a ring, in all rounds."""
+        """The bytes that each device sends in all rounds, if the collective runs as a ring."""
         return self.rounds * parse_transfer(self.op, self.type, self.rest).sent
 
 
 def instructions(hlo: str) -> list[Instruction]:
-    """Return all that a step runs, those of the entry computation last."""
+    """Return all instructions that a step runs, those of the entry computation last."""
     bodies: dict[str, list[Instruction]] = {}
     name = entry = ""
     pattern = re.compile(r" +(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\(([^)]*)\)(.*)")
     for line in hlo.splitlines():
-        if found := re.match(r"(ENTRY )?%(\S+) \(.*\{$", line):
-            name = found[2]
-            entry = name if found[1] else entry
-        elif found := pattern.match(line):
-            operands = re.findall(r"%([^\s,]+)", found[4]) or [found[4]]
-            made = Instruction(found[1], found[2], found[3], operands, found[5])
-            bodies.setdefault(name, []).append(made)
+        if match := re.match(r"(ENTRY )?%(\S+) \(.*\{$", line):
+            name = match[2]
+            entry = name if match[1] else entry
+        elif match := pattern.match(line):
+            operands = re.findall(r"%([^\s,]+)", match[4]) or [match[4]]
+            instruction = Instruction(match[1], match[2], match[3], operands, match[5])
+            bodies.setdefault(name, []).append(instruction)
 
-    def run(name: str, rounds: float) -> list[Instruction]:
-        within = []
-        for made in bodies[name]:
+    def expand(name: str, rounds: float) -> list[Instruction]:
+        called = []
+        for instruction in bodies[name]:
             trips: float = 1
-            if made.op == "while":
-                [condition] = re.findall(r"condition=%([\w.\-]+)", made.rest)
-                found = [i.operands[0] for i in bodies[condition] if i.op == "constant"]
-                trips = int(found[0]) if len(found) == 1 else float("nan")
-            called = "body|calls|to_apply" if made.op == "call" else "body|calls"
-            for body in re.findall(rf"(?:{called})=%([\w.\-]+)", made.rest):
-                within += run(body, rounds * trips)
-        return within + [made._replace(rounds=rounds) for made in bodies[name]]
+            if instruction.op == "while":
+                [condition] = re.findall(r"condition=%([\w.\-]+)", instruction.rest)
+                constants = [i.operands[0] for i in bodies[condition] if i.op == "constant"]
+                trips = int(constants[0]) if len(constants) == 1 else float("nan")
+            keys = "body|calls|to_apply" if instruction.op == "call" else "body|calls"
+            for body in re.findall(rf"(?:{keys})=%([\w.\-]+)", instruction.rest):
+                called += expand(body, rounds * trips)
+        return called + [instruction._replace(rounds=rounds) for instruction in bodies[name]]
 
-    return run(entry, 1)
+    return expand(entry, 1)
 
 
 def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str = "float32"):
-    """Lower the very step of `train.main` for the mesh, out of shapes alone."""
+    """Lower the step of `train.main` for the mesh, from shapes alone."""
     import jax
     import jax.numpy as jnp
 
@@ -89,7 +89,7 @@ def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str =
 
     stored, optimizer = stored_size(Config(), net), sgd()
     state = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
-    # Of a mean whose pixels are equal, the compiler would see that it need not be cut.
+    # If all pixels of the mean were equal, the compiler could leave out its crop.
     mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (stored, stored, 3)), jnp.float32)
     recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)

@@ -1,8 +1,8 @@
-"""What a step moves between devices, on up to 64 of them: `python -m benchmarks.scaling`.
+"""What a step sends between devices, up to 64 of them: `python -m benchmarks.scaling`.
 
-The step of `train.main` is compiled for virtual CPU devices and not run. What its collectives send
-is read off the program, by the axis of the mesh, beside the least that the layout needs; from that
-and two figures of a machine that are asked for follows how well it would scale there.
+The step of `train.main` is compiled for virtual CPU devices and not run. The bytes that its
+collectives send are counted in the program, by mesh axis, next to the least that the layout needs.
+With two figures of a machine, --tflops and --link, they predict how the step would scale there.
 """
 
 import json
@@ -25,18 +25,19 @@ FLOAT = 4  # bytes
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compile the step for each number of devices; print what moves and what that costs."""
+    """Compile the step for each number of devices; print what it sends and what that costs."""
     flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--net", default="PAPER", help="(%(default)s)")
     flags.add_argument("--devices", type=positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     flags.add_argument(
-        "--batch-size", type=positive, default=128, help="of each pair (%(default)s)"
+        "--batch-size", type=positive, default=128, help="per pair of devices (%(default)s)"
     )
+    flags.add_argument("--tflops", type=float, default=50, help="speed of a device (%(default)s)")
     flags.add_argument(
-        "--tflops", type=float, default=50, help="that a device computes at (%(default)s)"
-    )
-    flags.add_argument(
-        "--link", type=float, default=25, help="gigabytes that it sends in a second (%(default)s)"
+        "--link",
+        type=float,
+        default=25,
+        help="gigabytes per second that a device sends (%(default)s)",
     )
     flags.add_argument("--json", type=new_file, help="write the figures here")
     arguments = flags.parse_args(argv)
@@ -66,33 +67,33 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def bytes_sent(hlo: str, mesh: "Mesh") -> dict[str, float]:
-    """Return what a device sends in a step, by the axis along which it goes.
+    """Return the bytes that a device sends in a step, by mesh axis.
 
-    The bytes are those of collectives round a ring, the least for any algorithm. `other` are
-    collectives over neither axis alone.
+    Every collective is counted as a ring, the least for any algorithm. `other` are collectives
+    over neither axis alone.
     """
     import numpy as np
 
-    places = np.arange(mesh.size).reshape(mesh.devices.shape)
+    indices = np.arange(mesh.size).reshape(mesh.devices.shape)
     lines = {
-        axis: {frozenset(line) for line in np.moveaxis(places, i, -1).reshape(-1, size).tolist()}
+        axis: {frozenset(line) for line in np.moveaxis(indices, i, -1).reshape(-1, size).tolist()}
         for i, (axis, size) in enumerate(mesh.shape.items())
     }
     sent = {"tower": 0.0, "data": 0.0, "other": 0.0}
-    for made in programs.instructions(hlo):
-        if made.collective:
-            groups = {frozenset(group) for group in made.groups.tolist()}
+    for instruction in programs.instructions(hlo):
+        if instruction.collective:
+            groups = {frozenset(group) for group in instruction.groups.tolist()}
             [axis, *_] = [axis for axis in lines if groups <= lines[axis]] + ["other"]
-            sent[axis] += made.sent
+            sent[axis] += instruction.sent
     return sent
 
 
 def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, float]:
-    """Return the least that a device must send, with towers and batch laid out as they are.
+    """Return the least bytes that a device must send, for this layout of towers and batch.
 
-    Towers: where they meet, its own part of the maps goes to the others, and as much of their
-    gradient comes back; of the scores, its own contribution. Data: the gradient of the parameters
-    that it holds is summed over those that hold the same.
+    Along towers: at every `Gather`, the device sends its own maps to the other towers, and as much
+    of their gradient comes back; and it sends its contribution to the logits. Along data: the
+    gradient of its parameters is summed over the devices that hold the same parameters.
     """
     import jax
     import numpy as np
@@ -100,40 +101,40 @@ def least_bytes(net: "Architecture", mesh: "Mesh", batch: int) -> dict[str, floa
     import alexnet_jax
     from alexnet_jax.layer_specs import Gather
 
-    across, parts = mesh.shape.get("tower", 1), alexnet_jax.towers.num_batch_shards(mesh)
-    images, others = batch // parts, (across - 1) / across
-    steps = net.layer_info()
-    met = sum(
-        math.prod(step.output_shape)
-        for step in steps
-        if isinstance(step.spec, Gather) and not step.replicated_in
+    towers, shards = mesh.shape.get("tower", 1), alexnet_jax.towers.num_batch_shards(mesh)
+    images, others = batch // shards, (towers - 1) / towers
+    layers = net.layer_info()
+    gathered = sum(
+        math.prod(info.output_shape)
+        for info in layers
+        if isinstance(info.spec, Gather) and not info.replicated_in
     )
-    tower = images * others * (2 * met + 2 * math.prod(steps[-1].output_shape))
+    tower = images * others * (2 * gathered + 2 * math.prod(layers[-1].output_shape))
     params = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), net))
     shardings = alexnet_jax.param_shardings(mesh, net)
-    held = sum(
+    local = sum(
         np.prod(sharding.shard_shape(leaf.shape))
         for leaf, sharding in zip(jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True)
     )
-    return {"tower": FLOAT * tower, "data": float(FLOAT * held * 2 * (parts - 1) / parts)}
+    return {"tower": FLOAT * tower, "data": float(FLOAT * local * 2 * (shards - 1) / shards)}
 
 
 def predict(
     net: "Architecture", mesh: "Mesh", batch: int, sent: dict[str, float], speed: float, link: float
 ) -> dict[str, float]:
-    """Return the seconds of a step, and how much of the devices' speed is left.
+    """Predict the seconds of a step, and the share of them that devices compute in.
 
     Args:
-      net: that is trained.
-      mesh: that it is trained on.
-      batch: of all devices.
-      sent: by each device, in bytes.
-      speed: of a device, in operations a second; a backward pass costs twice a forward one.
-      link: of a device, in bytes a second.
+      net: the network.
+      mesh: the devices.
+      batch: images of all devices together.
+      sent: bytes that each device sends, from `bytes_sent`.
+      speed: operations per second of a device; a backward pass costs twice a forward one.
+      link: bytes per second that a device sends.
 
     Returns:
-      `seconds` if no sending happens while something is computed, and the `efficiency` then;
-      `efficiency_overlapped`, if the sums over data all happen meanwhile.
+      `seconds` and `efficiency` if a device never sends while it computes;
+      `efficiency_overlapped` if all sums over data overlap with computation.
     """
     operations = 3 * 2 * sum(info.multiply_accumulates for info in net.layer_info()) * batch
     computing = operations / mesh.size / speed
@@ -146,10 +147,10 @@ def predict(
 
 
 def report(arguments: Any, rows: list[dict[str, Any]]) -> None:
-    """Print a line for each number of devices."""
+    """Print a row for each number of devices."""
     title = (
-        f"{arguments.net}, {arguments.batch_size} images a pair of devices; MB that each sends in "
-        f"a step; at {arguments.tflops:g} Tflop/s and {arguments.link:g} GB/s"
+        f"{arguments.net}, {arguments.batch_size} images per pair of devices; MB that each sends "
+        f"per step; at {arguments.tflops:g} Tflop/s and {arguments.link:g} GB/s"
     )
     table = Table(title=title)
     for head in ("devices", "batch", "towers", "least", "data", "least", "other"):

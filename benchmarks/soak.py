@@ -1,8 +1,8 @@
-"""A run that is killed again and again, against one that is not: `python -m benchmarks.soak`.
+"""A run killed again and again must equal one that was not: `python -m benchmarks.soak`.
 
-First a run trains for half of --minutes without a stop, its memory and file handles watched. Then
-another trains to the same step, and is killed (SIGKILL) at random moments, every other time while
-it saves, and resumed. Their last checkpoints must hold the same bits.
+First a run trains for half of --minutes without a stop, its memory and open files watched. Then
+another run trains to the same step. It is killed (SIGKILL) at random moments, every other time
+during a save, and resumed. The last checkpoints of both must have the same bits.
 """
 
 import argparse
@@ -25,29 +25,33 @@ from train.runtime.cli import make_parser, positive, run_command
 if TYPE_CHECKING:
     import numpy as np
 
-_LATE = 0.75  # of the lives: so many come to a checkpoint first
-_LONGEST_SAVE = 20.0  # seconds to wait for one to begin
-_SAMPLES_TO_JUDGE = 600  # ten minutes: what is compiled and first touched takes one or two
-_MAY_GROW = 0.05  # of the memory, from the second quarter of a run to its last
+_CHECKPOINT_FRACTION = 0.75
+"""Fraction of processes killed only after a new checkpoint, so that the run gets ahead."""
+_SAVE_TIMEOUT = 20.0
+"""Seconds to wait for a save to begin; DIGITS saves after each epoch, every 11 s when measured."""
+_MIN_SAMPLES = 600
+"""Seconds of a run whose memory is judged: compiling and warming up take one or two minutes."""
+_MAX_GROWTH = 0.05
+"""Allowed growth of memory from the second quarter of a run to its last; 1 to 2 % was measured."""
 
 
-class Watched:
-    """A training process, and what it takes up."""
+class WatchedProcess:
+    """A training process with samples of its memory and open files."""
 
     def __init__(self, run_dir: Path, flags: list[str]) -> None:
-        """Start it, or resume it if the folder holds a run."""
+        """Start a run, or resume the one in the folder."""
         self.run_dir = run_dir
         resume = ["--resume"] if (run_dir / "config.json").exists() else []
         module = [sys.executable, "-m", "train.main", "--run-dir", str(run_dir)]
-        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         self.process = subprocess.Popen(
-            [*module, *flags, *resume], stdout=self.said, stderr=subprocess.STDOUT
+            [*module, *flags, *resume], stdout=self.output, stderr=subprocess.STDOUT
         )
         self.samples: list[tuple[float, int]] = []
-        """Megabytes in memory and open files, once a second."""
+        """Megabytes of memory and the number of open files, once a second."""
 
     def wait(self, seconds: float) -> bool:
-        """Watch it for so long. Returns whether it still runs."""
+        """Watch the process for some seconds. Returns whether it is still running."""
         until = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < until:
             self._sample()
@@ -55,14 +59,14 @@ class Watched:
         return self.process.poll() is None
 
     def wait_for_progress(self) -> None:
-        """Watch it until it has saved once more than when it began, or ended."""
+        """Watch the process until it has saved a new checkpoint, or ended."""
         before = set(_steps(self.run_dir))
         while self.process.poll() is None and set(_steps(self.run_dir)) <= before:
             self.wait(0.2)
 
     def wait_for_a_save(self) -> bool:
-        """Watch it until it is saving. Returns whether it is."""
-        until = time.monotonic() + _LONGEST_SAVE
+        """Watch the process until it is saving. Returns whether it is."""
+        until = time.monotonic() + _SAVE_TIMEOUT
         while self.process.poll() is None and time.monotonic() < until:
             if any((self.run_dir / "checkpoints").glob("*.orbax-checkpoint-tmp*")):
                 return True
@@ -74,10 +78,10 @@ class Watched:
         self.process.send_signal(number)
         return self.process.wait()
 
-    def last_words(self) -> str:
-        """Return the end of what it printed."""
-        self.said.seek(0)
-        return self.said.read()[-2000:]
+    def output_tail(self) -> str:
+        """Return the last 2,000 characters that the process printed."""
+        self.output.seek(0)
+        return self.output.read()[-2000:]
 
     def _sample(self) -> None:
         process = Path("/proc", str(self.process.pid))
@@ -88,14 +92,16 @@ class Watched:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run both, compare them, and print what came of it."""
+    """Run both, compare them, and print the result."""
     flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("--minutes", type=float, default=45, help="of training, both runs together")
+    flags.add_argument(
+        "--minutes", type=float, default=45, help="minutes of training, both runs together"
+    )
     flags.add_argument("--kills", type=positive, default=20)
-    flags.add_argument("--seed", type=int, default=0, help="of the moments")
+    flags.add_argument("--seed", type=int, default=0, help="of the random moments")
     flags.add_argument("--devices", type=positive, default=2)
     flags.add_argument("--save-steps", type=positive, default=200)
-    flags.add_argument("--out", type=Path, help="a folder for both runs; a temporary one if not")
+    flags.add_argument("--out", type=Path, help="a folder for both runs; by default temporary")
     arguments = flags.parse_args(argv)
     if not arguments.minutes > 0:
         raise BadInput("--minutes must be above 0")
@@ -106,58 +112,60 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def soak(arguments: argparse.Namespace, out: Path) -> None:
-    """Do what the module says. Raises Ended, exit status 1, if the runs differ or memory grows."""
-    # So many epochs that time alone ends the first run; the rate is not cut on the way.
-    settings = ["--devices", arguments.devices, "--save-steps", arguments.save_steps]
-    settings += ["--epochs", 900_000, "--cut-epochs", 100_000]
-    chosen = [str(setting) for setting in settings]
+    """Run and compare both. Raises Ended, exit status 1, if the runs differ or memory grows."""
+    # Enough epochs that only time ends the first run, and no step decay before that.
+    flags = ["--devices", arguments.devices, "--save-steps", arguments.save_steps]
+    flags += ["--epochs", 900_000, "--cut-epochs", 100_000]
+    flags = [str(value) for value in flags]
     seconds = 30 * arguments.minutes
-    straight = Watched(out / "straight", chosen)
+    straight = WatchedProcess(out / "straight", flags)
     if not straight.wait(seconds):
-        raise Ended(f"the run without a stop ended by itself:\n{straight.last_words()}", 1)
+        raise Ended(f"the run without a stop ended by itself:\n{straight.output_tail()}", 1)
     status = straight.end(signal.SIGTERM)
     if status != 128 + signal.SIGTERM:
-        raise Ended(f"the run ended with {status} after SIGTERM:\n{straight.last_words()}", 1)
+        raise Ended(f"the run ended with {status} after SIGTERM:\n{straight.output_tail()}", 1)
     step = max(_steps(out / "straight"))
     print(f"without a stop: {step:,} steps in {seconds:.0f} s", flush=True)
-    grown = _report(straight.samples)
+    growth = _report(straight.samples)
 
-    begun = time.monotonic()
-    lives, in_saves = _killed(out / "killed", [*chosen, "--steps", str(step)], arguments, seconds)
-    took = time.monotonic() - begun
-    print(f"killed {lives - 1} times, {in_saves} of them in a save: {step:,} steps in {took:.0f} s")
-    different = _differences(out, step)
+    start = time.monotonic()
+    processes, in_saves = _run_killed(
+        out / "killed", [*flags, "--steps", str(step)], arguments, seconds
+    )
+    took = f"{step:,} steps in {time.monotonic() - start:.0f} s"
+    print(f"killed {processes - 1} times, {in_saves} of them in a save: {took}")
+    different = _count_differences(out, step)
     print(f"arrays of the last checkpoint that differ: {different}")
     print(f"losses that differ: {_losses(out / 'straight', step) != _losses(out / 'killed', step)}")
-    if different or grown > _MAY_GROW:
-        raise Ended("the soak has failed", 1)
+    if different or growth > _MAX_GROWTH:
+        raise Ended("the soak test has failed", 1)
 
 
-def _killed(
+def _run_killed(
     run_dir: Path, flags: list[str], arguments: argparse.Namespace, seconds: float
 ) -> tuple[int, int]:
-    """Train to the last step, killed on the way. Returns how many processes, how many in a save."""
-    chance, in_saves = random.Random(arguments.seed), 0
-    for life in range(1, arguments.kills + 2):
-        watched = Watched(run_dir, flags)
-        if life <= arguments.kills:
-            if chance.random() < _LATE:
-                watched.wait_for_progress()
-            running = watched.wait(chance.uniform(0, 1.6 * seconds / (arguments.kills + 1)))
-            saving = running and life % 2 == 0 and watched.wait_for_a_save()
-            if watched.process.poll() is None:
-                time.sleep(chance.uniform(0, 0.2) if saving else 0)
-                watched.end(signal.SIGKILL)
+    """Train to the last step, killed on the way. Returns counts: processes, kills during a save."""
+    rng, in_saves = random.Random(arguments.seed), 0
+    for number in range(1, arguments.kills + 2):
+        process = WatchedProcess(run_dir, flags)
+        if number <= arguments.kills:
+            if rng.random() < _CHECKPOINT_FRACTION:
+                process.wait_for_progress()
+            running = process.wait(rng.uniform(0, 1.6 * seconds / (arguments.kills + 1)))
+            saving = running and number % 2 == 0 and process.wait_for_a_save()
+            if process.process.poll() is None:
+                time.sleep(rng.uniform(0, 0.2) if saving else 0)
+                process.end(signal.SIGKILL)
                 in_saves += saving
                 latest = max(_steps(run_dir), default=0)
-                print(f"killed after {len(watched.samples)} s, latest step {latest}", flush=True)
+                print(f"killed after {len(process.samples)} s, latest step {latest}", flush=True)
                 continue
-        watched.wait(float("inf"))
-        if watched.process.returncode != 0:
-            raise Ended(f"a resumed run failed:\n{watched.last_words()}", 1)
-        _report(watched.samples)
-        return life, in_saves
-    raise AssertionError("the last life is not killed")
+        process.wait(float("inf"))
+        if process.process.returncode != 0:
+            raise Ended(f"a resumed run failed:\n{process.output_tail()}", 1)
+        _report(process.samples)
+        return number, in_saves
+    raise AssertionError("the last process is not killed")
 
 
 def _steps(run_dir: Path) -> list[int]:
@@ -166,7 +174,7 @@ def _steps(run_dir: Path) -> list[int]:
 
 
 def _report(samples: list[tuple[float, int]]) -> float:
-    """Print memory and files of a process by quarters; return by how much the memory grew."""
+    """Print memory and open files by quarters of the samples. Returns the growth of memory."""
     size = len(samples) // 4
     if size < 5:
         return 0.0
@@ -174,11 +182,11 @@ def _report(samples: list[tuple[float, int]]) -> float:
     memory = [statistics.median(megabytes for megabytes, _ in quarter) for quarter in quarters]
     files = [max(files for _, files in quarter) for quarter in quarters]
     print(f"memory by quarters, MB: {', '.join(f'{m:.0f}' for m in memory)}; open files: {files}")
-    return memory[3] / memory[1] - 1 if len(samples) >= _SAMPLES_TO_JUDGE else 0.0
+    return memory[3] / memory[1] - 1 if len(samples) >= _MIN_SAMPLES else 0.0
 
 
-def _differences(out: Path, step: int) -> int:
-    """The number of arrays, of all that the checkpoints hold, whose bits differ."""
+def _count_differences(out: Path, step: int) -> int:
+    """Return the number of arrays whose bits differ between the two checkpoints."""
     one, other = (_arrays(out / name, step) for name in ("straight", "killed"))
     return sum(a.tobytes() != b.tobytes() for a, b in zip(one, other, strict=True))
 
@@ -201,8 +209,8 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     )
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
-        lies = state_shardings(net, optimizer, make_mesh(net, 1))
-        state, position = checkpoints.restore(step, like, lies)
+        shardings = state_shardings(net, optimizer, make_mesh(net, 1))
+        state, position = checkpoints.restore(step, like, shardings)
     return [*map(np.asarray, jax.tree.leaves(state)), np.asarray(position)]
 
 

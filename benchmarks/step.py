@@ -1,4 +1,4 @@
-"""Time the very step that training uses, on random images: `python -m benchmarks.step`."""
+"""Time and memory of the training step, on random images: `python -m benchmarks.step`."""
 
 import importlib
 import math
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the losses, the time of each step, images per second, and the memory it takes."""
+    """Print the loss and time of each step, images per second, and the memory."""
     flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--net", default="PAPER")
     flags.add_argument("--devices", type=positive, default=2)
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     backend.enable_compile_cache()
     start = time.perf_counter()
     importlib.import_module("alexnet_jax")
-    print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, JAX itself before")
+    print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, beyond JAX's own")
     from benchmarks.ours import training_step
     from train.config.network import get_architecture
     from train.runtime.hlo import memory_usage
@@ -42,10 +42,12 @@ def main(argv: list[str] | None = None) -> None:
     mesh = make_mesh(net, config.launch.devices, config.recipe.batch_size)
     start = time.perf_counter()
     step, program = training_step(net, mesh, arguments.batch_size)
-    print(f"compilation, or finding it in the cache: {time.perf_counter() - start:.2f} s")
+    print(f"compiling, or loading from the cache: {time.perf_counter() - start:.2f} s")
 
     seconds = []
-    for number in range(arguments.steps + 1):  # the first touches the memory, and does not count
+    for number in range(
+        arguments.steps + 1
+    ):  # the first step touches the memory and is not counted
         start = time.perf_counter()
         loss = step()
         seconds.append(time.perf_counter() - start)
@@ -59,19 +61,19 @@ def main(argv: list[str] | None = None) -> None:
     needed = needed_bytes(net, arguments.batch_size)
     memory = memory_usage(program)  # of one device
     assert memory is not None
-    taken = arguments.devices * memory.total
+    total = arguments.devices * memory.total
     print(
-        f"the program's arrays take {taken / 1e9:.2f} GB, "
-        f"{taken / needed:.2f} times the {needed / 1e9:.2f} GB that a step needs"
+        f"the program's arrays take {total / 1e9:.2f} GB, "
+        f"{total / needed:.2f} times the {needed / 1e9:.2f} GB that a step needs"
     )
 
 
 def needed_bytes(net: "Architecture", batch: int) -> int:
-    """Count the bytes of what a step cannot do without, all devices together.
+    """Return the bytes that any implementation of a step needs, all devices together.
 
     Parameters, velocity and gradients; and the inputs of the layers whose backward pass reads
-    them: the factors of a product, what a norm divided, where the maxima of a pool stood. A ReLU's
-    sign and a dropout's mask can be read off the next of these. One array of floats for each.
+    them: convolutions, dense layers, norms and pools. A ReLU's sign and a dropout's mask can be
+    read off the next of these. One array of floats each.
     """
     from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Output, ResponseNorm
 

@@ -1,4 +1,4 @@
-"""Images per second beside PyTorch and ONNX Runtime: `python -m benchmarks.throughput`."""
+"""Images per second compared with PyTorch and ONNX Runtime: `python -m benchmarks.throughput`."""
 
 import json
 import os
@@ -19,16 +19,16 @@ PEERS = {
     "onnxruntime": ["benchmarks.peer_onnxruntime"],
 }
 TASKS = {"train": ("train", 128), "forward_128": ("forward", 128), "forward_1": ("forward", 1)}
-# Memory in huge pages, of one pool, and never given back: what each side is fastest with.
+# One pool of huge pages that is never given back: every peer is fastest with this.
 HUGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
 HUGE_PAGES += ":glibc.malloc.trim_threshold=8589934592:glibc.malloc.arena_max=1"
 
 
 class Worker:
-    """A process that waits for its turn (see benchmarks.worker)."""
+    """A process that times its implementation on request (see benchmarks.worker)."""
 
     def __init__(self, python: str, module: list[str], huge_pages: bool) -> None:
-        """Start it in the checkout that this file lies in."""
+        """Start the process in this checkout."""
         environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent))
         if huge_pages:
             environment["GLIBC_TUNABLES"] = HUGE_PAGES
@@ -43,7 +43,7 @@ class Worker:
         )
 
     def seconds(self, task: str, batch: int, repeats: int) -> list[float]:
-        """Let it run a task so many times. Raises BadInput if it has died."""
+        """Return the seconds of `repeats` runs of a task. Raises BadInput if the process died."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         request = {"task": task, "batch": batch, "repeats": repeats}
@@ -57,19 +57,23 @@ class Worker:
 def main(argv: list[str] | None = None) -> None:
     """Time ours and the peers round by round; print medians and ratios."""
     flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("--peers", default="torch,torch-compile,onnxruntime", help="with commas")
+    flags.add_argument(
+        "--peers", default="torch,torch-compile,onnxruntime", help="separated by commas"
+    )
     flags.add_argument("--peer-python", default=sys.executable, help="the peers' interpreter")
-    flags.add_argument("--devices", type=positive, default=1, help="that ours runs on")
-    flags.add_argument("--tasks", default=",".join(TASKS), help="with commas")
+    flags.add_argument("--devices", type=positive, default=1, help="devices of ours")
+    flags.add_argument("--tasks", default=",".join(TASKS), help="separated by commas")
     flags.add_argument("--rounds", type=positive, default=5)
-    flags.add_argument("--huge-pages", action="store_true", help="for all instead of for none")
+    flags.add_argument(
+        "--huge-pages", action="store_true", help="for all sides; by default for none"
+    )
     flags.add_argument("--json", type=new_file, help="write the figures here")
     flags.add_argument("--chart", type=Path, help="draw them here")
     arguments = flags.parse_args(argv)
     peers = [peer for peer in arguments.peers.split(",") if peer]
-    for name, known in ((peers, PEERS), (arguments.tasks.split(","), TASKS)):
-        if unknown := [n for n in name if n not in known]:
-            raise BadInput(f"{unknown[0]} is none of {', '.join(known)}")
+    for names, choices in ((peers, PEERS), (arguments.tasks.split(","), TASKS)):
+        if unknown := [name for name in names if name not in choices]:
+            raise BadInput(f"{unknown[0]} is none of {', '.join(choices)}")
 
     huge = arguments.huge_pages
     workers = {"ours": Worker(sys.executable, ["benchmarks.ours", str(arguments.devices)], huge)}
@@ -93,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
 def take_turns(
     workers: dict[str, Worker], task: str, batch: int, *, rounds: int
 ) -> dict[str, float]:
-    """Return the median seconds of each worker that knows the task, A B C A B C ..."""
+    """Return the median seconds of each worker that can run the task, in turns A B C A B C."""
     able = [name for name in workers if not (task == "train" and name == "onnxruntime")]
     repeats = max(1, 20 // batch)
     seconds: dict[str, list[float]] = {name: [] for name in able}

@@ -1,11 +1,11 @@
-"""What a TPU would run, on a machine without one: `python -m benchmarks.tpu`.
+"""The training step compiled for a TPU, without having one: `python -m benchmarks.tpu`.
 
 The compiler of the package `libtpu` compiles the training step ahead of time for TPU v5e. All
 figures are of one device and one step; nothing is run. The time is the compiler's own estimate:
 `estimated_cycles` of every instruction, times the rounds of the loops around it, at the chip's
-clock. It has none for collectives, for copies between memories and for the gradient of max pooling
-(`select-and-scatter`), so it serves to compare programs. `optimal_seconds` of the cost analysis is
-negative here, and its operations and bytes count a loop's body once.
+clock. It has no estimate for collectives, copies between memories and the gradient of max pooling
+(`select-and-scatter`), so it serves to compare programs only. `optimal_seconds` of the cost
+analysis is negative here, and its operations and bytes count a loop's body once.
 """
 
 import importlib.util
@@ -30,16 +30,22 @@ if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
 
 TOPOLOGY = "v5e:2x2"
 CLOCK = 1.5e9  # Hz: 197e12 operations a second are 4 x 128 x 128 multiply-adds a cycle
-LAYOUTS = {"split": 2, "joined": 1, "grouped": 1}  # devices; towers on one are lists, or groups
+LAYOUTS = {
+    "split": 2,
+    "joined": 1,
+    "grouped": 1,
+}  # devices; "joined" is a list of towers, "grouped" one array
 VARIANTS = [f"{layout}-{precision}" for layout in LAYOUTS for precision in ("float32", "bfloat16")]
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compile every variant, and print what the compiler says of it."""
+    """Compile every variant, and print the compiler's figures."""
     flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--batch-size", type=positive, default=128)
-    flags.add_argument("--variants", default=",".join(VARIANTS), help="with commas")
-    flags.add_argument("--slowest", type=positive, default=4, help="instructions to list of each")
+    flags.add_argument("--variants", default=",".join(VARIANTS), help="separated by commas")
+    flags.add_argument(
+        "--slowest", type=positive, default=4, help="instructions to list per variant"
+    )
     flags.add_argument("--json", type=new_file, help="write the figures here")
     flags.add_argument("--hlo", type=Path, help="write the compiled programs into this folder")
     arguments = flags.parse_args(argv)
@@ -63,11 +69,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def find_devices() -> list:
-    """The devices of a TPU that is not there. Raises BadInput without the compiler for it."""
+    """Return the devices of a described TPU. Raises BadInput without its compiler."""
     if importlib.util.find_spec("libtpu") is None:
-        raise BadInput("there is no compiler for TPUs: it comes with the PyPI package libtpu")
-    os.environ["JAX_PLATFORMS"] = "cpu"  # else JAX finds libtpu and waits for a TPU to run on
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # nor is there a server that knows of one
+        raise BadInput("the compiler for TPUs is missing: install the PyPI package libtpu")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # otherwise JAX finds libtpu and waits for a TPU
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no metadata server either
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     from train.runtime import backend
@@ -82,7 +88,7 @@ def find_devices() -> list:
 
 
 def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
-    """Lower the very step of `train.main`; only the forward pass that it calls may differ."""
+    """Lower the step of `train.main`; "grouped" replaces its forward pass."""
     import numpy as np
     from jax.sharding import AxisType, Mesh
 
@@ -99,9 +105,9 @@ def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
 def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
     """Compute the same as `apply_train`, with the maps of all towers in one array throughout.
 
-    Of a net without batch normalization.
+    Only for networks without batch normalization.
     """
-    del mesh  # of one device
+    del mesh  # a single device
     from jax import lax
 
     from alexnet_jax.forward import run_layer
@@ -110,54 +116,60 @@ def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=N
     from alexnet_jax.towers import Towers
 
     x, towers = images.astype(params["conv1"].weights.dtype), architecture.towers
-    for step in architecture.layer_info(images.shape[1]):
-        layer = step.spec
-        if isinstance(layer, Conv) and not step.replicated_in:
+    for info in architecture.layer_info(images.shape[1]):
+        spec = info.spec
+        if isinstance(spec, Conv) and not info.replicated_in:
             x = lax.conv_general_dilated(
                 x,
-                params[step.name].weights,
-                window_strides=[layer.stride] * 2,
-                padding=[layer.padding] * 2,
+                params[info.name].weights,
+                window_strides=[spec.stride] * 2,
+                padding=[spec.padding] * 2,
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
                 feature_group_count=towers,
             )
-            x = add_biases(x, params[step.name].biases)
-        elif isinstance(layer, ResponseNorm):  # its windows end with the maps of a tower
-            apart = x.reshape(*x.shape[:-1], towers, x.shape[-1] // towers)
-            x = run_layer(step, params, [apart], None, Towers(1))[0].reshape(x.shape)
+            x = add_biases(x, params[info.name].biases)
+        elif isinstance(spec, ResponseNorm):  # its windows stay within a tower
+            by_tower = x.reshape(*x.shape[:-1], towers, x.shape[-1] // towers)
+            x = run_layer(info, params, [by_tower], None, Towers(1))[0].reshape(x.shape)
         else:
-            [x] = run_layer(step, params, [x], dropout_key, Towers(1))
+            [x] = run_layer(info, params, [x], dropout_key, Towers(1))
     return x, {}
 
 
 def updates(run: list[Instruction], arrays: int) -> str:
-    """Of how many of the parameters' arrays one fusion makes the new value and the velocity.
+    """Count the parameter arrays whose new value and velocity one fusion computes: "16 of 16".
 
-    Such an update reads and writes each of them once. That of the weights also holds the product
-    that makes their gradient, which then never lies in memory.
+    Such an update reads and writes each array once. For weights, the fusion also contains the
+    product that computes their gradient, which is then never stored in memory.
     """
-    by_name = {made.name: made for made in run}
+    by_name = {instruction.name: instruction for instruction in run}
 
     def source(name: str) -> Instruction:
-        made = by_name[name]
-        moved = made.op in ("get-tuple-element", "bitcast", "copy", "copy-start", "copy-done")
-        return source(made.operands[0]) if moved else made
+        instruction = by_name[name]
+        moved = instruction.op in (
+            "get-tuple-element",
+            "bitcast",
+            "copy",
+            "copy-start",
+            "copy-done",
+        )
+        return source(instruction.operands[0]) if moved else instruction
 
-    _, *leaves = (source(name) for name in run[-1].operands)  # the number of the step aside
+    _, *leaves = (source(name) for name in run[-1].operands)  # the first is the step number
     pairs = zip(leaves[:arrays], leaves[arrays : 2 * arrays], strict=True)
     return f"{sum(a is b and a.op == 'fusion' for a, b in pairs)} of {arrays}"
 
 
 def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
-    """Return what the compiler says of a program, and what the program shows."""
+    """Return the compiler's figures of a program, and those counted in its instructions."""
     run = programs.instructions(program.as_text())
     memory, cost = program.memory_analysis(), program.cost_analysis()
     result: dict[str, Any] = {}
     for kind in SENT:
-        if found := [made for made in run if made.collective == kind]:
-            result[kind] = sum(made.rounds for made in found)
-            result[f"MB sent by {kind}"] = sum(made.sent for made in found) / 1e6
-    cycles = sum(made.cycles for made in run)
+        if collectives := [i for i in run if i.collective == kind]:
+            result[kind] = sum(i.rounds for i in collectives)
+            result[f"MB sent by {kind}"] = sum(i.sent for i in collectives) / 1e6
+    cycles = sum(instruction.cycles for instruction in run)
     arrays = 2 * sum(info.weight_shape is not None for info in net.layer_info())
     return result | {
         "MB of arguments": memory.argument_size_in_bytes / 1e6,
@@ -169,20 +181,21 @@ def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
         "updates in one fusion": updates(run, arrays),
         "million cycles": cycles / 1e6,
         "ms": 1e3 * cycles / CLOCK,
-        "slowest": [to_json(i) for i in sorted(run, key=lambda i: -i.cycles)[:slowest]],
+        "slowest": [describe(i) for i in sorted(run, key=lambda i: -i.cycles)[:slowest]],
     }
 
 
-def to_json(made: Instruction) -> str:
-    """One line about an instruction: its time, rounds, result and the JAX operation it is of."""
-    arrays = " ".join(re.findall(r"\w+\[[\d,]*\]", made.type))
-    source = re.search(r'op_name="jit\(train_step\)/([^"]*)"', made.rest)
-    where = source[1] if source else made.name
-    return f"{1e3 * made.cycles / CLOCK:.2f} ms, {made.rounds} x {made.op} {arrays}: {where}"
+def describe(instruction: Instruction) -> str:
+    """Return a line on an instruction: time, rounds, result and the JAX operation it is from."""
+    arrays = " ".join(re.findall(r"\w+\[[\d,]*\]", instruction.type))
+    source = re.search(r'op_name="jit\(train_step\)/([^"]*)"', instruction.rest)
+    where = source[1] if source else instruction.name
+    milliseconds = 1e3 * instruction.cycles / CLOCK
+    return f"{milliseconds:.2f} ms, {instruction.rounds} x {instruction.op} {arrays}: {where}"
 
 
 def report(title: str, results: dict[str, dict[str, Any]]) -> None:
-    """Print one column for each variant, then the slowest instructions of each."""
+    """Print a column for each variant, then the slowest instructions of each."""
     table = Table(title=title)
     table.add_column("")
     for variant in results:

@@ -1,8 +1,8 @@
-"""A process that times one implementation when it is told to, so that several can take turns.
+"""A process that times one implementation on request, so that several can take turns.
 
-It reads a JSON object a line, {"task": "train" or "forward", "batch": n, "repeats": k}, and answers
-each with a line {"seconds": [...]}. Imports nothing outside Python, for it runs in the peers'
-environments too.
+It reads one JSON object per line, {"task": "train" or "forward", "batch": n, "repeats": k}, and
+answers each with a line {"seconds": [...]}. It imports the standard library alone, because it also
+runs in the peers' environments.
 """
 
 import json
@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 Prepared = Callable[[], object]
-"""Runs one step, or one forward pass, to the end of its computation."""
+"""Runs one step or one forward pass, and waits for its result."""
 
 
 def serve(prepare: Callable[[str, int], Prepared]) -> None:
-    """Answer requests until the input ends; `prepare(task, batch)` is called once for each kind."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    """Answer requests until the input ends; call `prepare(task, batch)` once for each kind."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries print to stderr instead
     prepared: dict[tuple[str, int], Prepared] = {}
     for line in sys.stdin:
         request = json.loads(line)

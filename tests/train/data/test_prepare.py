@@ -170,6 +170,6 @@ def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_pa
 
 def test_the_loaders_benchmark_reads_what_the_shards_were_made_from(prepared, tree):
     given = argparse.Namespace(records=prepared, folder=tree, images=9, batch_size=4, threads=[1])
-    takers = loader.all_takers(given)
+    readers = loader.all_readers(given)
     for name in ("folder, plain Pillow loop", "folder, by index", "shards, by index"):
-        assert takers[name]().images == 8  # every third of 24
+        assert readers[name]().images == 8  # every third of 24
