@@ -16,7 +16,7 @@ from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_data
 from ..runtime.hlo import Transfer, list_transfers, memory_usage
 from ..runtime.mesh import make_mesh
-from ..steps.schedules import MOST_CUTS
+from ..steps.schedules import MAX_DECAYS
 from ..steps.train_step import state_shardings
 from ..trainer.build import Run, load_network_and_data
 from .timing import StepTimer, synthetic_run
@@ -128,7 +128,7 @@ def learning_rates(run: Run) -> list[Row]:
     rows = run.schedule.rows
     if run.schedule.on_plateau:
         text = (
-            f"{_rates(*rows[0][1:3])}, divided by ten, at most {MOST_CUTS} times, when the test "
+            f"{_rates(*rows[0][1:3])}, divided by ten, at most {MAX_DECAYS} times, when the test "
             f"error has not fallen for {run.config.recipe.patience} epochs"
         )
         return [("learning rate", text)]

@@ -1,4 +1,4 @@
-"""From stored uint8 images to the net's input, on the device (§2, §4.1)."""
+"""Augmentation on the device: from stored uint8 images to the network's input (§2, §4.1)."""
 
 import math
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax import lax
 
 
-class PCAColorNoise(NamedTuple):
-    """How far, and along which colors, whole images are shifted (§4.1)."""
+class PCAColor(NamedTuple):
+    """PCA color augmentation: a random shift of the color of each whole image (§4.1)."""
 
-    colors: jax.Array  # [3, 3]: a column is a principal color, one deviation of the noise long
+    components: jax.Array  # [3, 3]: principal components in columns, one standard deviation long
     divisor: float = 1.0  # of the shifted image
-    until: float = math.inf  # from this step on there is none
+    until: float = math.inf  # the step from which there is none
 
 
 def augment(
@@ -25,116 +25,117 @@ def augment(
     step: jax.Array | int,
     size: int,
     flip: bool,
-    noise: PCAColorNoise | None = None,
-    patches_together: int = 1,
+    pca_color: PCAColor | None = None,
+    crops_together: int = 1,
 ) -> jax.Array:
-    """Return the net's input of a training batch, float32 [n, size, size, 3].
+    """Return the network's input for a training batch, float32 [n, size, size, 3].
 
-    What an image draws follows from (key, epoch, its index in the source) alone, so batches,
-    devices, threads and stops change nothing. Images that share a patch and its reflection, the
-    original program's way, draw them from (key, epoch, which so many of the epoch's order).
+    The random draws of an image depend on (key, epoch, its index in the source) alone, so batch
+    size, devices, threads and stops change nothing. Images that share a crop and a flip, as in the
+    original program, draw them from (key, epoch, the number of their group in the epoch's order).
 
     Args:
       key: of the run.
-      batch: as `train_batches` gives it.
-      mean: float [height, width, 3], subtracted pixel by pixel before the patch is cut (§2).
-      step: of the run, on which it depends whether there is color noise still.
-      size: of the patches, in pixels.
-      flip: whether to mirror half of them.
-      noise: of the colors, each image's own.
-      patches_together: how many images in a row share a patch.
+      batch: a `TrainingBatch`, as from `train_batches`.
+      mean: float [height, width, 3], subtracted before the crop (§2).
+      step: of the run; it decides whether PCA color augmentation is still on.
+      size: of the crops, in pixels.
+      flip: whether to flip half of the images horizontally.
+      pca_color: drawn for each image alone.
+      crops_together: how many consecutive images share one crop and flip.
     """
-    patch_key, noise_key = jax.random.split(key)
+    crop_key, color_key = jax.random.split(key)
     images, epochs, indices = (jnp.asarray(batch[name]) for name in ("image", "epoch", "index"))
-    shared = indices
-    if patches_together > 1:
-        shared = jnp.asarray(batch["place"]) // patches_together
-    keys = example_keys(patch_key, epochs, shared)
-    images = random_crops(keys, images, mean, size=size, flip=flip)
-    if noise is None:
+    groups = indices
+    if crops_together > 1:
+        groups = jnp.asarray(batch["place"]) // crops_together
+    images = random_crops(
+        example_keys(crop_key, epochs, groups), images, mean, size=size, flip=flip
+    )
+    if pca_color is None:
         return images
-    return add_pca_color_noise(example_keys(noise_key, epochs, indices), images, noise, step)
+    return add_pca_color(example_keys(color_key, epochs, indices), images, pca_color, step)
 
 
 def example_keys(key: jax.Array, epochs: jax.Array, numbers: jax.Array) -> jax.Array:
     """Return a key [n] for each pair of an epoch and a number, [n] integers each."""
 
-    def of_one(epoch: jax.Array, number: jax.Array) -> jax.Array:
+    def fold_in_both(epoch: jax.Array, number: jax.Array) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(key, epoch), number)
 
-    return jax.vmap(of_one)(epochs, numbers)
+    return jax.vmap(fold_in_both)(epochs, numbers)
 
 
 def random_crops(
     keys: jax.Array, images: jax.Array, mean: jax.Array, *, size: int, flip: bool
 ) -> jax.Array:
-    """Subtract the mean, cut a random patch out of each image, mirror half of them (§4.1).
+    """Subtract the mean, take a random crop of each image, flip half of them (§4.1).
 
     Args:
       keys: [n], one for each image.
       images: uint8 [n, height, width, 3].
       mean: float [height, width, 3].
-      size: of the patches, in pixels.
-      flip: whether to mirror.
+      size: of the crops, in pixels.
+      flip: whether to flip horizontally.
 
     Returns:
       float32 [n, size, size, 3].
     """
 
-    def patch(key: jax.Array, image: jax.Array) -> jax.Array:
+    def crop(key: jax.Array, image: jax.Array) -> jax.Array:
         row_key, column_key, flip_key = jax.random.split(key, 3)
         row = jax.random.randint(row_key, (), 0, image.shape[0] - size + 1)
         column = jax.random.randint(column_key, (), 0, image.shape[1] - size + 1)
-        # To cut while the image is still bytes would move less, but a TPU copies the whole batch
-        # for each image then: most of a step.
+        # Cropping before the conversion to float32 would move fewer bytes, but a TPU then copies
+        # the whole batch for each image: most of a step.
         centered = lax.dynamic_slice(image - mean, (row, column, 0), (size, size, 3))
-        mirrored = flip and jax.random.bernoulli(flip_key)
-        return jnp.where(mirrored, centered[:, ::-1], centered)
+        flipped = flip and jax.random.bernoulli(flip_key)
+        return jnp.where(flipped, centered[:, ::-1], centered)
 
-    return jax.vmap(patch)(keys, images.astype(jnp.float32))
-
-
-DEVIATION = 0.1
-"""Of alpha, by which the principal colors are multiplied (§4.1)."""
+    return jax.vmap(crop)(keys, images.astype(jnp.float32))
 
 
-def paper_color_noise(variances: jax.Array, colors: jax.Array) -> PCAColorNoise:
-    """Return the noise [p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T, a from N(0, 0.1^2) (§4.1).
+STD = 0.1
+"""The standard deviation of alpha, which multiplies the principal components (§4.1)."""
 
-    The l are eigenvalues for pixels from 0 to 1, as the field reads it: for those from 0 to 255 the
-    same formula makes shifts of a thousand gray levels.
+
+def paper_pca_color(variances: jax.Array, components: jax.Array) -> PCAColor:
+    """Return the paper's shift, [p1, p2, p3] [a1 l1, a2 l2, a3 l3]^T, a from N(0, 0.1^2) (§4.1).
+
+    The l are eigenvalues for pixels from 0 to 1, as the field reads the formula: for pixels from 0
+    to 255 it gives shifts of a thousand gray levels.
 
     Args:
       variances: [3], the eigenvalues for pixels from 0 to 255.
-      colors: [3, 3], in each column the eigenvector of one of them.
+      components: [3, 3], the eigenvector of each in a column.
     """
-    return PCAColorNoise(255 * colors * (DEVIATION * variances / 255**2))
+    return PCAColor(255 * components * (STD * variances / 255**2))
 
 
-def original_color_noise(variances: jax.Array, colors: jax.Array) -> PCAColorNoise:
-    """Return the original program's noise, of the same arguments.
+def original_pca_color(variances: jax.Array, components: jax.Array) -> PCAColor:
+    """Return the original program's shift, from the same arguments.
 
-    It multiplies a by the deviations, the roots of the eigenvalues, and divides the shifted image
-    by 1.1, so that its scale stays near that of the images at test time.
+    It multiplies a by the standard deviations, the square roots of the eigenvalues, and divides the
+    shifted image by 1.1, so that its scale stays near that of the images at test time.
     """
-    return PCAColorNoise(colors * (DEVIATION * jnp.sqrt(variances)), divisor=1 + DEVIATION)
+    return PCAColor(components * (STD * jnp.sqrt(variances)), divisor=1 + STD)
 
 
-def add_pca_color_noise(
-    keys: jax.Array, images: jax.Array, noise: PCAColorNoise, step: jax.Array | int
+def add_pca_color(
+    keys: jax.Array, images: jax.Array, pca_color: PCAColor, step: jax.Array | int
 ) -> jax.Array:
-    """Shift the color of each image [n, height, width, 3] as a whole, as long as there is noise.
+    """Shift the color of each whole image, [n, height, width, 3], while augmentation is on.
 
     `keys` are [n], one for each image.
     """
 
     def shift(key: jax.Array) -> jax.Array:
-        return (noise.colors * jax.random.normal(key, (3,))).sum(axis=1)
+        return (pca_color.components * jax.random.normal(key, (3,))).sum(axis=1)
 
     shifts = jax.vmap(shift)(keys)
-    shifted = (images + shifts[:, None, None]) / noise.divisor
-    return jnp.where(step < noise.until, shifted, images)
+    shifted = (images + shifts[:, None, None]) / pca_color.divisor
+    return jnp.where(step < pca_color.until, shifted, images)
 
 
-NOISES = {"paper": paper_color_noise, "original": original_color_noise}
-"""By the name that the configuration has for them."""
+PCA_COLORS = {"paper": paper_pca_color, "original": original_pca_color}
+"""By their names in the configuration."""

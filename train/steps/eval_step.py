@@ -1,4 +1,4 @@
-"""Error rates over a whole test set, each image counted exactly once."""
+"""Evaluation on a whole test set, each image counted exactly once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -20,41 +20,42 @@ from alexnet_jax.evaluation import (
     top_k_misses,
 )
 
-from ..data.pipeline import FILLER, Batch
+from ..data.pipeline import PADDING, Batch
 
 EvalStep = Callable[[Params, ArrayLike], jax.Array]
 Array = jax.Array | np.ndarray
 
 
 def make_eval_step(
-    architecture: Architecture, mean: jax.Array, mesh: Mesh, *, patches: int = 1
+    architecture: Architecture, mean: jax.Array, mesh: Mesh, *, crops: int = 1
 ) -> EvalStep:
-    """Return a jitted function of (params, images) to the scores of the images' patches.
+    """Return a jitted function of (params, images) to the logits of the images' crops.
 
-    Images are uint8 [n, size, size, 3] of the mean's size, which is subtracted before patches are
-    cut (§2); scores are [n, patches, classes]. Of one patch, that is the central one, of ten those
-    of `ten_crops`; all go through the net as one batch of n * patches.
+    Images are uint8 [n, size, size, 3] of the mean's size; the mean is subtracted before the crops
+    are taken (§2). Logits are [n, crops, classes]. One crop is the center crop, ten are those of
+    `ten_crops`; all go through the network as one batch of n * crops.
     """
     size = architecture.image_sizes[0]
 
-    def score(params: Params, images: jax.Array) -> jax.Array:
+    def eval_step(params: Params, images: jax.Array) -> jax.Array:
         centered = images.astype(jnp.float32) - mean
-        cuts = ten_crops(centered, size) if patches == 10 else center_crops(centered, size)[:, None]
-        batch = cuts.reshape(-1, *cuts.shape[2:])
-        scores = alexnet_jax.apply(params, batch, architecture=architecture, mesh=mesh)
-        return scores.reshape(*cuts.shape[:2], -1)
+        one = center_crops(centered, size)[:, None]
+        inputs = ten_crops(centered, size) if crops == 10 else one
+        batch = inputs.reshape(-1, *inputs.shape[2:])
+        logits = alexnet_jax.apply(params, batch, architecture=architecture, mesh=mesh)
+        return logits.reshape(*inputs.shape[:2], -1)
 
     shardings = (alexnet_jax.param_shardings(mesh, architecture), alexnet_jax.batch_sharding(mesh))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(score, in_shardings=shardings, out_shardings=everywhere)
+    replicated = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(eval_step, in_shardings=shardings, out_shardings=replicated)
 
 
 class EvalResults(NamedTuple):
-    """What came of one prediction for each of n images."""
+    """Label, prediction and errors of each of n images."""
 
     labels: Array
     predictions: Array
-    """The likeliest class."""
+    """The most probable class."""
     losses: Array
     """Cross entropy, in nats."""
     top1_misses: Array
@@ -71,52 +72,52 @@ class EvalResults(NamedTuple):
 
 
 def evaluate(
-    scorers: Sequence[Callable[[ArrayLike], jax.Array]],
+    eval_steps: Sequence[Callable[[ArrayLike], jax.Array]],
     batches: Iterable[Sequence[Batch]],
 ) -> list[list[EvalResults]]:
-    """Predict the class of every image, by each net alone and by the mean of several.
+    """Predict the class of every image, by each network alone and by the average of several.
 
     Args:
-      scorers: of each net; images to scores [n, patches, classes].
-      batches: for each net the same examples, its images of the size that it needs,
-        filled up as by `evaluation_batches`.
+      eval_steps: one for each network, from images to logits [n, crops, classes].
+      batches: the same examples for each network, its images of the size that it needs, padded as
+        by `evaluation_batches`.
 
     Returns:
-      For each net, and then, if there are several, for their mean: what came of the central
-      patch, and then, of ten, what came of the mean over the patches.
+      A list for each network, and one for their average if there are several. Each list has the
+      results of the center crop and, of ten crops, those of the average over the crops.
     """
     parts = []
-    for of_each_net in batches:
-        labels = np.asarray(of_each_net[0]["label"])
-        pairs = zip(scorers, of_each_net, strict=True)
-        scores = [scorer(batch["image"]) for scorer, batch in pairs]
-        parts.append(_counted(_outcomes(scores, labels), labels != FILLER))
+    for per_network in batches:
+        labels = np.asarray(per_network[0]["label"])
+        pairs = zip(eval_steps, per_network, strict=True)
+        logits = [eval_step(batch["image"]) for eval_step, batch in pairs]
+        parts.append(_without_padding(_results(logits, labels), labels != PADDING))
     return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
 
 
-def _counted(outcomes: list[list[EvalResults]], real: np.ndarray) -> list[list[EvalResults]]:
-    """Without what came of fillers."""
-    return jax.tree.map(lambda x: np.asarray(x)[real], outcomes)
+def _without_padding(
+    results: list[list[EvalResults]], is_example: np.ndarray
+) -> list[list[EvalResults]]:
+    return jax.tree.map(lambda x: np.asarray(x)[is_example], results)
 
 
 @jax.jit
-def _outcomes(scores: list[jax.Array], labels: jax.Array) -> list[list[EvalResults]]:
-    predictions = [_of_patches(x) for x in scores]
-    if len(scores) > 1:
+def _results(logits: list[jax.Array], labels: jax.Array) -> list[list[EvalResults]]:
+    predictions = [_predictions(x) for x in logits]
+    if len(logits) > 1:
         views = zip(*predictions, strict=True)
         predictions.append([average_predictions(jnp.stack(view), axis=0) for view in views])
-    return [[_outcome(view, labels) for view in of_net] for of_net in predictions]
+    return [[_result(view, labels) for view in views] for views in predictions]
 
 
-def _of_patches(scores: jax.Array) -> list[jax.Array]:
-    """The predictions [n, classes] from the central patch, and from all ten if there are."""
-    if scores.shape[1] == 1:
-        return [scores[:, 0]]
-    return [scores[:, CENTER], average_predictions(scores, axis=1)]
+def _predictions(logits: jax.Array) -> list[jax.Array]:
+    """The predictions [n, classes] from the center crop and, if there are ten, from all."""
+    if logits.shape[1] == 1:
+        return [logits[:, 0]]
+    return [logits[:, CENTER], average_predictions(logits, axis=1)]
 
 
-def _outcome(scores: jax.Array, labels: jax.Array) -> EvalResults:
-    losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
-    predictions = scores.argmax(axis=-1)
-    top1, top5 = top_k_misses(scores, labels, 1), top_k_misses(scores, labels, 5)
-    return EvalResults(labels, predictions, losses, top1, top5)
+def _result(logits: jax.Array, labels: jax.Array) -> EvalResults:
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    top1, top5 = top_k_misses(logits, labels, 1), top_k_misses(logits, labels, 5)
+    return EvalResults(labels, logits.argmax(axis=-1), losses, top1, top5)

@@ -1,4 +1,4 @@
-"""The paper's rule for learning (§5), Adam and LARS; rates come from `train.steps.schedules`."""
+"""The paper's optimizer (§5), Adam and LARS; learning rates come from `schedules`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ import optax
 from alexnet_jax import Params
 
 TRUST = 0.001
-"""How far LARS moves a layer's weights, of their norm, at a rate of 1."""
+"""LARS's trust coefficient: at a learning rate of 1, weights move by this part of their norm."""
 
 
 def sgd(
@@ -21,11 +21,12 @@ def sgd(
         v <- momentum * v - weight_decay * rate * w - rate * gradient
         w <- w + v
 
-    `update` takes `rates`, a pytree of scalars like the parameters. The rate multiplies before the
-    momentum, so that a cut does not shrink the velocity gathered until then; `optax.sgd` multiplies
-    after it, which differs at every cut. A rate of 0 stops an array at once: it loses its velocity.
+    `update` takes `rates`, a pytree of learning rates like the parameters. The rate multiplies
+    before the momentum, so that a step decay does not shrink the velocity gathered until then;
+    `optax.sgd` multiplies after it, which differs at every step decay. A rate of 0 stops an array
+    at once: it loses its velocity.
 
-    The paper's formula decays every w. With `decay_biases` False weights alone decay, as in the
+    The paper's formula decays every w. With `decay_biases` False only weights decay, as in the
     original program and in Caffe.
     """
 
@@ -46,19 +47,19 @@ def sgd(
 def adam(
     *, momentum: float = 0.9, weight_decay: float = 0.0, decay_biases: bool = True
 ) -> optax.GradientTransformationExtraArgs:
-    """Return Adam (Kingma and Ba 2015), as Keras's and PyTorch's class of that name.
+    """Return Adam (Kingma and Ba 2015), as the classes of that name in Keras and PyTorch.
 
-    `momentum` is its beta_1; beta_2 is 0.999 and epsilon 1e-8. The decay is added to the gradient,
-    as weight_decay * w. `update` takes `rates` as that of `sgd`.
+    `momentum` is its beta_1; beta_2 is 0.999 and epsilon 1e-8. weight_decay * w is added to the
+    gradient. `update` takes `rates` as `sgd` does.
     """
-    moments = optax.scale_by_adam(b1=momentum)
+    adam_moments = optax.scale_by_adam(b1=momentum)
 
     def update(gradients: Params, state: optax.OptState, params: Params, *, rates: Params):
         decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
-        steps, state = moments.update(decayed, state)
+        steps, state = adam_moments.update(decayed, state)
         return jax.tree.map(lambda rate, step: -rate * step, rates, steps), state
 
-    return _transformation(moments.init, update)
+    return _transformation(adam_moments.init, update)
 
 
 def _decayed(gradients: Params, params: Params, weight_decay: float, decay_biases: bool) -> Params:
@@ -72,7 +73,7 @@ def _decayed(gradients: Params, params: Params, weight_decay: float, decay_biase
 
 
 def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
-    """Optax's pair of functions; as it types them, `update` has no argument that is required."""
+    """Return Optax's pair of functions; its types have no `update` with a required argument."""
     return optax.GradientTransformationExtraArgs(init, update)
 
 
@@ -85,9 +86,9 @@ def lars(
         v <- momentum * v - rate * 0.001 * |w| / |u| * u
         w <- w + v
 
-    with the norms over all weights of a layer, as Optax has it; the paper has |gradient| +
-    weight_decay * |w| for |u|. Biases, and the scales and offsets of batch normalization, which
-    may be 0, go by `sgd`. `update` takes `rates` as that of `sgd`.
+    with norms over all weights of a layer, as in Optax; the paper has |gradient| + weight_decay *
+    |w| for |u|. Biases, and the scales and offsets of batch normalization, which may be 0, are
+    updated as in `sgd`. `update` takes `rates` as `sgd` does.
     """
     trusted = optax.masked(
         optax.scale_by_trust_ratio(trust_coefficient=TRUST), lambda ps: jax.tree.map(_is_matrix, ps)
@@ -111,4 +112,4 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "adam": adam,
     "lars": lars,
 }
-"""By the name that the configuration has for them; all take the same arguments."""
+"""By their names in the configuration; all take the same arguments."""

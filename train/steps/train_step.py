@@ -1,10 +1,10 @@
-"""One step of training: a jitted function from state and batch to state and metrics."""
+"""The training step: a jitted function from state and batch to state and metrics."""
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,13 +14,14 @@ import alexnet_jax
 from alexnet_jax import Architecture, Params
 
 from ..data.pipeline import TrainingBatch
-from .augment import PCAColorNoise, augment
+from .augment import PCAColor, augment
 from .schedules import Plateau, Schedule, initial_plateau
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class TrainState:
-    """All that a step changes, and all that a checkpoint keeps of the model."""
+    """Everything that a step changes, and that a checkpoint keeps of the model."""
 
     step: jax.Array
     params: Params
@@ -29,7 +30,7 @@ class TrainState:
 
 
 TrainStep = Callable[[TrainState, TrainingBatch], tuple[TrainState, dict[str, jax.Array]]]
-"""A jitted one, as `make_train_step` returns."""
+"""What `make_train_step` returns."""
 
 
 def init_state(
@@ -43,8 +44,8 @@ def init_state(
 def state_shardings(
     architecture: Architecture, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> TrainState:
-    """Return where the state lies on the mesh: the velocity with its parameters, scalars on all."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    """Return the shardings of the state: the velocity as its parameters, scalars replicated."""
+    replicated = NamedSharding(mesh, PartitionSpec())
     by_parameter = alexnet_jax.param_shardings(mesh, architecture)
     abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
     opt_state = optax.tree_map_params(
@@ -52,10 +53,10 @@ def state_shardings(
         lambda _, sharding: sharding,
         abstract.opt_state,
         by_parameter,
-        transform_non_params=lambda _: everywhere,
+        transform_non_params=lambda _: replicated,
     )
-    plateau = jax.tree.map(lambda _: everywhere, abstract.plateau)
-    return TrainState(everywhere, by_parameter, opt_state, plateau)  # pyright: ignore[reportArgumentType]
+    plateau = jax.tree.map(lambda _: replicated, abstract.plateau)
+    return TrainState(replicated, by_parameter, opt_state, plateau)  # pyright: ignore[reportArgumentType]
 
 
 def make_train_step(
@@ -66,20 +67,20 @@ def make_train_step(
     schedule: Schedule,
     key: jax.Array,
     flip: bool,
-    noise: PCAColorNoise | None = None,
-    patches_together: int = 1,
+    pca_color: PCAColor | None = None,
+    crops_together: int = 1,
     mesh: Mesh,
     precision: str = "float32",
 ) -> TrainStep:
-    """Return the jitted step; it gives up the old state's memory to the new one.
+    """Return the jitted step, which donates the old state's memory to the new one.
 
-    Its metrics are the mean cross entropy `loss` (nats), and the `top1_error` on the batch with
-    dropout on. What an image draws, its patch, reflection and colors, follows from (key, epoch,
-    index in the source), its dropout masks from (key, step, place in the batch): both are the same
-    on any devices and in a resumed run, the former in batches of any size, too.
+    Its metrics are the mean cross entropy `loss` (nats) and the `top1_error` on the batch, with
+    dropout on. An image's crop, flip and color depend on (key, epoch, index in the source), its
+    dropout masks on (key, step, position in the batch). Both are the same on any devices and in a
+    resumed run; the former are the same for any batch size, too.
 
-    With the `precision` "bfloat16" the net computes on copies of the parameters in that type, and
-    each product and norm still sums in float32, as do loss and update.
+    With `precision` "bfloat16" the forward and backward passes compute on copies of the parameters
+    in that type; each product and norm still sums in float32, as do loss and update.
     """
     draw_key, dropout_key = jax.random.split(key)
     augment_batch = functools.partial(
@@ -88,8 +89,8 @@ def make_train_step(
         mean=mean,
         size=architecture.image_sizes[0],
         flip=flip,
-        noise=noise,
-        patches_together=patches_together,
+        pca_color=pca_color,
+        crops_together=crops_together,
     )
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):
@@ -98,12 +99,12 @@ def make_train_step(
             for name, layer in params.items()
         }
         params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
-        scores, moments = alexnet_jax.apply_train(
+        logits, batch_stats = alexnet_jax.apply_train(
             params, images, key, architecture=architecture, mesh=mesh
         )
-        scores = scores.astype(jnp.float32)
-        loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
-        return loss, ((scores.argmax(axis=-1) != labels).mean(dtype=jnp.float32), moments)
+        logits = logits.astype(jnp.float32)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return loss, ((logits.argmax(axis=-1) != labels).mean(dtype=jnp.float32), batch_stats)
 
     def train_step(
         state: TrainState, batch: TrainingBatch
@@ -111,23 +112,25 @@ def make_train_step(
         images = augment_batch(batch, step=state.step)
         step_key = jax.random.fold_in(dropout_key, state.step)
         gradient = jax.value_and_grad(loss_and_errors, has_aux=True)
-        (loss, (error, moments)), grads = gradient(state.params, images, batch["label"], step_key)
+        (loss, (error, batch_stats)), grads = gradient(
+            state.params, images, batch["label"], step_key
+        )
         rates = schedule.rates(state.step, state.plateau, state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, rates=rates)
         params = jax.tree.map(jnp.add, state.params, updates)  # w <- w + v
-        moved = alexnet_jax.update_batch_stats(state.params, moments, architecture)
+        updated = alexnet_jax.update_batch_stats(state.params, batch_stats, architecture)
         frozen = {f"{name}_running" for name in schedule.frozen}
-        params |= {name: running for name, running in moved.items() if name not in frozen}
+        params |= {name: running for name, running in updated.items() if name not in frozen}
         state = TrainState(state.step + 1, params, opt_state, state.plateau)
         return state, {"loss": loss, "top1_error": error}
 
-    state_lies = state_shardings(architecture, optimizer, mesh)
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    shardings = state_shardings(architecture, optimizer, mesh)
+    replicated = NamedSharding(mesh, PartitionSpec())
     return jax.jit(
         train_step,
         donate_argnums=0,
-        in_shardings=(state_lies, alexnet_jax.batch_sharding(mesh)),
-        out_shardings=(state_lies, everywhere),
+        in_shardings=(shardings, alexnet_jax.batch_sharding(mesh)),
+        out_shardings=(shardings, replicated),
     )
 
 
@@ -141,9 +144,9 @@ def abstract_batch(batch_size: int, size: int) -> Any:
 def compile_train_step(
     train_step: TrainStep, state: TrainState, batch_size: int, size: int
 ) -> jax.stages.Compiled:
-    """Return the program of the step for batches of so many images of `size`, without running it.
+    """Compile the step for batches of `batch_size` images of `size` pixels, without running it.
 
-    It takes what the step does, and need not be compiled again, as the step would be.
+    The result is called as the step is; calling the step itself would compile it again.
     """
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
     batch = abstract_batch(batch_size, size)

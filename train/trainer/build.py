@@ -25,7 +25,7 @@ from ..data.stored_size import stored_size
 from ..run_dir.checkpoints import Checkpoints
 from ..runtime import device_memory
 from ..steps import schedules
-from ..steps.augment import NOISES, PCAColorNoise
+from ..steps.augment import PCA_COLORS, PCAColor
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.schedules import Schedule
 from ..steps.train_step import (
@@ -107,7 +107,7 @@ def make_schedule(recipe: Recipe, images: int, frozen: tuple[str, ...] = ()) -> 
         case "plateau":
             schedule = schedules.by_plateau(rate, recipe.bias_rate)
         case "cuts":
-            rows = schedules.cuts(rate, recipe.cut_epochs, recipe.bias_rate)
+            rows = schedules.step_decay(rate, recipe.cut_epochs, recipe.bias_rate)
             schedule = schedules.by_epochs(rows, epoch)
         case "original":
             schedule = schedules.by_epochs(schedules.original(rate), epoch)
@@ -126,19 +126,18 @@ def make_optimizer(recipe: Recipe) -> optax.GradientTransformationExtraArgs:
     )
 
 
-def make_pca_color(
-    recipe: Recipe, statistics: ImageStatistics, images: int
-) -> PCAColorNoise | None:
+def make_pca_color(recipe: Recipe, statistics: ImageStatistics, images: int) -> PCAColor | None:
     """Return the PCA color augmentation of the recipe, or None."""
     if recipe.pca_color == "none":
         return None
     variances, components = (
         jnp.asarray(array, jnp.float32) for array in (statistics.variances, statistics.components)
     )
-    noise = NOISES[recipe.pca_color](variances, components)
+    pca_color = PCA_COLORS[recipe.pca_color](variances, components)
     if recipe.pca_color_until is None:
-        return noise
-    return noise._replace(until=round(recipe.pca_color_until * steps_per_epoch(recipe, images)))
+        return pca_color
+    until = round(recipe.pca_color_until * steps_per_epoch(recipe, images))
+    return pca_color._replace(until=until)
 
 
 def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
@@ -155,7 +154,7 @@ def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
         schedule=run.schedule,
         key=step_key,
         flip=recipe.flip,
-        noise=make_pca_color(recipe, run.statistics, len(run.data.train)),
+        pca_color=make_pca_color(recipe, run.statistics, len(run.data.train)),
         crops_together=recipe.crops_together,
         mesh=run.mesh,
         precision=recipe.precision,

@@ -10,11 +10,11 @@ import pytest
 import alexnet_jax
 from train.data.pipeline import train_batches
 from train.steps.augment import (
-    add_pca_color_noise,
+    add_pca_color,
     augment,
     example_keys,
-    original_color_noise,
-    paper_color_noise,
+    original_pca_color,
+    paper_pca_color,
     random_crops,
 )
 
@@ -69,9 +69,9 @@ class Pictures:
 def drawn_inputs(batch_size, *, devices=1, position=0, prefetch=2, epochs=3, **options):
     """What the net sees of every example in every epoch, by (epoch, example), over two epochs."""
     mesh = alexnet_jax.make_mesh(devices)
-    noise = original_color_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))
+    noise = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))
     augment_batch = functools.partial(augment, mean=jnp.zeros((6, 6, 3)), size=4, flip=True, step=0)
-    augment_batch = functools.partial(augment_batch, noise=noise, **options)
+    augment_batch = functools.partial(augment_batch, pca_color=noise, **options)
     augment_batch = jax.jit(augment_batch, in_shardings=(None, alexnet_jax.batch_sharding(mesh)))
     batches = train_batches(
         Pictures(),
@@ -145,7 +145,7 @@ def test_images_in_a_row_share_their_patch_but_not_their_colors(rng):
     rows = [cut[first : first + 8] for first in range(0, 40, 8)]
     assert all(len(set(row)) == 1 for row in rows)
     assert len({row[0] for row in rows}) > 1
-    shifted = augment_batch(noise=original_color_noise(jnp.ones(3), jnp.eye(3)))
+    shifted = augment_batch(pca_color=original_pca_color(jnp.ones(3), jnp.eye(3)))
     assert len(np.unique(shifted[:8, 0, 0, 0])) == 8
 
 
@@ -159,13 +159,13 @@ COLORS = np.array(
 def shifts_of(noise, count, step=0):
     """How far black images are shifted, [count, 3], each of them as a whole."""
     images = jnp.zeros((count, 2, 3, 3))
-    moved = np.asarray(add_pca_color_noise(keys_of(count), images, noise, step), np.float64)
+    moved = np.asarray(add_pca_color(keys_of(count), images, noise, step), np.float64)
     assert np.all(moved == moved[:, :1, :1])
     return moved[:, 0, 0]
 
 
 def test_the_papers_noise_follows_its_formula_on_pixels_from_0_to_1():
-    shifts = shifts_of(paper_color_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS)), 40_000)
+    shifts = shifts_of(paper_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS)), 40_000)
     expected = np.zeros((3, 3))
     for p, deviation in zip(COLORS.T, DEVIATIONS):
         eigenvalue = (deviation / 255) ** 2
@@ -178,9 +178,9 @@ def test_the_papers_noise_follows_its_formula_on_pixels_from_0_to_1():
 @pytest.mark.parametrize("kind", ["paper", "original"])
 def test_color_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
     images = rng.uniform(-128, 128, (3, 2, 2, 3)).astype(np.float32)
-    make = {"paper": paper_color_noise, "original": original_color_noise}[kind]
+    make = {"paper": paper_pca_color, "original": original_pca_color}[kind]
     noise = make(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
-    ours = add_pca_color_noise(keys_of(3), jnp.asarray(images), noise, 0)
+    ours = add_pca_color(keys_of(3), jnp.asarray(images), noise, 0)
     for number, key in enumerate(keys_of(3)):
         alpha = 0.1 * np.asarray(jax.random.normal(key, (3,)), np.float64)
         for row in range(2):
@@ -194,19 +194,19 @@ def test_color_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
 
 
 def test_the_originals_noise_has_a_hundredth_of_the_pixels_covariance_and_shrinks_the_image():
-    noise = original_color_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
+    noise = original_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
     pixels = COLORS @ np.diag(DEVIATIONS**2) @ COLORS.T
     shifts = shifts_of(noise, 40_000)
     np.testing.assert_allclose(np.cov(shifts.T), 0.01 * pixels / 1.1**2, rtol=0.03)
     gray = jnp.full((9, 4, 4, 3), 55.0)
-    moved = add_pca_color_noise(keys_of(9), gray, noise, 0)
-    black = add_pca_color_noise(keys_of(9), jnp.zeros_like(gray), noise, 0)
+    moved = add_pca_color(keys_of(9), gray, noise, 0)
+    black = add_pca_color(keys_of(9), jnp.zeros_like(gray), noise, 0)
     np.testing.assert_allclose(moved - black, 50, rtol=1e-5)
 
 
 def test_each_image_draws_its_own_color_until_the_noise_ends(rng):
     images = jnp.asarray(rng.normal(size=(6, 4, 4, 3)), jnp.float32)
-    noise = original_color_noise(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))._replace(until=7)
-    at = functools.partial(add_pca_color_noise, keys_of(6), images, noise)
+    noise = original_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))._replace(until=7)
+    at = functools.partial(add_pca_color, keys_of(6), images, noise)
     assert len(np.unique(at(6)[:, 0, 0, 0])) == 6
     np.testing.assert_array_equal(at(7), images)

@@ -10,7 +10,7 @@ import pytest
 
 import alexnet_jax
 from tests.support import reference
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 from train.data.pipeline import evaluation_batches
 from train.steps.eval_step import evaluate, make_eval_step
 
@@ -24,8 +24,8 @@ def two_nets():
     rng = np.random.default_rng(0)
     nets = []
     for net, stored, params in [
-        (SMALL, 16, drawn(SMALL)),
-        (LARGE, 18, jax.tree.map(lambda leaf: 1.2 * leaf, drawn(LARGE))),
+        (SMALL, 16, draw_params(SMALL)),
+        (LARGE, 18, jax.tree.map(lambda leaf: 1.2 * leaf, draw_params(LARGE))),
     ]:
         mean = rng.uniform(80, 120, (stored, stored, 3)).astype(np.float32)
         nets.append((net, params, mean, rng.integers(0, 256, (COUNT, stored, stored, 3), np.uint8)))
@@ -43,7 +43,7 @@ def expected(two_nets):
         for mirror in (1, -1):
             for top, left in ((0, 0), (0, far), (middle, middle), (far, 0), (far, far)):
                 window = (images - mean)[:, top : top + size, left : left + size][:, :, ::mirror]
-                powers = np.exp(reference.tiny_scores(params, window))
+                powers = np.exp(reference.tiny_logits(params, window))
                 of_patches.append(powers / powers.sum(axis=1, keepdims=True))
         found.append(np.stack(of_patches, axis=1))
     return found
@@ -65,7 +65,7 @@ def test_every_image_counts_once_whatever_the_batch_size(
     nets, labels = two_nets
     mesh = alexnet_jax.make_mesh(devices)
     scorers = [
-        functools.partial(make_eval_step(net, jnp.asarray(mean), mesh, patches=patches), params)
+        functools.partial(make_eval_step(net, jnp.asarray(mean), mesh, crops=patches), params)
         for net, params, mean, _ in nets
     ]
     ours = evaluate(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))

@@ -69,7 +69,7 @@ def test_the_discretised_exponential_has_the_rates_of_its_documentation(progress
 
 def test_the_rate_is_cut_by_ten_after_each_epoch_and_biases_learn_twice_as_fast():
     """Caffe: 20, 40, ... epochs of batches of 256."""
-    schedule = schedules.by_epochs(schedules.cuts(0.01, (20, 40), 2), steps_per_epoch=5004.5)
+    schedule = schedules.by_epochs(schedules.step_decay(0.01, (20, 40), 2), steps_per_epoch=5004.5)
     for step, rate in [(0, 1e-2), (100_089, 1e-2), (100_090, 1e-3), (200_180, 1e-4)]:
         assert rates(schedule, step)["fc6"] == pytest.approx((rate, 2 * rate))
 
