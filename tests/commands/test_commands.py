@@ -143,7 +143,7 @@ def test_a_resumed_run_keeps_its_schedule(tmp_path):
     resume = ["--run-dir", str(tmp_path), "--resume"]
     with pytest.raises(BadInput, match="holds a run with --schedule dexp, not plateau"):
         parse([*resume, "--schedule", "plateau"])
-    with pytest.raises(BadInput, match="--epochs: the schedule dexp is made for 16.0 epochs"):
+    with pytest.raises(BadInput, match=r"--epochs: the schedule dexp is made for 16\.0 epochs"):
         parse([*resume, "--epochs", "20"])
     assert parse([*resume, "--steps", "20"]).recipe.schedule == "dexp"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import BadInput
+from .errors import PACKAGE, BadInput
 from .settings import (
     ADDRESS,
     ASCENDING,
@@ -23,8 +23,8 @@ from .settings import (
     setting,
 )
 
-COMMAND = f"python -m {__name__.split('.')[0]}.main"
-"""What a user types; the package has another name where it is installed from a wheel."""
+COMMAND = f"python -m {PACKAGE}.main"
+"""The command that trains, as a user types it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,11 @@
 import re
 from collections.abc import Mapping
 
+PACKAGE = __name__.split(".")[0]
+"""`train` in a clone; `alexnet_jax_train` where it is installed, since `train` would clash."""
+
 _ARGUMENT = re.compile(r"`(\w+)`")
+_COMMAND = re.compile(r"\btrain\.(?=(main|prepare|fetch|evaluate|predict|figures)\b)")
 
 
 class BadInput(ValueError):
@@ -14,7 +18,7 @@ class BadInput(ValueError):
     """
 
     def with_flags(self, flags: Mapping[str, str] | None = None) -> str:
-        """Return the sentence with flags for arguments.
+        """Return the sentence with flags for arguments, and commands as they were called.
 
         Args:
           flags: the flag of an argument where it is not "--" and the argument's name.
@@ -23,7 +27,7 @@ class BadInput(ValueError):
         def flag_of(match: re.Match[str]) -> str:
             return (flags or {}).get(match[1], flag(match[1]))
 
-        return _ARGUMENT.sub(flag_of, str(self))
+        return as_called(_ARGUMENT.sub(flag_of, str(self)))
 
 
 class Ended(Exception):
@@ -38,3 +42,8 @@ class Ended(Exception):
 def flag(argument: str) -> str:
     """Return the flag of an argument: "--run-dir" of "run_dir"."""
     return "--" + argument.replace("_", "-")
+
+
+def as_called(text: str) -> str:
+    """Return a text with the name of the package in each of our commands, `train.main` ..."""
+    return _COMMAND.sub(f"{PACKAGE}.", text)

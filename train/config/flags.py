@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from .config import COMMAND, FIELDS, Config, DataConfig, Launch, Recipe
-from .errors import BadInput, flag
+from .errors import BadInput, as_called, flag
 from .experiments import EXPERIMENTS
 from .saved import FORMER_NAMES, NOT_SAVED, load_config
 
@@ -35,6 +35,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         """Take argparse's options."""
         super().__init__(allow_abbrev=False, **options)
+
+    def format_help(self) -> str:
+        """Return the help, its commands by the name of the package that was called."""
+        return as_called(super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput with what is wrong with the flags."""

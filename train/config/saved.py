@@ -35,11 +35,11 @@ def load_config(run_dir: Path) -> Config:
     """Read the configuration that a run folder keeps. Raises BadInput if it holds none."""
     from alexnet_jax.weights.spec_json import check_value
 
-    record = read_record(run_dir)["config"]
+    record: dict[str, Any] = read_record(run_dir)["config"]
     try:
         values: dict[str, Any] = {}
         for key, value in ({"net": record["net"]} | record).items():
-            name = FORMER_NAMES[key] if key in FORMER_NAMES else key
+            name = FORMER_NAMES.get(key, key)
             values[name] = check_value(value, FIELDS[name].type, name)
         return Config().replace(**values, run_dir=run_dir)
     except (KeyError, TypeError, ValueError) as error:

@@ -38,14 +38,9 @@ def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = No
 def make_parser(module: str, description: str | None) -> Parser:
     """Return a parser for the flags of `python -m MODULE`, without flags yet. It raises BadInput.
 
-    Args:
-      module: the command's `__spec__.name`.
-      description: names commands as in a clone, `python -m train.main`; the help shows the name of
-        the package that was called.
+    `module` is the command's `__spec__.name`.
     """
-    package, _, name = module.removesuffix(".__main__").partition(".")
-    shown = (description or "").replace("python -m train.", f"python -m {package}.")
-    return Parser(prog=f"python -m {package}.{name}", description=shown)
+    return Parser(prog=f"python -m {module.removesuffix('.__main__')}", description=description)
 
 
 def positive(text: str) -> int:
