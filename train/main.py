@@ -1,7 +1,7 @@
-"""The command: `python -m train.main --devices 2`.
+"""Train a network: `python -m train.main --devices 2`.
 
-JAX is imported only after the flags are read, so that `--help` answers at once and the process
-can still be set up for the devices that were asked for.
+JAX is imported only after the flags are parsed: `--help` then answers at once, and the environment
+that JAX reads at its start can be set for the requested devices.
 """
 
 from .config.flags import parse
@@ -10,19 +10,19 @@ from .runtime.cli import run_command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the flags, make the devices, train; or plan."""
-    settings = parse(argv)
+    """Parse the flags, set up the devices, and train; with --plan, print a dry run."""
+    config = parse(argv)
     with distributed.fail_fast():
-        backend.set_up_devices(settings.launch.devices, lambda: distributed.join(settings))
+        backend.set_up_devices(config.launch.devices, lambda: distributed.join(config))
         backend.enable_compile_cache()
-        if settings.launch.plan:
+        if config.launch.plan:
             from .dry_run.report import plan
 
-            plan(settings)
+            plan(config)
             return
         from .trainer.train import train
 
-        train(settings)
+        train(config)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What a trained net sees in pictures: `python -m train.predict RUN PATH ...`."""
+"""Classify pictures with a trained network: `python -m train.predict RUN PATH ...`."""
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,82 +9,86 @@ from .figures import page
 from .figures.predictions import Prediction, draw_predictions
 from .runtime.cli import make_parser, run_command
 
-if TYPE_CHECKING:  # JAX itself waits until the flags are read
+if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     from .inference.predictor import Predictor
 
-_BATCH = 32
-_MOST_DRAWN = 24
+_BATCH_SIZE = 32  # enough to keep a CPU busy, and little memory
+_MAX_DRAWN = 24  # twelve rows of two, as much as a page shows
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the five likeliest classes of each picture, with their probabilities."""
-    flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
-    flags.add_argument(
-        "paths",
-        metavar="PATH",
-        type=Path,
-        nargs="+",
-        help="a picture, of any kind that Pillow opens, or a folder with pictures at any depth",
-    )
-    flags.add_argument(
-        "--figure",
-        metavar="FILE",
-        type=Path,
-        help=f"draw the first {_MOST_DRAWN} pictures with bars beside them, too; in a folder named"
-        " as a class, that class's bar is red",
-    )
-    given = flags.parse_args(argv)
-    if given.figure:
-        page.check_file(given.figure)
-    from .inference.image_files import find_album
+    """Print the five most probable classes of each picture."""
+    flags = _parser().parse_args(argv)
+    if flags.figure:
+        page.check_file(flags.figure)
+    from .inference.image_files import find_pictures
     from .runtime import backend
 
-    album = find_album(given.paths)
+    pictures = find_pictures(flags.paths)
     backend.set_up_devices(1)
     backend.enable_compile_cache()
     from .inference.predictor import open_predictor
 
-    trained = open_predictor(given.run)
+    predictor = open_predictor(flags.run)
     drawn = []
-    for seen in predictions(trained, album):
-        print(seen.path)
-        for name, probability in zip(seen.classes, seen.probabilities, strict=True):
-            print(f"  {100 * probability:6.2f} %  {name}")
-        if given.figure and len(drawn) < _MOST_DRAWN:
-            drawn.append(seen)
+    for prediction in predict(predictor, pictures):
+        print(prediction.path)
+        for label, probability in zip(prediction.classes, prediction.probabilities, strict=True):
+            print(f"  {100 * probability:6.2f} %  {label}")
+        if flags.figure and len(drawn) < _MAX_DRAWN:
+            drawn.append(prediction)
     if drawn:
-        title = f"{trained.architecture.name}, after step {trained.step:,}"
-        print(draw_predictions(drawn, title, given.figure))
+        title = f"{predictor.architecture.name}, after step {predictor.step:,}"
+        print(draw_predictions(drawn, title, flags.figure))
 
 
-def predictions(trained: "Predictor", album: list[Path]) -> Iterator[Prediction]:
-    """Return what the net sees in the center of each picture, five classes at most."""
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(__spec__.name, __doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        help="a picture of any format that Pillow opens, or a folder with pictures at any depth",
+    )
+    parser.add_argument(
+        "--figure",
+        metavar="FILE",
+        type=Path,
+        help=f"also draw the first {_MAX_DRAWN} pictures with bars beside them; if a picture's "
+        "folder is named as a class, the bar of that class is red",
+    )
+    return parser
+
+
+def predict(predictor: "Predictor", pictures: list[Path]) -> Iterator[Prediction]:
+    """Yield the predictions, at most five classes, from the center crop of each picture."""
     import jax
     import numpy as np
 
-    from .inference.image_files import read_album
+    from .inference.image_files import read_batches
 
-    score = trained.scorer()
-    batches = read_album(
-        album,
-        trained.stored_size,
-        batch_size=min(_BATCH, len(album)),
-        threads=trained.config.data.threads,
+    eval_step, names = predictor.eval_step(), predictor.class_names
+    batches = read_batches(
+        pictures,
+        predictor.stored_size,
+        batch_size=min(_BATCH_SIZE, len(pictures)),
+        threads=predictor.config.data.threads,
     )
     for paths, images in batches:
-        rows = np.asarray(jax.nn.softmax(score(images)[:, 0]))
-        for path, image, row in zip(paths, images, rows, strict=False):
-            labels = np.argsort(-row, kind="stable")[:5].tolist()
+        probabilities = np.asarray(jax.nn.softmax(eval_step(images)[:, 0]))
+        for path, image, row in zip(paths, images, probabilities, strict=False):
+            top = np.argsort(-row, kind="stable")[:5].tolist()
             folder = path.resolve().parent.name
-            shown = trained.class_names.index(folder) if folder in trained.class_names else None
+            truth = names.index(folder) if folder in names else None
             yield Prediction(
                 path,
                 image,
-                [trained.called(label) for label in labels],
-                [float(row[label]) for label in labels],
-                None if shown is None else trained.called(shown),
-                labels.index(shown) if shown in labels else None,
+                [predictor.class_label(index) for index in top],
+                [float(row[index]) for index in top],
+                None if truth is None else predictor.class_label(truth),
+                top.index(truth) if truth in top else None,
             )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import alexnet_jax
 from alexnet_jax.architectures import DIGITS
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 from train.config.config import Config
 from train.config.saved import load_config
 from train.config.errors import BadInput
@@ -74,7 +74,7 @@ def test_with_as_many_classes_the_head_is_taken_over_too(learned, tmp_path):
 
 
 def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictures, tmp_path, rng):
-    net, params = DIGITS.with_classes(3), drawn(DIGITS.with_classes(3))
+    net, params = DIGITS.with_classes(3), draw_params(DIGITS.with_classes(3))
     params["conv1"] = params["conv1"]._replace(weights=40 * params["conv1"].weights)
     seen = alexnet_jax.Preprocessing(
         stored_size=28,
@@ -93,7 +93,7 @@ def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictur
     train(config.replace(freeze="conv1", batch_size=4))
     images = rng.integers(0, 256, (5, 28, 28, 3), np.uint8)
     expected = alexnet_jax.apply(params, seen(images), architecture=net)
-    scores = open_predictor(run_dir).scorer()(images)[:, 0]
+    scores = open_predictor(run_dir).eval_step()(images)[:, 0]
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
@@ -121,7 +121,7 @@ def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictu
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule, rng):
 
-    optimizer, params = OPTIMIZERS[rule](), drawn(TINY)
+    optimizer, params = OPTIMIZERS[rule](), draw_params(TINY)
     batch = {
         "image": jnp.asarray(rng.integers(0, 256, (4, 14, 14, 3)), jnp.uint8),
         "label": jnp.array([0, 1, 2, 3]),
@@ -162,7 +162,7 @@ TINY_LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc6", "fc7", "fc8")
 
 def test_freezing_outlasts_a_schedule_that_names_the_layer():
     """Net 145 slows conv1 down from epoch 67 on."""
-    params = drawn(TINY)
+    params = draw_params(TINY)
     free, held = (
         Schedule(NET_145, frozen=frozen).rates(jnp.int32(70), initial_plateau(), params)
         for frozen in ((), ("conv1",))

@@ -13,20 +13,23 @@ FIGURES = {
     "saliency": saliency,
     "classes": classes,
 }
-"""By name: modules with `add_flags` for a parser, and `main` from what it read to the file."""
+"""By name: modules with `add_flags(parser)`, and `main(flags)`, which returns the file drawn."""
+
+ALIASES = {"neighbors": ["neighbours"]}
+"""British spellings, which commands had until November 2026."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Draw the figure on the command line."""
-    flags = make_parser(__spec__.name, __doc__)
-    names = flags.add_subparsers(metavar="FIGURE", required=True)
+    parser = make_parser(__spec__.name, __doc__)
+    figures = parser.add_subparsers(metavar="FIGURE", required=True)
     for name, figure in FIGURES.items():
-        summary = str(figure.__doc__).split(":")[0]
-        added = names.add_parser(name, help=summary, description=figure.__doc__)
-        figure.add_flags(added)
-        added.set_defaults(main=figure.main)
-    given = flags.parse_args(argv)
-    print(given.main(given))
+        options = {"aliases": ALIASES.get(name, []), "description": figure.__doc__}
+        subparser = figures.add_parser(name, help=str(figure.__doc__).split(":")[0], **options)
+        figure.add_flags(subparser)
+        subparser.set_defaults(main=figure.main)
+    flags = parser.parse_args(argv)
+    print(flags.main(flags))
 
 
 if __name__ == "__main__":

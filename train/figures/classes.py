@@ -1,6 +1,6 @@
-"""An image for each class that excites it: `python -m train.figures classes RUN FILE`.
+"""Images that maximize the logit of a class: `python -m train.figures classes RUN FILE`.
 
-Of the first twelve classes. Gradient ascent on the score, from the mean image.
+Shows the first twelve classes, by gradient ascent from the mean image.
 """
 
 import argparse
@@ -14,28 +14,28 @@ from . import page
 if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
-MOST = 12
-_COLUMNS = 6
+MAX_CLASSES = 12
+_COLUMNS = 6  # two rows of six are as wide as a page, and each name can be read
 
 
-def add_flags(flags: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
-    flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this figure."""
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the image to write")
 
 
-def main(given: argparse.Namespace) -> Path:
-    """Draw the images for the run's best checkpoint."""
-    page.check_file(given.file)
+def main(flags: argparse.Namespace) -> Path:
+    """Draw the images for the best checkpoint of a run."""
+    page.check_file(flags.file)
     from ..runtime import backend
 
     backend.set_up_devices(1)
     from ..inference.predictor import open_predictor
 
-    return draw_classes(open_predictor(given.run), given.file)
+    return draw_classes(open_predictor(flags.run), flags.file)
 
 
-def draw_classes(trained: "Predictor", path: Path) -> Path:
+def draw_classes(predictor: "Predictor", path: Path) -> Path:
     """Draw the images, each below the name of its class. Returns `path`."""
     import jax
     import jax.numpy as jnp
@@ -43,19 +43,19 @@ def draw_classes(trained: "Predictor", path: Path) -> Path:
     from alexnet_jax import visualize
     from alexnet_jax.evaluation import center_crops
 
-    net, count = trained.architecture, min(trained.architecture.classes, MOST)
+    net, count = predictor.architecture, min(predictor.architecture.classes, MAX_CLASSES)
     images = visualize.class_images(
-        trained.params, jnp.arange(count), jax.random.key(0), architecture=net
+        predictor.params, jnp.arange(count), jax.random.key(0), architecture=net
     )
-    images += center_crops(jnp.asarray(trained.mean[None]), net.image_sizes[0])
+    images += center_crops(jnp.asarray(predictor.mean[None]), net.image_sizes[0])
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = page.blank(1.7 * columns, 0.3 + 1.9 * rows)
-    figure.suptitle(f"{net.name}, after step {trained.step:,}")
+    figure.suptitle(f"{net.name}, after step {predictor.step:,}")
     panels = [*figure.subplots(rows, columns, squeeze=False).flat]
     for axes in panels:
         axes.set_axis_off()
     for label, (axes, image) in enumerate(zip(panels, images, strict=False)):
         axes.imshow(np.clip(image, 0, 255).astype(np.uint8))
-        axes.set_title(page.short(trained.called(label), 18), fontsize="medium")
+        axes.set_title(page.short(predictor.class_label(label), 18), fontsize="medium")
     return page.write(figure, path)

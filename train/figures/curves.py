@@ -10,20 +10,20 @@ from ..run_dir.metrics import read_metrics
 from . import page
 
 
-def add_flags(flags: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    flags.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this figure."""
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
 
 
-def main(given: argparse.Namespace) -> Path:
-    """Draw into the run's folder."""
-    return draw_curves(given.run)
+def main(flags: argparse.Namespace) -> Path:
+    """Draw into the folder of the run."""
+    return draw_curves(flags.run)
 
 
 def draw_curves(run_dir: Path) -> Path:
     """Draw loss and error against steps into RUN/curves.png. Returns its path.
 
-    Raises BadInput if the run has written no metrics.
+    Raises BadInput if the run has no metrics.
     """
     rows = read_metrics(run_dir)
     if not rows:
@@ -50,7 +50,7 @@ def draw_curves(run_dir: Path) -> Path:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """The running mean over a fiftieth of the run."""
+    """Return the running mean over a fiftieth of the run: smooth, and no step is blurred away."""
     width = max(1, len(values) // 50)
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)

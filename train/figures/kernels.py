@@ -1,7 +1,7 @@
-"""The first layer's kernels, towers apart (Figure 3): `python -m train.figures kernels RUN FILE`.
+"""The first layer's kernels by tower (Figure 3): `python -m train.figures kernels RUN FILE`.
 
-Each kernel is as bright as it can be: gray is 0, black or white its largest weight. In place of a
-run, a file of weights: any that `alexnet_jax.load` reads, so Caffe's and torchvision's.
+Each kernel has its own scale: gray is 0, black or white its largest weight. RUN can also be a file
+of weights that `alexnet_jax.load` reads, as Caffe's and torchvision's.
 """
 
 import argparse
@@ -16,31 +16,31 @@ from . import page
 if TYPE_CHECKING:
     from alexnet_jax import Architecture, Params
 
-_COLUMNS = 16
-_GAP = 1  # pixels of a kernel
+_COLUMNS = 16  # PAPER's 48 kernels of a tower fill three rows, as in Figure 3
+_GAP = 1  # between kernels, as wide as one of their pixels
 
 
-def add_flags(flags: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    flags.add_argument(
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this figure."""
+    parser.add_argument(
         "run", metavar="RUN", type=Path, help="the folder of the run, or a file of weights"
     )
-    flags.add_argument("file", metavar="FILE", type=Path, help="the picture to write")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the image to write")
 
 
-def main(given: argparse.Namespace) -> Path:
-    """Draw the kernels of the run's best checkpoint, or of a file."""
-    page.check_file(given.file)
+def main(flags: argparse.Namespace) -> Path:
+    """Draw the kernels of the best checkpoint of a run, or of a file of weights."""
+    page.check_file(flags.file)
     from ..runtime import backend
 
     backend.set_up_devices(1)
-    if given.run.is_file():
-        return draw_kernels(*_read(given.run), "", given.file)
+    if flags.run.is_file():
+        return draw_kernels(*_read(flags.run), "", flags.file)
     from ..inference.predictor import open_predictor
 
-    trained = open_predictor(given.run)
-    when = f", after step {trained.step:,}"
-    return draw_kernels(trained.params, trained.architecture, when, given.file)
+    predictor = open_predictor(flags.run)
+    suffix = f", after step {predictor.step:,}"
+    return draw_kernels(predictor.params, predictor.architecture, suffix, flags.file)
 
 
 def _read(path: Path) -> "tuple[Params, Architecture]":
@@ -53,18 +53,19 @@ def _read(path: Path) -> "tuple[Params, Architecture]":
     return params, architecture
 
 
-def draw_kernels(params: "Params", architecture: "Architecture", when: str, path: Path) -> Path:
+def draw_kernels(params: "Params", architecture: "Architecture", suffix: str, path: Path) -> Path:
     """Draw the kernels of the first layer, a block for each tower. Returns `path`.
 
-    `when` ends the title.
+    `suffix` ends the title.
     """
     first = next(info for info in architecture.layer_info() if info.weight_shape)
-    kernels = np.asarray(params[first.name].weights, np.float32)
+    weights, _ = params[first.name]
+    kernels = np.asarray(weights, np.float32)
     towers = np.split(kernels, architecture.towers, axis=-1)
     blocks = [mosaic(tower, _COLUMNS) for tower in towers]
     height, width = blocks[0].shape[:2]
     figure = page.blank(10, 0.5 + len(blocks) * (0.4 + 10 * height / width))
-    figure.suptitle(f"{architecture.name}, {first.name}{when}")
+    figure.suptitle(f"{architecture.name}, {first.name}{suffix}")
     all_axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for number, (axes, block) in enumerate(zip(all_axes, blocks, strict=True), 1):
         size, _, colors, count = towers[0].shape
@@ -76,10 +77,10 @@ def draw_kernels(params: "Params", architecture: "Architecture", when: str, path
 
 
 def mosaic(kernels: np.ndarray, columns: int) -> np.ndarray:
-    """Lay kernels [height, width, 3, n] side by side in rows, as colors from 0 to 1.
+    """Return kernels [height, width, 3, n] side by side in rows, as colors from 0 to 1.
 
-    Each is scaled alone, 0.5 + w / (2 max |w|), in the order of the maps that they make. Between
-    them and where there is none it is white.
+    They are in the order of their maps, each scaled by itself as 0.5 + w / (2 max |w|). Gaps and
+    unused places are white.
     """
     height, width, colors, count = kernels.shape
     columns = min(columns, count)

@@ -1,4 +1,4 @@
-"""What all figures share: an empty page, and how it is written."""
+"""Shared by all figures: an empty page, names in titles, and the file."""
 
 import os
 from pathlib import Path
@@ -6,44 +6,44 @@ from typing import TYPE_CHECKING
 
 from ..config.errors import BadInput
 
-if TYPE_CHECKING:  # Matplotlib takes a second, which --help need not
+if TYPE_CHECKING:  # Matplotlib takes a second to import, too long for --help
     from matplotlib.figure import Figure
 
-ENDINGS = (".png", ".pdf", ".svg")
+SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def check_file(path: Path) -> None:
-    """Raise BadInput if no picture can be written there, before there is one."""
-    if path.suffix.lower() not in ENDINGS:
-        raise BadInput(f"{path} should end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+    """Raise BadInput if no figure can be written there; check it before the work."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"{path} should end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not path.parent.is_dir():
         raise BadInput(f"{path} cannot be written: {path.parent} is not a folder")
 
 
 def blank(width: float, height: float) -> "Figure":
-    """Return an empty figure of so many inches."""
+    """Return an empty figure of `width` by `height` inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def short(name: str, longest: int = 26) -> str:
-    """Return a class's name as a figure is to show it: the first of a synset's words, cut off."""
-    return plain(name.split(",")[0], longest)
+def short(label: str, max_length: int = 26) -> str:
+    """Return a class label for a figure: the first word of a synset, shortened."""
+    return plain(label.split(",")[0], max_length)
 
 
-def plain(name: str, longest: int = 26) -> str:
-    """Return a name, cut off, so that a figure shows it letter by letter.
+def plain(name: str, max_length: int = 26) -> str:
+    """Return a name, shortened, that Matplotlib draws literally.
 
-    Between two dollars there is no formula, and what is no Unicode becomes a mark.
+    Text between two dollars is no formula, and bytes that are not Unicode become marks.
     """
-    shown = os.fsencode(name).decode(errors="replace")
-    cut = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
-    return cut.replace("$", r"\$")
+    text = os.fsencode(name).decode(errors="replace")
+    shortened = text if len(text) <= max_length else f"{text[: max_length - 1]}…"
+    return shortened.replace("$", r"\$")
 
 
 def write(figure: "Figure", path: Path) -> Path:
-    """Write a figure, and return where it is. Raises BadInput if that cannot be done."""
+    """Write a figure and return its path. Raises BadInput if the file cannot be written."""
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures with the likeliest classes as bars beside them (Figure 4, left), for `train.predict`."""
+"""Pictures with the most probable classes as bars beside them (Figure 4, left)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,18 +15,18 @@ _COLUMNS = 2
 
 
 class Prediction(NamedTuple):
-    """What a net sees in a picture."""
+    """The most probable classes of a picture."""
 
     path: Path
-    image: np.ndarray  # uint8 [size, size, 3], as the net's patch is cut from
-    classes: Sequence[str]  # the likeliest first
+    image: np.ndarray  # uint8 [size, size, 3], from which the center crop is taken
+    classes: Sequence[str]  # labels, the most probable first
     probabilities: Sequence[float]
-    truth: str | None  # what it shows, where that is known
-    right: int | None  # its place among the classes: two synsets may be called by one word
+    truth: str | None  # the label of the true class, if it is known
+    true_index: int | None  # of the true class in `classes`: two synsets may share a label
 
 
 def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) -> Path:
-    """Draw each picture and its bars; that of the truth has another color. Returns `path`."""
+    """Draw each picture and its bars, the true class's in red. Returns `path`."""
     rows = -(-len(predictions) // _COLUMNS)
     columns = min(_COLUMNS, len(predictions))
     figure = page.blank(5.5 * columns, 1.9 * rows + 0.4)
@@ -46,13 +46,13 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
 
 
 def draw_bars(axes: "Axes", prediction: Prediction) -> None:
-    """Draw the probabilities of one picture's classes; that of the right one has another color."""
+    """Draw the probabilities of one picture's classes, the true class's in red."""
     axes.set_axis_on()
-    places = range(len(prediction.classes))
-    colors = ["#f08080" if place == prediction.right else "0.8" for place in places]
-    axes.barh(places, prediction.probabilities, color=colors, height=0.8)
-    for place, name in zip(places, prediction.classes, strict=True):
-        axes.text(0.02, place, page.short(name), va="center", fontsize="small")
+    positions = range(len(prediction.classes))
+    colors = ["#f08080" if i == prediction.true_index else "0.8" for i in positions]
+    axes.barh(positions, prediction.probabilities, color=colors, height=0.8)
+    for y, label in zip(positions, prediction.classes, strict=True):
+        axes.text(0.02, y, page.short(label), va="center", fontsize="small")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(prediction.classes) - 0.4, -0.6)
     axes.set_xticks([])

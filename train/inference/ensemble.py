@@ -1,4 +1,4 @@
-"""Several trained nets on one test set, as the paper's five and seven CNNs (§6, Table 2)."""
+"""Evaluate several networks on one test set, as the paper's five and seven CNNs (§6, Table 2)."""
 
 import math
 import sys
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 from alexnet_jax.towers import num_batch_shards
 
@@ -15,81 +14,96 @@ from ..data.dataset import open_data
 from ..data.examples import DataSet, Source
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
+from ..runtime.progress import ProgressBar
 from ..steps.eval_step import EvalResults, evaluate
 from .predictor import Predictor
 
 
-def check_classes(nets: Sequence[Predictor]) -> None:
-    """Raise BadInput unless all nets tell the same classes apart."""
-    first = nets[0]
-    for net in nets[1:]:
-        if net.class_names != first.class_names:
-            pairs = zip(first.class_names, net.class_names, strict=False)
+def check_classes(predictors: Sequence[Predictor]) -> None:
+    """Raise BadInput unless all networks have the same classes."""
+    first = predictors[0]
+    for other in predictors[1:]:
+        if other.class_names != first.class_names:
+            pairs = zip(first.class_names, other.class_names, strict=False)
             names = next((f"{a!r} and {b!r}" for a, b in pairs if a != b), None)
-            counts = f"{len(first.class_names)} and {len(net.class_names)} of them"
+            counts = f"{len(first.class_names)} and {len(other.class_names)} of them"
             raise BadInput(
-                f"{first.folder} and {net.folder} have different classes, {names or counts}"
+                f"{first.folder} and {other.folder} have different classes, {names or counts}"
             )
 
 
-def open_test_images(nets: Sequence[Predictor], directory: Path | None) -> dict[int, Source]:
-    """Open the test images of the nets' runs, or those in `directory`, once for each stored size.
+def open_test_images(predictors: Sequence[Predictor], directory: Path | None) -> dict[int, Source]:
+    """Open the test images of the runs, or those in `directory`, once for each stored size.
 
-    Where the seed drew them, they are those that the runs have not learned from. Raises BadInput if
-    the data have other classes, or the runs no test images in common.
+    If the seed drew the test images, they are those that the runs have not learned from.
+
+    Raises BadInput if the data have other classes, or the runs have no test images in common.
     """
-    first = nets[0].config
-    place, kind = (first.data.path, first.data.kind) if directory is None else (directory, "auto")
+    first = predictors[0].config
+    path, kind = (first.data.path, first.data.kind) if directory is None else (directory, "auto")
     opened: dict[int, DataSet] = {}
-    for net in nets:
-        config, size = net.config, net.stored_size
-        runs = f"{nets[0].folder} and {net.folder}"
-        if directory is None and config.data.path != place:
-            learned = f"{place or 'the digits'} and {config.data.path or 'the digits'}"
-            raise BadInput(f"{runs} learned from {learned}; --data says what to test them on")
+    for predictor in predictors:
+        size = predictor.stored_size
+        if directory is None:
+            _check_same_data(predictors[0], predictor)
         if size not in opened:
             opened[size] = open_data(
-                place, kind, size, held_out=first.data.held_out, seed=first.recipe.seed
+                path, kind, size, held_out=first.data.held_out, seed=first.recipe.seed
             )
-        if opened[size].random_split and (config.recipe.seed, config.data.held_out) != (
-            first.recipe.seed,
-            first.data.held_out,
-        ):
-            raise BadInput(
-                f"{runs} hold out different pictures, by --seed {first.recipe.seed} and {config.recipe.seed}, "
-                f"--held-out {first.data.held_out} and {config.data.held_out}: "
-                "one has learned from what the other is tested on"
-            )
-        check_data(net.folder, opened[size])
+        if opened[size].random_split:
+            _check_same_split(predictors[0], predictor)
+        check_data(predictor.folder, opened[size])
     return {size: data.test for size, data in opened.items()}
 
 
-def evaluate_together(
-    nets: Sequence[Predictor], sources: dict[int, Source], *, patches: int, batch_size: int
-) -> list[list[EvalResults]]:
-    """Return what `evaluate` does, for all images of the test set that `open_test_images` opened.
+def _check_same_data(first: Predictor, other: Predictor) -> None:
+    paths = first.config.data.path, other.config.data.path
+    if paths[0] != paths[1]:
+        learned = " and ".join(str(path or "the digits") for path in paths)
+        raise BadInput(
+            f"{first.folder} and {other.folder} learned from {learned}; "
+            "`data` says what to test them on"
+        )
 
-    A batch is one of `batch_size` patches, so ten patches an image take no more memory than one.
+
+def _check_same_split(first: Predictor, other: Predictor) -> None:
+    seeds = first.config.recipe.seed, other.config.recipe.seed
+    fractions = first.config.data.held_out, other.config.data.held_out
+    if seeds[0] != seeds[1] or fractions[0] != fractions[1]:
+        raise BadInput(
+            f"{first.folder} and {other.folder} hold out different pictures, by `seed` {seeds[0]} "
+            f"and {seeds[1]}, `held_out` {fractions[0]} and {fractions[1]}: "
+            "one has learned from what the other is tested on"
+        )
+
+
+def evaluate_together(
+    predictors: Sequence[Predictor], sources: dict[int, Source], *, crops: int, batch_size: int
+) -> list[list[EvalResults]]:
+    """Evaluate on all images of the test set, as `evaluate` does.
+
+    Args:
+      predictors: of the networks.
+      sources: by stored size, as from `open_test_images`.
+      crops: 1 or 10, of each image.
+      batch_size: crops per batch, so that ten crops need no more memory than one.
+
+    Returns what `evaluate` returns.
     """
     count = len(next(iter(sources.values())))
-    parts = math.lcm(*(num_batch_shards(net.mesh) for net in nets))
-    images = evaluation_batch_size(max(1, batch_size // patches), count, parts)
-    batches = track(
-        _shared_batches(nets, sources, images),
-        total=-(-count // images),
-        description="evaluating",
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
+    shards = math.lcm(*(num_batch_shards(predictor.mesh) for predictor in predictors))
+    images = evaluation_batch_size(max(1, batch_size // crops), count, shards)
+    eval_steps = [predictor.eval_step(crops) for predictor in predictors]
+    return evaluate(
+        eval_steps, _with_progress(_batches(predictors, sources, images), images, count)
     )
-    return evaluate([net.scorer(patches) for net in nets], batches)
 
 
-def _shared_batches(
-    nets: Sequence[Predictor], sources: dict[int, Source], batch_size: int
+def _batches(
+    predictors: Sequence[Predictor], sources: dict[int, Source], batch_size: int
 ) -> Iterator[list[Batch]]:
-    """The same examples for each net, at its stored size; for nets of one size decoded once."""
-    config = nets[0].config
+    """Yield the same examples for each network, at its stored size; each size is decoded once."""
+    config = predictors[0].config
     streams = [
         evaluation_batches(
             source,
@@ -100,5 +114,17 @@ def _shared_batches(
         for source in sources.values()
     ]
     for batches in zip(*streams, strict=True):
-        of_size = dict(zip(sources, batches, strict=True))
-        yield [of_size[net.stored_size] for net in nets]
+        by_size = dict(zip(sources, batches, strict=True))
+        yield [by_size[predictor.stored_size] for predictor in predictors]
+
+
+def _with_progress(
+    batches: Iterator[list[Batch]], batch_size: int, count: int
+) -> Iterator[list[Batch]]:
+    """Yield the batches, with a bar of images on stderr if that is a terminal."""
+    shown, console = sys.stderr.isatty(), Console(stderr=True)
+    bar = ProgressBar(count, "images", shown=shown, console=console, transient=True)
+    with bar:
+        for number, batch in enumerate(batches, 1):
+            yield batch
+            bar.update(min(number * batch_size, count), "images")

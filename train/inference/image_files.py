@@ -1,4 +1,4 @@
-"""Pictures that somebody points at: files, and folders with all that lies below."""
+"""Read pictures by their paths: files, and folders with all pictures below them."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,30 +12,40 @@ from ..data.formats.image_file import BadPicture, read_picture
 from ..data.formats.image_folder import pictures_below
 
 
-def find_album(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that are named, and the pictures below folders, by their names.
+def find_pictures(paths: Iterable[Path]) -> list[Path]:
+    """Return the given files, and in place of each folder the pictures below it, sorted by name.
 
-    Raises BadInput if one does not exist, or a folder holds none.
+    Raises BadInput if a path does not exist, or a folder holds no pictures.
     """
-    found = []
+    pictures: list[Path] = []
     for path in paths:
         if not path.exists():
             raise BadInput(f"{path} does not exist")
-        within = pictures_below(path) if path.is_dir() else [path]
-        if not within:
+        files = pictures_below(path) if path.is_dir() else [path]
+        if not files:
             raise BadInput(f"{path} holds no pictures")
-        found += within
-    return found
+        pictures += files
+    return pictures
 
 
-def read_album(
+def read_batches(
     paths: Sequence[Path], size: int, *, batch_size: int, threads: int
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
-    """Read pictures, `size` pixels square: those of a batch, and uint8 [batch_size, size, size, 3].
+    """Read pictures as batches of images.
 
-    A smaller batch is filled up with its first image, so that nothing is compiled for it. Of
-    several pictures those that cannot be decoded are named and left out; a single one raises
-    BadInput, as does one that cannot be read at all.
+    The first image pads a smaller batch, so that all batches share one compiled program. Among
+    several pictures, one that cannot be decoded is left out with a note.
+
+    Args:
+      paths: of the pictures.
+      size: every image is brought to [size, size, 3].
+      batch_size: pictures per batch.
+      threads: that decode.
+
+    Yields:
+      The paths of the pictures that were decoded, and uint8 [batch_size, size, size, 3].
+
+    Raises BadInput if a file cannot be read, or the only picture cannot be decoded.
     """
 
     def read(path: Path) -> np.ndarray | None:
@@ -49,10 +59,10 @@ def read_album(
 
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(paths), batch_size):
-            some = paths[first : first + batch_size]
-            pairs = zip(some, pool.map(read, some), strict=True)
-            whole = [(path, image) for path, image in pairs if image is not None]
-            if whole:
-                names, images = zip(*whole, strict=True)
-                filling = [images[0]] * (batch_size - len(images))
-                yield list(names), np.stack([*images, *filling])
+            batch = paths[first : first + batch_size]
+            pairs = zip(batch, pool.map(read, batch), strict=True)
+            decoded = [(path, image) for path, image in pairs if image is not None]
+            if decoded:
+                names, images = zip(*decoded, strict=True)
+                padding = [images[0]] * (batch_size - len(images))
+                yield list(names), np.stack([*images, *padding])

@@ -1,4 +1,4 @@
-"""A finished, or stopped, run as something to predict with."""
+"""A checkpoint of a run as a network that predicts."""
 
 import functools
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from ..steps.train_step import init_state, state_shardings
 
 @dataclass(frozen=True)
 class Predictor:
-    """A net with the parameters of one checkpoint, and all that its images must go through."""
+    """A network with the parameters of one checkpoint, its preprocessing and class names."""
 
     folder: Path
     config: Config
@@ -38,62 +38,71 @@ class Predictor:
     step: int
     params: Params
     mean: np.ndarray
+    """float32 [size, size, 3], subtracted from each stored image."""
     class_names: tuple[str, ...]
     mesh: Mesh
-    words: dict[str, str] = field(default_factory=dict)
-    """What classes are called, where the data say more than their names."""
+    class_descriptions: dict[str, str] = field(default_factory=dict)
+    """Readable descriptions, by class name, where the data have them."""
 
     @property
     def stored_size(self) -> int:
-        """The pixels square that its images are brought to."""
+        """The side, in pixels, of the images that its crops are taken from."""
         return len(self.mean)
 
-    def called(self, label: int) -> str:
-        """Return what a class is called: the words of its synset, or else its name."""
-        name = self.class_names[label]
-        return self.words.get(name, name)
+    def class_label(self, index: int) -> str:
+        """Return the description of a class, or its name if it has none."""
+        name = self.class_names[index]
+        return self.class_descriptions.get(name, name)
 
-    def scorer(self, patches: int = 1) -> Callable[[ArrayLike], jax.Array]:
-        """Return the jitted function of images that `make_eval_step` describes."""
-        scorer = make_eval_step(
-            self.architecture, jnp.asarray(self.mean), self.mesh, patches=patches
+    def eval_step(self, crops: int = 1) -> Callable[[ArrayLike], jax.Array]:
+        """Return the jitted function of `make_eval_step`, from images alone.
+
+        Images are uint8 [n, stored_size, stored_size, 3], logits [n, crops, classes].
+        """
+        eval_step = make_eval_step(
+            self.architecture, jnp.asarray(self.mean), self.mesh, crops=crops
         )
-        return functools.partial(scorer, self.params)
+        return functools.partial(eval_step, self.params)
 
     @property
-    def last_hidden(self) -> str:
-        """The layer whose features the scores are made of, by its name in `activations`."""
-        on_the_way = Dropout | Gather | Split | Output
-        steps = self.architecture.layer_info()
-        return next(step.name for step in steps[::-1] if not isinstance(step.spec, on_the_way))
+    def last_hidden_layer(self) -> str:
+        """The name, in `activations`, of the layer whose features the output layer reads."""
+        no_features = Dropout | Gather | Split | Output
+        layers = reversed(self.architecture.layer_info())
+        return next(info.name for info in layers if not isinstance(info.spec, no_features))
 
-    def features(self) -> Callable[[ArrayLike], jax.Array]:
-        """Return a jitted function of images to their features in the last hidden layer.
+    def extract_features(self) -> Callable[[ArrayLike], jax.Array]:
+        """Return a jitted function from images to the features of the last hidden layer.
 
-        Images are as `scorer` takes them; features are [n, features], of the central patch.
+        Images are those of `eval_step`; features are [n, features], of the center crop.
         """
-        size, name = self.architecture.image_sizes[0], self.last_hidden
-        maps = functools.partial(
+        size, name = self.architecture.image_sizes[0], self.last_hidden_layer
+        activations = functools.partial(
             alexnet_jax.activations, names=name, architecture=self.architecture, mesh=self.mesh
         )
 
-        def of_center(params: Params, images: ArrayLike) -> jax.Array:
+        def features(params: Params, images: ArrayLike) -> jax.Array:
             centered = jnp.asarray(images).astype(jnp.float32) - self.mean
-            found = maps(params, center_crops(centered, size))[name]
-            return found.reshape(len(found), -1)
+            maps = activations(params, center_crops(centered, size))[name]
+            return maps.reshape(len(maps), -1)
 
-        return functools.partial(jax.jit(of_center), self.params)
+        return functools.partial(jax.jit(features), self.params)
 
 
 def open_predictor(run_dir: Path, checkpoint: str | int = "best", *, devices: int = 1) -> Predictor:
-    """Read a checkpoint of a run: the "best", with the lowest test error, the "latest" or a step.
+    """Read a checkpoint of a run.
 
-    Raises BadInput if the folder holds no run, the run no such checkpoint, or the net does not fit
-    on so many devices.
+    Args:
+      run_dir: the folder of the run.
+      checkpoint: "best", with the lowest test error, "latest", or a step.
+      devices: to run the network on.
+
+    Raises BadInput if the folder holds no run, the run has no such checkpoint, or the network
+    cannot be placed on that many devices.
     """
     config, data = load_config(run_dir), read_record(run_dir)["data"]
-    names, words = tuple(data["class_names"]), dict(data.get("words", {}))
-    architecture = get_architecture(config).with_classes(len(names))
+    class_names, descriptions = tuple(data["class_names"]), dict(data.get("words", {}))
+    architecture = get_architecture(config).with_classes(len(class_names))
     mesh = make_mesh(architecture, devices)
     mean = read_mean(run_dir, stored_size(config, architecture))
     optimizer = OPTIMIZERS[config.recipe.optimizer]()
@@ -101,4 +110,6 @@ def open_predictor(run_dir: Path, checkpoint: str | int = "best", *, devices: in
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         step = checkpoints.find(checkpoint)
         state, _ = checkpoints.restore(step, like, state_shardings(architecture, optimizer, mesh))
-    return Predictor(run_dir, config, architecture, step, state.params, mean, names, mesh, words)
+    return Predictor(
+        run_dir, config, architecture, step, state.params, mean, class_names, mesh, descriptions
+    )

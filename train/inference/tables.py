@@ -1,4 +1,4 @@
-"""What came of an evaluation: its figures as one value, printed as tables, or written as JSON."""
+"""The results of an evaluation as plain values, printed as tables or written as JSON."""
 
 import json
 import sys
@@ -11,6 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from alexnet_jax.weights.files.atomic import write_atomically
+
 from ..config.errors import BadInput
 from ..steps.eval_step import EvalResults
 from .predictor import Predictor
@@ -18,109 +20,115 @@ from .predictor import Predictor
 Row = dict[str, Any]
 
 
-def figures(
-    nets: Sequence[Predictor],
-    outcomes: Sequence[Sequence[EvalResults]],
+def summarize(
+    predictors: Sequence[Predictor],
+    results: Sequence[Sequence[EvalResults]],
     *,
     per_class: bool = False,
     confusions: int = 0,
 ) -> dict[str, Any]:
-    """Return all figures of an evaluation as plain values, errors as fractions.
+    """Return the results of an evaluation as plain values, errors as fractions.
 
     Args:
-      nets: that were evaluated.
-      outcomes: for each net, and then for their mean if there are several, those of the central
-        patch, and then those of ten.
-      per_class: whether to count each class apart.
-      confusions: how many pairs of classes to name.
+      predictors: of the networks that were evaluated.
+      results: as `evaluate` returns them.
+      per_class: whether to list the errors of each class.
+      confusions: the number of confused pairs of classes to list.
 
     Returns:
-      `images`, how many there are; `errors`, a row for each net and number of patches; `classes`
-      and `confusions`, of the mean of all nets and all patches. Behind a class's name stands the
-      first of the words for it, where the data have some.
+      `images`, their number; `errors`, a row for each network and number of crops ("patches");
+      `classes` and `confusions`, of the average over all networks and crops. A class is named with
+      the first word of its description, if it has one.
     """
     heads = [
-        {"run": str(net.folder), "net": net.architecture.name, "step": net.step} for net in nets
+        {"run": str(predictor.folder), "net": predictor.architecture.name, "step": predictor.step}
+        for predictor in predictors
     ]
-    heads.append({"run": f"mean of {len(nets)}", "net": None, "step": None})
+    heads.append({"run": f"mean of {len(predictors)}", "net": None, "step": None})
     rows = [
-        head | {"patches": patches} | outcome.rates()
-        for head, of_net in zip(heads, outcomes, strict=False)
-        for patches, outcome in zip((1, 10), of_net, strict=False)
+        head | {"patches": crops} | result.rates()
+        for head, views in zip(heads, results, strict=False)
+        for crops, result in zip((1, 10), views, strict=False)
     ]
-    last, names = outcomes[-1][-1], _names(nets[0])
-    found: dict[str, Any] = {"images": len(last.labels), "errors": rows}
+    last, names = results[-1][-1], _names(predictors[0])
+    summary: dict[str, Any] = {"images": len(last.labels), "errors": rows}
     if per_class:
-        found["classes"] = by_class(last, names)
+        summary["classes"] = by_class(last, names)
     if confusions:
-        found["confusions"] = most_confused(last, names, confusions)
-    return found
+        summary["confusions"] = most_confused(last, names, confusions)
+    return summary
 
 
-def _names(net: Predictor) -> list[str]:
-    """As "n02119789 kit fox": nobody knows synsets by heart."""
-    words = [net.words.get(name, "").split(",")[0] for name in net.class_names]
-    return [f"{name} {called}".strip() for name, called in zip(net.class_names, words, strict=True)]
+def _names(predictor: Predictor) -> list[str]:
+    """Return names as "n02119789 kit fox", because nobody knows synsets by heart."""
+    descriptions = predictor.class_descriptions
+    words = [descriptions.get(name, "").split(",")[0] for name in predictor.class_names]
+    return [
+        f"{name} {word}".strip() for name, word in zip(predictor.class_names, words, strict=True)
+    ]
 
 
-def by_class(outcomes: EvalResults, names: Sequence[str]) -> list[Row]:
-    """Return for each class its images and their errors, None if there are no images."""
+def by_class(results: EvalResults, names: Sequence[str]) -> list[Row]:
+    """Return the number of images and the errors of each class; None where there are no images."""
     rows = []
     for label, name in enumerate(names):
-        of_class = np.asarray(outcomes.labels) == label
-        row: Row = {"class": name, "images": int(of_class.sum())}
-        for k, misses in ((1, outcomes.top1_misses), (5, outcomes.top5_misses)):
-            row[f"top{k}_error"] = float(misses[of_class].mean()) if of_class.any() else None
+        in_class = np.asarray(results.labels) == label
+        row: Row = {"class": name, "images": int(in_class.sum())}
+        for k, misses in ((1, results.top1_misses), (5, results.top5_misses)):
+            row[f"top{k}_error"] = float(misses[in_class].mean()) if in_class.any() else None
         rows.append(row)
     return rows
 
 
-def most_confused(outcomes: EvalResults, names: Sequence[str], most: int) -> list[Row]:
-    """Return the pairs of a class and what its images were taken for, the most frequent first.
+def most_confused(results: EvalResults, names: Sequence[str], count: int) -> list[Row]:
+    """Return the `count` most frequent pairs of a class and the class it was taken for.
 
-    `fraction` is of the images of the class. Pairs that are equally frequent keep the order of the
+    `fraction` is relative to the images of the class. Equally frequent pairs keep the order of the
     classes.
     """
-    labels, predictions = np.asarray(outcomes.labels), np.asarray(outcomes.predictions)
+    labels, predictions = np.asarray(results.labels), np.asarray(results.predictions)
     wrong = np.stack([labels, predictions])[:, labels != predictions]
     pairs, counts = np.unique(wrong, axis=1, return_counts=True)
     rows = []
-    for i in np.argsort(-counts, kind="stable")[:most]:
-        label, guess = pairs[:, i]
+    for i in np.argsort(-counts, kind="stable")[:count]:
+        label, prediction = pairs[:, i]
         fraction = float(counts[i] / np.sum(labels == label))
-        row = {"class": names[label], "taken_for": names[guess], "images": int(counts[i])}
+        row = {"class": names[label], "taken_for": names[prediction], "images": int(counts[i])}
         rows.append(row | {"fraction": fraction})
     return rows
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print the figures as tables."""
-    # Where no terminal sets the width, lines stay whole, for other programs to read.
+def show(summary: dict[str, Any]) -> None:
+    """Print the summary as tables."""
+    # Without a terminal, rows are not folded, so that other programs can read them.
     width = None if sys.stdout.isatty() else 1000
     console = Console(width=width, markup=False, emoji=False, highlight=False)
     errors = ("top1_error", "top5_error")
-    console.print(_table(found["errors"], "run", "net", "step", "patches", *errors))
-    last = found["errors"][-1]
-    whose = f"{last['run']}, {last['patches']} patch{'es' * (last['patches'] > 1)}"
-    console.print(f"{found['images']:,} test images")
-    if "classes" in found:
-        console.print(f"\nby class: {whose}")
-        console.print(_table(found["classes"], "class", "images", *errors))
-    if "confusions" in found:
-        console.print(f"\nmost often confused: {whose}")
+    console.print(_table(summary["errors"], "run", "net", "step", "patches", *errors))
+    last = summary["errors"][-1]
+    source = f"{last['run']}, {last['patches']} crop{'s' * (last['patches'] > 1)}"
+    console.print(f"{summary['images']:,} test images")
+    if "classes" in summary:
+        console.print(f"\nby class: {source}")
+        console.print(_table(summary["classes"], "class", "images", *errors))
+    if "confusions" in summary:
+        console.print(f"\nmost often confused: {source}")
         columns = ("class", "taken_for", "images", "fraction")
-        console.print(_table(found["confusions"], *columns))
+        console.print(_table(summary["confusions"], *columns))
 
 
-def write(found: dict[str, Any], path: Path) -> None:
-    """Write the figures as JSON. Raises BadInput if that cannot be done."""
+def write(summary: dict[str, Any], path: Path) -> None:
+    """Write the summary as JSON. Raises BadInput if the file cannot be written."""
+    text = json.dumps(summary, indent=2) + "\n"
+    is_device = path.exists() and not path.is_file()  # as /dev/stdout, which must not be replaced
     try:
-        path.write_text(json.dumps(found, indent=2) + "\n")
+        path.write_text(text) if is_device else write_atomically(path, text)
     except OSError as error:
-        raise BadInput(f"--json {path} cannot be written: {error.strerror}") from None
+        raise BadInput(f"`json` {path} cannot be written: {error.strerror}") from None
 
 
-_HEADS = {
+_TITLES = {
+    "patches": "crops",
     "top1_error": "top-1 error",
     "top5_error": "top-5 error",
     "taken_for": "taken for",
@@ -133,14 +141,14 @@ def _table(rows: Sequence[Row], *columns: str) -> Table:
     for column in columns:
         left = column in ("run", "net", "class", "taken_for")
         justify = "left" if left else "right"
-        table.add_column(_HEADS.get(column, column), justify=justify, overflow="fold")
+        table.add_column(_TITLES.get(column, column), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(_text(row[column]) for column in columns))
     return table
 
 
 def _text(value: str | int | float | None) -> str:
-    """A name, a count, or a fraction as a percentage."""
+    """Return a fraction as a percentage; a name or a count as it is."""
     if value is None:
         return ""
     return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """A run's folder as weights: the best checkpoint, and what its pictures go through."""
 
+import dataclasses
 import re
 import shutil
 
@@ -10,7 +11,7 @@ import pytest
 import alexnet_jax
 from alexnet_jax import architectures, weights
 from alexnet_jax.weights.readers import run_folder
-from tests.support.tiny import TINY, drawn, narrow
+from tests.support.tiny import TINY, draw_params, narrow
 from train.config import saved
 from train.config.config import Config
 from train.inference.predictor import open_predictor
@@ -33,7 +34,7 @@ def make_run(path, net, by_step):
     empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
     with Checkpoints(path) as checkpoints:
         for step, (params, error) in by_step.items():
-            state = empty.replace(step=np.int32(step), params=params)
+            state = dataclasses.replace(empty, step=np.int32(step), params=params)
             checkpoints.save(state, step, None if error is None else {"top1_error": error})
             checkpoints.wait()
     return path
@@ -47,7 +48,7 @@ def times(factor, params):
 def digits(tmp_path_factory):
     """A run of the small net, whose second of three checkpoints is the best."""
     net = architectures.DIGITS.with_classes(len(NAMES))
-    params = drawn(net)
+    params = draw_params(net)
     steps = {4: (times(2.0, params), 0.5), 8: (params, 0.1), 12: (times(3.0, params), 0.2)}
     folder = tmp_path_factory.mktemp("runs") / "digits"
     return make_run(folder, net, steps)
@@ -59,7 +60,7 @@ def test_the_scores_are_those_of_the_runs_own_prediction(digits, rng):
     assert net == architectures.DIGITS.with_classes(7)
     size = preprocessing.stored_size
     pictures = rng.integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    theirs = open_predictor(digits).scorer()(pictures)[:, 0]
+    theirs = open_predictor(digits).eval_step()(pictures)[:, 0]
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
     np.testing.assert_allclose(apply(params, preprocessing(pictures)), theirs, rtol=1e-5, atol=1e-4)
     assert (preprocessing.resize, preprocessing.interpolation) == ("shorter side", "cubic")
@@ -67,7 +68,7 @@ def test_the_scores_are_those_of_the_runs_own_prediction(digits, rng):
 
 def test_running_moments_come_with_the_rest(tmp_path, monkeypatch):
     net = narrow(architectures.BATCH_NORM)
-    params = drawn(net)
+    params = draw_params(net)
     monkeypatch.setattr(run_folder, "by_name", lambda name: net)
     read, *_ = alexnet_jax.load(make_run(tmp_path / "run", net, {3: (params, None)}))
     assert jax.tree.structure(read) == jax.tree.structure(params)
@@ -83,7 +84,7 @@ def test_a_damaged_best_checkpoint_is_skipped_with_a_note_and_the_next_best_take
 
     def loaded(step, *notes):
         params, net, _ = alexnet_jax.load(run)
-        wanted = times(factors[step], drawn(net))
+        wanted = times(factors[step], draw_params(net))
         assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, wanted))
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == len(notes)
@@ -107,7 +108,7 @@ def test_a_damaged_best_checkpoint_is_skipped_with_a_note_and_the_next_best_take
 
 def test_the_latest_checkpoint_is_taken_where_none_was_evaluated(tmp_path):
     net = architectures.DIGITS.with_classes(len(NAMES))
-    params = drawn(net)
+    params = draw_params(net)
     run = make_run(tmp_path / "run", net, {3: (times(2.0, params), None), 5: (params, None)})
     read, *_ = alexnet_jax.load(run)
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), read, params))

@@ -11,12 +11,12 @@ import pytest
 import alexnet_jax
 from tests.support import reference
 from tests.support.runs import begin, pictures
-from train.config import saved
 from train.config.errors import BadInput
+from train.config.saved import load_config
 from train.data.dataset import open_data
 from train.inference.ensemble import check_classes, evaluate_together, open_test_images
 from train.inference.predictor import open_predictor
-from train.trainer.build import open_net_and_data
+from train.trainer.build import load_network_and_data
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
     nets = [open_predictor(folder) for folder in (run, other)]
     sources = open_test_images(nets, None)
     assert list(sources) == [28, 70]
-    ours = evaluate_together(nets, sources, patches=1, batch_size=4)
+    ours = evaluate_together(nets, sources, crops=1, batch_size=4)
 
     both = np.zeros((9, 3))
     for net, middle in zip(nets, (slice(2, 26), slice(1, 68))):
@@ -58,7 +58,7 @@ def test_the_pictures_that_the_run_held_out_are_tested_on(data, run, tmp_path):
     moved = shutil.copytree(data, tmp_path / "moved")
     for place in (None, moved):
         [source] = open_test_images([open_predictor(run)], place).values()
-        _, at_training = open_net_and_data(saved.load_config(run))
+        _, at_training = load_network_and_data(load_config(run))
         assert source.files == at_training.test.files
         assert len(source) == 9
 
@@ -67,14 +67,14 @@ def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run
     for settings in ({"seed": 1}, {"held_out": 0.5}):
         other = begin(tmp_path / str(settings), data=data, **settings)
         nets = [open_predictor(run), open_predictor(other)]
-        with pytest.raises(BadInput, match="hold out different pictures, by --seed 0 and "):
+        with pytest.raises(BadInput, match="hold out different pictures, by `seed` 0 and "):
             open_test_images(nets, None)
 
 
 def test_runs_on_other_data_need_to_be_told_what_to_test_on(run, tmp_path):
     elsewhere = pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
     nets = [open_predictor(run), open_predictor(begin(tmp_path / "run", data=elsewhere))]
-    with pytest.raises(BadInput, match=r"learned from .* and .*; --data says what to test them on"):
+    with pytest.raises(BadInput, match=r"learned from .* and .*; `data` says what to test them on"):
         open_test_images(nets, None)
     [source] = open_test_images(nets, elsewhere).values()
     assert len(source) == 3
@@ -97,7 +97,7 @@ def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tm
     rates = []
     for count in (1, devices):
         nets = [open_predictor(folder, devices=count) for folder in (run, other)]
-        outcomes = evaluate_together(nets, open_test_images(nets, None), patches=1, batch_size=4)
+        outcomes = evaluate_together(nets, open_test_images(nets, None), crops=1, batch_size=4)
         assert len(outcomes[-1][0].labels) == 9
         rates.append([of_net[0].rates() for of_net in outcomes])
     for alone, together in zip(*rates):
@@ -105,5 +105,5 @@ def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tm
 
 
 def test_two_towers_are_not_put_on_three_devices(run):
-    with pytest.raises(BadInput, match="--devices 3: DIGITS: 2 towers need 1 device or a multiple"):
+    with pytest.raises(BadInput, match="`devices` 3: DIGITS: 2 towers need 1 device or a multiple"):
         open_predictor(run, devices=3)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import alexnet_jax
 from tests.support.runs import begin, pictures
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 from train import predict
 from train.config.errors import BadInput
 from train.figures import __main__ as figures
@@ -20,7 +20,7 @@ from train.figures import page
 from train.figures.kernels import mosaic
 from train.figures.neighbors import nearest
 from train.figures.predictions import Prediction, draw_bars, draw_predictions
-from train.inference.image_files import find_album, read_album
+from train.inference.image_files import find_pictures, read_batches
 from train.inference.predictor import open_predictor
 
 
@@ -71,13 +71,13 @@ def test_kernels_are_drawn_for_each_tower(run, tmp_path, capsys):
 def test_kernels_of_a_file_of_weights_are_drawn(tmp_path):
     path, drawing = tmp_path / "net.safetensors", tmp_path / "kernels.png"
     seen = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
-    alexnet_jax.save(path, drawn(TINY), TINY, seen)
+    alexnet_jax.save(path, draw_params(TINY), TINY, seen)
     figures.main(["kernels", str(path), str(drawing)])
     assert colors_of(drawing)[0] > 100
 
 
 def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_path, capsys):
-    [picture, *_] = find_album([data / "bee"])
+    [picture, *_] = find_pictures([data / "bee"])
     for name, inputs in {"saliency": [str(picture), "--square", "9"], "classes": []}.items():
         path = tmp_path / f"{name}.png"
         figures.main([name, str(run), *inputs, str(path)])
@@ -85,7 +85,7 @@ def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_pa
         assert colors_of(path)[0] > 500
     with pytest.raises(BadInput, match=r"none\.png does not exist"):
         figures.main(["saliency", str(run), "none.png", str(tmp_path / "x.png")])
-    with pytest.raises(BadInput, match="--square 25 is larger than the 24 pixels that the net"):
+    with pytest.raises(BadInput, match="`square` 25 is larger than the 24 pixels of the network's input"):
         figures.main(["saliency", str(run), str(picture), str(path), "--square", "25"])
 
 
@@ -93,9 +93,9 @@ def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_its
     def corner(images):
         return images[:, :3, :3, 0].reshape(len(images), -1)
 
-    queries, gallery = find_album([data / "bee"]), find_album([data])
+    queries, gallery = find_pictures([data / "bee"]), find_pictures([data])
     options = {"size": 20, "batch_size": 5, "threads": 2}
-    found = nearest(corner, read_album(queries, **options), read_album(gallery, **options), 3)
+    found = nearest(corner, read_batches(queries, **options), read_batches(gallery, **options), 3)
     described = {}
     for path in gallery:
         described[path] = np.asarray(Image.open(path))[:3, :3, 0].astype(float)
@@ -113,12 +113,12 @@ def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_its
 
 def test_features_are_those_in_front_of_the_scores(run, data):
     trained = open_predictor(run)
-    [(_, images)] = read_album([data / "ant" / "0.png"], 28, batch_size=1, threads=1)
-    features = np.asarray(trained.features()(images), np.float64)
+    [(_, images)] = read_batches([data / "ant" / "0.png"], 28, batch_size=1, threads=1)
+    features = np.asarray(trained.extract_features()(images), np.float64)
     weights, biases = (np.asarray(x, np.float64) for x in trained.params["fc8"])
     scores = 0.5 * features @ weights + biases  # dropout at test time
-    np.testing.assert_allclose(scores, trained.scorer()(images)[:, 0], rtol=1e-4, atol=1e-4)
-    assert trained.last_hidden == "relu7"
+    np.testing.assert_allclose(scores, trained.eval_step()(images)[:, 0], rtol=1e-4, atol=1e-4)
+    assert trained.last_hidden_layer == "relu7"
 
 
 def test_neighbors_are_printed_and_drawn(run, data, tmp_path, capsys):
@@ -201,6 +201,7 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         (["classes", "MEAN", "x.png"], r"mean\.npy holds no run"),
         (["neighbors", "RUN", "EMPTY", "DATA", "x.png"], "holds no pictures"),
         (["neighbors", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
+        (["neighbours", "RUN", "nowhere.png", "DATA", "x.png"], "nowhere.png does not exist"),
         (
             ["neighbors", "RUN", "DATA", "DATA", "x.png", "--nearest", "0"],
             "'0' is not a whole number above 0",

@@ -42,8 +42,8 @@ def test_confused_pairs_come_most_frequent_first_and_then_by_class():
 def test_a_synset_is_shown_with_the_first_of_its_words():
     words = {"ant": "ant, emmet, pismire"}
     net = SimpleNamespace(folder="run", architecture=SimpleNamespace(name="NET"), step=1)
-    net.class_names, net.words = NAMES, words
-    found = tables.figures([net], [[OUTCOMES]], per_class=True, confusions=1)
+    net.class_names, net.class_descriptions = NAMES, words
+    found = tables.summarize([net], [[OUTCOMES]], per_class=True, confusions=1)
     assert [row["class"] for row in found["classes"]] == ["ant ant", *NAMES[1:]]
     assert found["confusions"][0]["class"] == "ant ant"
 
@@ -64,5 +64,5 @@ def test_tables_show_the_figures_that_json_holds(tmp_path, capsys):
     assert ["ant", "bee", "2", "50.00", "%"] in rows
     tables.write(found, tmp_path / "errors.json")
     assert json.loads((tmp_path / "errors.json").read_text()) == found
-    with pytest.raises(BadInput, match=r"--json .*/nowhere/x\.json cannot be written: No such"):
+    with pytest.raises(BadInput, match=r"`json` .*/nowhere/x\.json cannot be written: No such"):
         tables.write(found, tmp_path / "nowhere" / "x.json")

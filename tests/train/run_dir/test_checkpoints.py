@@ -1,5 +1,6 @@
 """Which checkpoints are kept, and what becomes of a damaged one."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -20,7 +21,8 @@ OPTIMIZER = sgd()
 
 
 def state(step):
-    return init_state(jax.random.key(step), TINY, OPTIMIZER).replace(step=jnp.int32(step))
+    drawn = init_state(jax.random.key(step), TINY, OPTIMIZER)
+    return dataclasses.replace(drawn, step=jnp.int32(step))
 
 
 def shardings(devices):
