@@ -25,12 +25,12 @@ PUBLISHED = {
 
 
 def test_the_papers_net_has_the_published_counts():
-    steps = {info.name: info for info in PAPER.layer_info() if info.weight_shape}
-    assert {name: step.parameters for name, step in steps.items()} == {
+    infos = {info.name: info for info in PAPER.layer_info() if info.weight_shape}
+    assert {name: info.parameters for name, info in infos.items()} == {
         name: count for name, (count, _) in PUBLISHED.items()
     }
     for name, (_, millions) in PUBLISHED.items():
-        assert round(steps[name].multiply_accumulates / 1e6, 1) == millions
+        assert round(infos[name].multiply_accumulates / 1e6, 1) == millions
     assert sum(info.multiply_accumulates for info in PAPER.layer_info()) == 724_406_816
     params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))  # allocates nothing
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 60_965_224

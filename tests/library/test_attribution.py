@@ -10,12 +10,12 @@ import pytest
 import alexnet_jax
 from alexnet_jax import visualize
 from tests.support import reference
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 
 
 @pytest.fixture(scope="module")
 def params():
-    return drawn(TINY)
+    return draw_params(TINY)
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def test_saliency_is_the_largest_change_of_the_classs_score_by_a_color(params, i
     for image, row, column in ((0, 4, 5), (0, 9, 9), (1, 7, 2)):
         slopes = []
         for color in range(3):
-            scores = []
+            logits = []
             for shift in (1e-3, -1e-3):
                 moved = exact[image : image + 1].copy()
                 moved[0, row, column, color] += shift
-                scores.append(reference.tiny_scores(params, moved)[0, classes[image]])
-            slopes.append(abs(scores[0] - scores[1]) / 2e-3)
+                logits.append(reference.tiny_logits(params, moved)[0, classes[image]])
+            slopes.append(abs(logits[0] - logits[1]) / 2e-3)
         assert maps[image, row, column] == pytest.approx(max(slopes), rel=1e-2, abs=1e-6)
 
 
@@ -48,8 +48,8 @@ def test_occlusion_is_the_probability_behind_a_square_at_each_place(params, imag
         for j in range(4):
             covered = np.asarray(images[:1], np.float64).copy()
             covered[0, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5] = 0
-            scores = reference.tiny_scores(params, covered)[0]
-            powers = np.exp(scores - scores.max())
+            logits = reference.tiny_logits(params, covered)[0]
+            powers = np.exp(logits - logits.max())
             assert found[i, j] == pytest.approx(powers[3] / powers.sum(), rel=1e-3, abs=1e-5)
 
 
@@ -61,9 +61,9 @@ def test_class_images_excite_their_classes(params):
 
     found, noise = after(20, rate=0.5, decay=0.0), after(0)
     assert found.shape == (7, 14, 14, 3)
-    scores = np.asarray(alexnet_jax.apply(params, found, architecture=TINY))
+    logits = np.asarray(alexnet_jax.apply(params, found, architecture=TINY))
     before = np.asarray(alexnet_jax.apply(params, noise, architecture=TINY))
-    assert (scores.diagonal() > before.diagonal()).all()
-    assert (scores.diagonal() == scores.max(axis=0)).all()  # no other class's image does it better
+    assert (logits.diagonal() > before.diagonal()).all()
+    assert (logits.diagonal() == logits.max(axis=0)).all()  # no other class's image does it better
     step = after(1, rate=4.0, decay=0.5) - 0.5 * noise
     np.testing.assert_allclose(np.sqrt((step**2).mean(axis=(1, 2, 3))), 4, rtol=1e-3)

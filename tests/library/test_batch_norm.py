@@ -12,7 +12,7 @@ from alexnet_jax import BatchStats, Layer
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dropout, Flatten, Gather, MaxPool, Output, Relu
 from tests.support import reference
-from tests.support.tiny import drawn, training_batch
+from tests.support.tiny import draw_params, training_batch
 from train.run_dir.checkpoints import Checkpoints
 from train.steps.optimizers import sgd
 from train.steps.schedules import constant
@@ -50,7 +50,7 @@ def second_maps(params, normed):
     halves = [
         reference.conv(reference.max_pool(x), weights, biases)
         for x, (weights, biases) in zip(
-            reference.towers(normed), reference.own(params["conv2"]), strict=True
+            reference.split_towers(normed), reference.split_params(params["conv2"]), strict=True
         )
     ]
     return np.concatenate(halves, axis=-1)
@@ -58,7 +58,7 @@ def second_maps(params, normed):
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_at_test_time_the_running_moments_normalize(devices, images):
-    params, mesh = drawn(NET), alexnet_jax.make_mesh(devices)
+    params, mesh = draw_params(NET), alexnet_jax.make_mesh(devices)
     names = ["norm1", "norm2"]
     ours = jax.jit(partial(alexnet_jax.activations, names=names, architecture=NET, mesh=mesh))(
         params, images
@@ -73,20 +73,20 @@ def test_at_test_time_the_running_moments_normalize(devices, images):
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_in_training_the_moments_are_those_of_the_whole_batch(devices, images):
-    params, mesh = drawn(NET), alexnet_jax.make_mesh(devices)
+    params, mesh = draw_params(NET), alexnet_jax.make_mesh(devices)
     run = jax.jit(partial(alexnet_jax.apply_train, architecture=NET, mesh=mesh))
-    _, moments = run(params, images, jax.random.key(0))
+    _, stats = run(params, images, jax.random.key(0))
     maps = first_maps(params, images)
-    first = reference.moments(maps)
-    np.testing.assert_allclose(moments["norm1_running"], first, rtol=1e-4)
+    first = reference.batch_stats(maps)
+    np.testing.assert_allclose(stats["norm1_running"], first, rtol=1e-4)
     maps = second_maps(params, reference.batch_norm(maps, params["norm1"], first))
     np.testing.assert_allclose(
-        moments["norm2_running"], reference.moments(maps), rtol=1e-4, atol=1e-5
+        stats["norm2_running"], reference.batch_stats(maps), rtol=1e-4, atol=1e-5
     )
 
 
 def test_in_training_the_running_moments_play_no_part(images):
-    params, key = drawn(NET), jax.random.key(0)
+    params, key = draw_params(NET), jax.random.key(0)
     others = params | {"norm1_running": BatchStats(jnp.full(8, 7.0), jnp.full(8, 50.0))}
     apply = partial(alexnet_jax.apply, images=images, architecture=NET)
     np.testing.assert_array_equal(apply(params, dropout_key=key), apply(others, dropout_key=key))
@@ -96,17 +96,17 @@ def test_in_training_the_running_moments_play_no_part(images):
 @pytest.mark.parametrize("devices", [2, 4])
 def test_scores_and_gradients_are_the_same_on_any_devices(devices, images):
     def loss(mesh, params):
-        scores, _ = alexnet_jax.apply_train(
+        logits, _ = alexnet_jax.apply_train(
             params, images, jax.random.key(0), architecture=NET, mesh=mesh
         )
-        return (scores**3).sum(), scores
+        return (logits**3).sum(), logits
 
-    params = drawn(NET)
+    params = draw_params(NET)
     run = jax.jit(jax.grad(loss, 1, has_aux=True), static_argnums=0)
-    (grads, scores), (there, scores_there) = (
+    (grads, logits), (there, logits_there) = (
         run(mesh, params) for mesh in (None, alexnet_jax.make_mesh(devices))
     )
-    np.testing.assert_allclose(scores, scores_there, rtol=1e-4, atol=1e-4 * np.abs(scores).max())
+    np.testing.assert_allclose(logits, logits_there, rtol=1e-4, atol=1e-4 * np.abs(logits).max())
     for name in params:
         for one, other in zip(grads[name], there[name], strict=True):
             size = max(np.abs(one).max(), 1)  # conv2's biases have no effect
@@ -122,7 +122,7 @@ def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, r
     images = rng.integers(0, 256, (4, 9, 9, 3)).astype(np.uint8)
     batch = training_batch(images, np.array([0, 1, 2, 0]))
     maps = first_maps(begin.params, images.astype(np.float32))
-    means, variances = reference.moments(maps)
+    means, variances = reference.batch_stats(maps)
     recipe = {"schedule": constant(0.1), "key": jax.random.key(0), "flip": False}
     step = make_train_step(NET, optimizer, jnp.zeros((9, 9, 3)), **recipe, mesh=mesh)
     state, _ = step(begin, batch)
@@ -139,10 +139,10 @@ def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, r
 
 
 def test_parameters_without_running_moments_are_refused(images):
-    params = drawn(NET)
+    params = draw_params(NET)
     del params["norm1_running"]
     with pytest.raises(ValueError, match="NORMED has the layers conv1, norm1, norm1_running"):
         alexnet_jax.apply(params, images, architecture=NET)
-    params = drawn(NET) | {"norm1": Layer(jnp.ones(4), jnp.zeros(4))}
+    params = draw_params(NET) | {"norm1": Layer(jnp.ones(4), jnp.zeros(4))}
     with pytest.raises(ValueError, match=r"norm1 has weights and biases of \(4,\) and \(4,\)"):
         alexnet_jax.apply(params, images, architecture=NET)

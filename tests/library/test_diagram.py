@@ -32,19 +32,19 @@ def dimensions(shape):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
-    steps, written = net.layer_info(), texts(figure_of(net))
+    infos, written = net.layer_info(), texts(figure_of(net))
     heights = {text: y for x, y, text in written}
-    assert {net.name, "images", dimensions(steps[0].input_shape)} <= set(heights)
-    for step in steps:
-        row = {text for _, y, text in written if abs(y - heights[step.name]) < 0.1}
-        if step.output_shape != step.input_shape:
-            assert dimensions(step.output_shape) in row
-        if step.parameters:
-            assert f"{step.parameters:,} parameters" in row
-        if step.weight_shape and len(step.weight_shape) == 4:
-            assert any(dimensions(step.weight_shape[:3]) in text for text in row)
-            assert any(f"stride {step.spec.stride}" in text for text in row)
-    down = [heights[step.name] for step in steps]
+    assert {net.name, "images", dimensions(infos[0].input_shape)} <= set(heights)
+    for info in infos:
+        row = {text for _, y, text in written if abs(y - heights[info.name]) < 0.1}
+        if info.output_shape != info.input_shape:
+            assert dimensions(info.output_shape) in row
+        if info.parameters:
+            assert f"{info.parameters:,} parameters" in row
+        if info.weight_shape and len(info.weight_shape) == 4:
+            assert any(dimensions(info.weight_shape[:3]) in text for text in row)
+            assert any(f"stride {info.spec.stride}" in text for text in row)
+    down = [heights[info.name] for info in infos]
     assert down == sorted(down)
     assert len(set(down)) == len(down)
 
@@ -61,11 +61,11 @@ def test_each_tower_is_a_column_with_what_it_holds(net):
     places = [heights[info.name] for info in net.layer_info()]
     assert set(inside) <= set(places)
     columns = {1: [0.0], 2: [-1.275, 1.275]}[net.towers]
-    for step, y in zip(net.layer_info(), places):
-        if isinstance(step.spec, Output):
+    for info, y in zip(net.layer_info(), places):
+        if isinstance(info.spec, Output):
             assert inside[y] == [(0, net.classes)]
-        elif step.output_shape != step.input_shape:
-            share = step.output_shape[-1] // (1 if step.replicated_out else net.towers)
+        elif info.output_shape != info.input_shape:
+            share = info.output_shape[-1] // (1 if info.replicated_out else net.towers)
             assert inside[y] == [(x, share) for x in columns]
 
 
@@ -85,8 +85,8 @@ def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere
     meet = [s for s in net.layer_info() if isinstance(s.spec, Gather)] if net.towers == 2 else []
     found = crossings(figure)
     assert len(found) == len(meet)
-    for step, y in zip(meet, found):
-        assert abs(heights[step.name] - y) < 0.15
+    for info, y in zip(meet, found):
+        assert abs(heights[info.name] - y) < 0.15
     said = [text for _, _, text in texts(figure) if text.startswith("the towers")]
     parted = [s for s in net.layer_info() if isinstance(s.spec, Split)]
     assert said.count("the towers meet") == len(meet)

@@ -19,7 +19,7 @@ from alexnet_jax.__main__ import main
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Flatten, MaxPool, Output, Relu
 from tests.library.weights import test_torch_files
 from tests.library.weights.test_axes import APART
-from tests.support.tiny import TINY, drawn, narrow
+from tests.support.tiny import TINY, draw_params, narrow
 
 NAMES = ("zero", "één", "two", "three", "four", "five", "six")
 WORDS = (  # a tower's own batch norm, and one of features
@@ -72,7 +72,7 @@ def test_onnx_gives_the_same_scores_on_any_number_of_pictures(tmp_path, rng, net
     pytest.importorskip("onnx")
     from tests.support import onnx_judge
 
-    params, preprocessing = drawn(net), preprocessing_for(net)
+    params, preprocessing = draw_params(net), preprocessing_for(net)
     path = tmp_path / "net.onnx"
     exports.export(path, params, net, preprocessing)
     pictures = pictures_for(net, rng)
@@ -85,7 +85,7 @@ def test_onnx_gives_the_same_scores_on_any_number_of_pictures(tmp_path, rng, net
 def test_onnx_runtime_gives_the_same_scores(tmp_path, rng, net):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    params, preprocessing = drawn(net), preprocessing_for(net)
+    params, preprocessing = draw_params(net), preprocessing_for(net)
     exports.export(tmp_path / "net.onnx", params, net, preprocessing)
     pictures = pictures_for(net, rng)
     session = runtime.InferenceSession(
@@ -98,7 +98,7 @@ def test_onnx_runtime_gives_the_same_scores(tmp_path, rng, net):
 def test_onnx_keeps_the_names_of_the_classes_and_is_not_taken_for_caffes(tmp_path):
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "net.onnx"
-    exports.export(path, drawn(TINY), TINY, preprocessing_for(TINY), NAMES)
+    exports.export(path, draw_params(TINY), TINY, preprocessing_for(TINY), NAMES)
     [entry] = onnx.load(path).metadata_props
     assert entry.key == "class_names"
     assert json.loads(entry.value) == list(NAMES)
@@ -108,7 +108,7 @@ def test_onnx_keeps_the_names_of_the_classes_and_is_not_taken_for_caffes(tmp_pat
 
 def test_the_stablehlo_of_the_documentation_runs_without_this_package(tmp_path, rng):
     net = narrow(architectures.DIGITS)
-    params, preprocessing = drawn(net), preprocessing_for(net)
+    params, preprocessing = draw_params(net), preprocessing_for(net)
     exports.export(tmp_path / "digits.stablehlo", params, net, preprocessing)
     [picture] = pictures_for(net, rng, count=1)
     Image.fromarray(picture).save(tmp_path / "picture.png")
@@ -126,7 +126,7 @@ def test_the_stablehlo_of_the_documentation_runs_without_this_package(tmp_path, 
 
 
 def test_stablehlo_is_made_for_cpu_gpu_and_tpu_and_any_batch(tmp_path, rng):
-    params, preprocessing = drawn(TINY), preprocessing_for(TINY)
+    params, preprocessing = draw_params(TINY), preprocessing_for(TINY)
     exports.export(tmp_path / "net.stablehlo", params, TINY, preprocessing)
     program = export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
@@ -168,7 +168,7 @@ def test_torch_loads_a_pth_as_nothing_but_weights(tmp_path):
 def kept(tmp_path):
     """A file of ours of a small net."""
     path = tmp_path / "kept.safetensors"
-    alexnet_jax.save(path, drawn(TINY), TINY, preprocessing_for(TINY), NAMES)
+    alexnet_jax.save(path, draw_params(TINY), TINY, preprocessing_for(TINY), NAMES)
     return path
 
 

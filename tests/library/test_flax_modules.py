@@ -1,4 +1,4 @@
-"""The net inside Flax, of either kind: the same arrays, scores and steps as without."""
+"""The net inside Flax, of either kind: the same arrays, logits and steps as without."""
 
 import flax.linen
 import jax
@@ -12,7 +12,7 @@ import alexnet_jax
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.flax_modules import AlexNet, LinenAlexNet, linen_params, linen_variables
 from tests.library.test_batch_norm import NET as NORMED
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 
 NETS = pytest.mark.parametrize("net", [TINY, NORMED], ids=lambda net: net.name)
 
@@ -33,7 +33,7 @@ def assert_same(one, other):
 
 @NETS
 def test_parameters_come_back_from_both_kinds_as_they_went_in(net):
-    params = drawn(net)
+    params = draw_params(net)
     assert_same(AlexNet(net, params=params).params, params)
     variables = linen_variables(params)
     assert ("batch_stats" in variables) == (net is NORMED)
@@ -44,11 +44,11 @@ def test_parameters_come_back_from_both_kinds_as_they_went_in(net):
 
 @NETS
 def test_a_module_scores_what_apply_scores_on_any_devices(net):
-    params, images = drawn(net), some_images(net)
+    params, images = draw_params(net), some_images(net)
     expected = alexnet_jax.apply(params, images, architecture=net)
     np.testing.assert_array_equal(AlexNet(net, params=params)(images), expected)
-    scores = LinenAlexNet(net).apply(linen_variables(params), images)
-    np.testing.assert_array_equal(scores, expected)
+    logits = LinenAlexNet(net).apply(linen_variables(params), images)
+    np.testing.assert_array_equal(logits, expected)
     mesh = alexnet_jax.make_mesh(2)
     model = AlexNet(net, params=params, mesh=mesh)
     on_two = nnx.jit(lambda model, images: model(images))(model, images)
@@ -64,22 +64,22 @@ def test_a_new_module_has_the_initial_values_of_section_5(net):
     shapes = jax.tree.map(jnp.shape, alexnet_jax.init(jax.random.key(0), net))
     for params in (model.params, linen_params(variables)):
         assert jax.tree.map(jnp.shape, params) == shapes
-        for step in net.layer_info():
-            if isinstance(params.get(step.name), alexnet_jax.Layer) and "norm" not in step.name:
-                weights, biases = params[step.name]
-                error = step.spec.std * 5 / np.sqrt(2 * weights.size)  # five standard errors
-                assert abs(np.std(weights) - step.spec.std) < error
-                np.testing.assert_array_equal(biases, step.spec.bias)
+        for info in net.layer_info():
+            if isinstance(params.get(info.name), alexnet_jax.Layer) and "norm" not in info.name:
+                weights, biases = params[info.name]
+                error = info.spec.std * 5 / np.sqrt(2 * weights.size)  # five standard errors
+                assert abs(np.std(weights) - info.spec.std) < error
+                np.testing.assert_array_equal(biases, info.spec.bias)
 
 
-def loss(scores, labels):
-    return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
+def loss(logits, labels):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 @NETS
 def test_a_step_of_nnx_optimizer_is_that_of_optax_on_the_plain_parameters(net):
     images, labels = some_images(net), jnp.array([0, 1, 2, 0])
-    params, rule = drawn(net), optax.sgd(0.01, momentum=0.9)
+    params, rule = draw_params(net), optax.sgd(0.01, momentum=0.9)
     model = AlexNet(net, params=params)
     optimizer = nnx.Optimizer(model, rule, wrt=nnx.Param)
 
@@ -112,7 +112,7 @@ def test_in_training_nnx_draws_other_masks_each_time_and_none_after_eval():
     model.eval()
     expected = alexnet_jax.apply(model.params, images, architecture=TINY)
     np.testing.assert_array_equal(model(images), expected)
-    without = AlexNet(TINY, params=drawn(TINY))
+    without = AlexNet(TINY, params=draw_params(TINY))
     without.train()
     with pytest.raises(ValueError, match="must be made with rngs, which draw dropout masks"):
         without(images)
@@ -121,7 +121,7 @@ def test_in_training_nnx_draws_other_masks_each_time_and_none_after_eval():
 
 
 def test_in_training_both_kinds_move_the_running_moments_as_keras_does():
-    params, images = drawn(NORMED), some_images(NORMED)
+    params, images = draw_params(NORMED), some_images(NORMED)
     maps = alexnet_jax.activations(params, images, "relu1", architecture=NORMED)["relu1"]
     maps = np.asarray(maps, np.float64)
     before = params["norm1_running"]
@@ -143,7 +143,7 @@ def test_in_training_both_kinds_move_the_running_moments_as_keras_does():
 
 
 def test_linen_differentiates_by_its_variables_as_jax_does_by_the_parameters():
-    params, images = drawn(TINY), some_images(TINY)
+    params, images = draw_params(TINY), some_images(TINY)
     key = jax.random.key(5)
     model = LinenAlexNet(TINY)
 

@@ -24,7 +24,7 @@ def images(rng):
 
 def test_the_forward_pass_equals_loops_over_two_towers(params, images):
     ours = alexnet_jax.apply(params, images, architecture=TINY)
-    expected = reference.tiny_scores(params, np.asarray(images))
+    expected = reference.tiny_logits(params, np.asarray(images))
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -80,8 +80,8 @@ def test_activations_have_every_layers_name_and_shape(params, images):
     assert {k: v.shape[1:] for k, v in captured.items()} == {
         info.name: info.output_shape for info in TINY.layer_info()
     }
-    scores = alexnet_jax.apply(params, images, architecture=TINY)
-    np.testing.assert_array_equal(captured["fc8"], scores)
+    logits = alexnet_jax.apply(params, images, architecture=TINY)
+    np.testing.assert_array_equal(captured["fc8"], logits)
     np.testing.assert_array_equal(captured["relu1"], np.maximum(captured["conv1"], 0))
     np.testing.assert_array_equal(captured["dropout6"], 0.5 * captured["relu6"])
     pooled = np.asarray(captured["pool4"])

@@ -125,8 +125,8 @@ COUNTS = {
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_net_has_the_parameters_that_follow_by_hand_and_are_published(name):
     published, by_layer = COUNTS[name]
-    steps = architectures.by_name(name).layer_info()
-    assert [step.parameters for step in steps if step.weight_shape] == by_layer
+    infos = architectures.by_name(name).layer_info()
+    assert [info.parameters for info in infos if info.weight_shape] == by_layer
     assert sum(by_layer) == published
 
 
@@ -154,5 +154,5 @@ WORK = {
 
 @pytest.mark.parametrize("name", WORK)
 def test_a_net_takes_the_multiply_accumulates_that_are_published(name):
-    steps = architectures.by_name(name).layer_info()
-    assert sum(step.multiply_accumulates for step in steps) == WORK[name]
+    infos = architectures.by_name(name).layer_info()
+    assert sum(info.multiply_accumulates for info in infos) == WORK[name]

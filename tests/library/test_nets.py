@@ -31,7 +31,7 @@ from alexnet_jax.layer_specs import (
 from alexnet_jax.ops.layers import dropout_mask
 from tests.library.test_towers import collectives
 from tests.support import reference
-from tests.support.tiny import drawn, narrow
+from tests.support.tiny import draw_params, narrow
 from train.steps.optimizers import sgd
 
 
@@ -40,10 +40,10 @@ def images_for(net, rng, count=2):
     return jnp.asarray(60 * rng.normal(size=(count, size, size, 3)), jnp.float32)
 
 
-def scores_of(net, images, mesh, params):
+def squares_and_logits(net, images, mesh, params):
     key = jax.random.key(2)
-    scores = alexnet_jax.apply(params, images, architecture=net, dropout_key=key, mesh=mesh)
-    return (scores**2).sum(), scores
+    logits = alexnet_jax.apply(params, images, architecture=net, dropout_key=key, mesh=mesh)
+    return (logits**2).sum(), logits
 
 
 TWO = [net for net in NETS if net.towers == 2]
@@ -53,8 +53,8 @@ TWO = [net for net in NETS if net.towers == 2]
 def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
     """With dropout on; norms across the maps of both towers included."""
     net = narrow(net)
-    params, images = drawn(net), images_for(net, rng)
-    run = jax.jit(partial(scores_of, net, images), static_argnums=0)
+    params, images = draw_params(net), images_for(net, rng)
+    run = jax.jit(partial(squares_and_logits, net, images), static_argnums=0)
     here, there = (run(alexnet_jax.make_mesh(n), params)[1] for n in (1, 2))
     assert here.std() > 1e-3
     np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-4 * np.abs(here).max())
@@ -62,9 +62,9 @@ def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
 
 def test_the_original_nets_order_and_norms_equal_loops(rng):
     net = narrow(architectures.ORIGINAL)
-    params, images = drawn(net), images_for(net, rng, 1)
+    params, images = draw_params(net), images_for(net, rng, 1)
     ours = alexnet_jax.apply(params, images, architecture=net)
-    expected = reference.original_scores(params, np.asarray(images))
+    expected = reference.original_logits(params, np.asarray(images))
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -92,15 +92,15 @@ def test_pools_that_do_not_overlap_bring_the_maps_to_the_sizes_of_the_originals(
 
 
 def test_without_communication_nothing_but_the_output_sees_both_towers():
-    steps = architectures.NO_COMMUNICATION.layer_info()
-    assert not any(step.replicated_out for step in steps[:-1])
+    infos = architectures.NO_COMMUNICATION.layer_info()
+    assert not any(info.replicated_out for info in infos[:-1])
 
 
 @pytest.mark.parametrize("name", ["CAFFE", "CAFFENET"])
 @pytest.mark.parametrize("devices", [1, 2])
 def test_caffes_norm_runs_across_the_maps_of_both_towers(name, devices, rng):
     net = narrow(architectures.by_name(name))
-    params, images = drawn(net), images_for(net, rng)
+    params, images = draw_params(net), images_for(net, rng)
     mesh = alexnet_jax.make_mesh(devices)
     ours = alexnet_jax.activations(params, images, "conv3", architecture=net, mesh=mesh)["conv3"]
     expected = reference.caffe_maps(params, np.asarray(images), pool_first=name == "CAFFENET")
@@ -114,8 +114,8 @@ def test_caffes_towers_meet_at_the_norms_fc6_fc7_and_the_output():
     params = jax.eval_shape(partial(alexnet_jax.init, architecture=net), jax.random.key(0))
     images = jax.ShapeDtypeStruct((2, 227, 227, 3), jnp.float32)
     sizes = [2 * 55 * 55 * 6, 2 * 27 * 27 * 16, 2 * 6 * 6 * 16, 2 * 32]  # maps of 96 / 16, ...
-    found = collectives(jax.jit(apply, in_shardings=shardings), params, images)
-    assert found == sorted([*(("all-gather", n) for n in sizes), ("all-reduce", 2 * 7)])
+    moved = collectives(jax.jit(apply, in_shardings=shardings), params, images)
+    assert moved == sorted([*(("all-gather", n) for n in sizes), ("all-reduce", 2 * 7)])
 
 
 def test_the_summary_shows_where_towers_part_again():
@@ -147,25 +147,27 @@ MEETING = Architecture(
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
     """What the towers make of a map that all saw comes back to it as a sum, on any devices."""
-    params, images = drawn(MEETING), images_for(MEETING, rng, 4)
-    run = jax.jit(jax.grad(partial(scores_of, MEETING, images), 1, has_aux=True), static_argnums=0)
+    params, images = draw_params(MEETING), images_for(MEETING, rng, 4)
+    run = jax.jit(
+        jax.grad(partial(squares_and_logits, MEETING, images), 1, has_aux=True), static_argnums=0
+    )
     mesh = alexnet_jax.make_mesh(devices)
-    (grads, scores), (there, scores_there) = run(None, params), run(mesh, params)
-    np.testing.assert_allclose(scores, scores_there, rtol=1e-5, atol=1e-5 * np.abs(scores).max())
+    (grads, logits), (there, logits_there) = run(None, params), run(mesh, params)
+    np.testing.assert_allclose(logits, logits_there, rtol=1e-5, atol=1e-5 * np.abs(logits).max())
     for name in params:
         for one, other in zip(grads[name], there[name]):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
 
 
 def test_maps_that_meet_and_part_again_are_cut_as_before():
-    steps = {info.name: info for info in MEETING.layer_info()}
-    assert [steps[name].replicated_out for name in ("conv1", "norm1", "split1")] == [
+    infos = {info.name: info for info in MEETING.layer_info()}
+    assert [infos[name].replicated_out for name in ("conv1", "norm1", "split1")] == [
         False,
         True,
         False,
     ]
-    assert steps["conv2"].weights == (3, 3, 4, 8)
-    params = drawn(MEETING)
+    assert infos["conv2"].weight_shape == (3, 3, 4, 8)
+    params = draw_params(MEETING)
     images = images_for(MEETING, np.random.default_rng(0))
     for mesh in (None, alexnet_jax.make_mesh(2)):
         maps = alexnet_jax.activations(
@@ -178,15 +180,15 @@ def test_inverted_dropout_doubles_in_training_and_leaves_test_time_alone(rng):
     net = Architecture(
         "NET", (4,), 1, (Flatten(), Dropout(inverted=True), Output("fc1", 2, std=0.3))
     )
-    params, images = drawn(net), images_for(net, rng, 3)
-    seen = images.reshape(3, -1)
-    scores = alexnet_jax.apply(params, images, architecture=net)
-    np.testing.assert_allclose(scores, seen @ params["fc1"].weights, rtol=1e-4, atol=1e-4)
+    params, images = draw_params(net), images_for(net, rng, 3)
+    features = images.reshape(3, -1)
+    logits = alexnet_jax.apply(params, images, architecture=net)
+    np.testing.assert_allclose(logits, features @ params["fc1"].weights, rtol=1e-4, atol=1e-4)
     key = jax.random.key(1)
     mask = dropout_mask(key, "dropout", jnp.arange(3), (48,))
-    scores = alexnet_jax.apply(params, images, architecture=net, dropout_key=key)
-    expected = jnp.where(mask, 2 * seen, 0) @ params["fc1"].weights
-    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+    logits = alexnet_jax.apply(params, images, architecture=net, dropout_key=key)
+    expected = jnp.where(mask, 2 * features, 0) @ params["fc1"].weights
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_torchvisions_dropout_stands_before_fc6_and_fc7():
@@ -247,8 +249,8 @@ def test_a_scaled_net_learns_eight_colors_at_113_pixels():
 
     @jax.value_and_grad
     def loss(params):
-        scores = alexnet_jax.apply(params, images, architecture=net)
-        return optax.softmax_cross_entropy_with_integer_labels(scores, jnp.arange(8)).mean()
+        logits = alexnet_jax.apply(params, images, architecture=net)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.arange(8)).mean()
 
     @jax.jit
     def step(params, state):
@@ -257,7 +259,7 @@ def test_a_scaled_net_learns_eight_colors_at_113_pixels():
         updates, state = optimizer.update(gradients, state, params, rates=rates)
         return optax.apply_updates(params, updates), state, value
 
-    params = drawn(net)
+    params = draw_params(net)
     state, value = optimizer.init(params), 2.0
     for _ in range(120):
         params, state, value = step(params, state)
@@ -267,10 +269,10 @@ def test_a_scaled_net_learns_eight_colors_at_113_pixels():
 @pytest.mark.parametrize("net", [net for net in NETS if net.towers == 1], ids=lambda net: net.name)
 def test_a_net_of_one_tower_scores_images(net, rng):
     net = narrow(net)
-    params, images = drawn(net), images_for(net, rng)
-    scores = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
-    assert scores.shape == (2, 7)
-    assert scores.std() > 1e-3
+    params, images = draw_params(net), images_for(net, rng)
+    logits = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
+    assert logits.shape == (2, 7)
+    assert logits.std() > 1e-3
 
 
 def test_the_command_prints_a_nets_summary(capsys):

@@ -19,15 +19,15 @@ NEURONS = [(9216, 4096), (4096, 4096), (4096, 1000)]  # input, neurons
 
 
 def test_paper_is_the_layer_list_of_a_notebooks_text():
-    steps = architectures.PAPER.layer_info(224)
-    convolutions = [step for step in steps if isinstance(step.spec, Conv)]
+    infos = architectures.PAPER.layer_info(224)
+    convolutions = [info for info in infos if isinstance(info.spec, Conv)]
     assert [
         (s.input_shape, s.weight_shape[3], s.weight_shape[:3], s.output_shape, s.spec.stride)
         for s in convolutions
     ] == CONVOLUTIONS
-    assert [s.input_shape for s in steps if isinstance(s.spec, Flatten)] == [LAST_MAPS]
-    dense = [step for step in steps if isinstance(step.spec, Dense | Output)]
-    assert [(*step.input_shape, *step.output_shape) for step in dense] == NEURONS
+    assert [s.input_shape for s in infos if isinstance(s.spec, Flatten)] == [LAST_MAPS]
+    dense = [info for info in infos if isinstance(info.spec, Dense | Output)]
+    assert [(*info.input_shape, *info.output_shape) for info in dense] == NEURONS
 
 
 # The modules of the same notebook's PyTorch code, in the order in which its forward calls them.
@@ -58,23 +58,27 @@ MODULES = [
 ]
 
 
-def module(step):
-    """The PyTorch module that computes what a step does."""
-    match step.spec:
+def module(info):
+    """The PyTorch module that computes what a info does."""
+    match info.spec:
         case Conv(kernel=kernel, stride=stride, padding=padding):
             # Zeros that no kernel reaches are none: those of conv1, on 227 pixels.
-            reached = (
-                stride * (step.output_shape[0] - 1) + kernel - padding[0] - step.input_shape[0]
+            padding_used = (
+                stride * (info.output_shape[0] - 1) + kernel - padding[0] - info.input_shape[0]
             )
-            assert reached <= 0 or reached == padding[1]
-            sizes = {"kernel_size": kernel, "stride": stride, "padding": max(padding[0], reached)}
-            return "Conv2d", step.weight_shape[2], step.weight_shape[3], sizes
+            assert padding_used <= 0 or padding_used == padding[1]
+            sizes = {
+                "kernel_size": kernel,
+                "stride": stride,
+                "padding": max(padding[0], padding_used),
+            }
+            return "Conv2d", info.weight_shape[2], info.weight_shape[3], sizes
         case ResponseNorm(n, k, alpha, beta, divide_alpha_by_n=True):  # as PyTorch's does
             return "LocalResponseNorm", {"size": n, "alpha": alpha, "beta": beta, "k": k}
         case MaxPool(size, stride, padding=(0, 0)):
             return "MaxPool2d", {"kernel_size": size, "stride": stride}
         case Dense() | Output():
-            return "Linear", *step.weight_shape
+            return "Linear", *info.weight_shape
         case Dropout(inverted=True):  # as PyTorch's is
             return ("Dropout",)
         case other:
@@ -82,13 +86,13 @@ def module(step):
 
 
 def test_single_tower_is_the_module_list_of_a_notebooks_code():
-    steps = architectures.SINGLE_TOWER.layer_info(227)
-    assert [module(step) for step in steps] == MODULES
-    for step, (kind, *sizes) in zip(steps, MODULES):
+    infos = architectures.SINGLE_TOWER.layer_info(227)
+    assert [module(info) for info in infos] == MODULES
+    for info, (kind, *sizes) in zip(infos, MODULES):
         if kind in ("Conv2d", "Linear"):
-            seen, made = sizes[0], sizes[1]
+            inputs, outputs = sizes[0], sizes[1]
             kernel = sizes[2]["kernel_size"] if kind == "Conv2d" else 1
-            assert step.parameters == seen * made * kernel**2 + made
+            assert info.parameters == inputs * outputs * kernel**2 + outputs
 
 
 # What Keras prints of a net: type, output shape, parameters. "+relu" is a layer that is given its
@@ -160,7 +164,7 @@ def lines(table):
 
 @pytest.mark.parametrize("name", KERAS_TABLES)
 def test_a_keras_net_is_the_summary_that_its_notebook_prints(name):
-    steps = architectures.by_name(name).layer_info()
-    assert steps[0].inputs == (224, 224, 3)
-    ours = [(KERAS_NAMES[type(s.spec).__name__], s.output_shape, s.parameters) for s in steps]
+    infos = architectures.by_name(name).layer_info()
+    assert infos[0].input_shape == (224, 224, 3)
+    ours = [(KERAS_NAMES[type(s.spec).__name__], s.output_shape, s.parameters) for s in infos]
     assert ours == list(lines(KERAS_TABLES[name]))

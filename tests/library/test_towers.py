@@ -15,7 +15,7 @@ from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Output, Relu
 from alexnet_jax.towers import global_batch
 from tests.support.tiny import TINY, training_batch
-from train.steps.augment import original_color_noise
+from train.steps.augment import original_pca_color
 from train.steps.optimizers import sgd
 from train.steps.schedules import constant
 from train.steps.train_step import init_state, make_train_step, state_shardings
@@ -32,20 +32,20 @@ def images(rng):
 
 
 def loss(params, images, mesh):
-    scores = alexnet_jax.apply(
+    logits = alexnet_jax.apply(
         params, images, architecture=TINY, dropout_key=jax.random.key(5), mesh=mesh
     )
     labels = jnp.arange(8) % TINY.classes
-    return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean(), scores
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), logits
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_scores_and_gradients_do_not_depend_on_the_number_of_devices(params, images, devices):
     """With dropout on: the masks are the same, too."""
     grad = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)
-    grads, scores = grad(params, images, None)
-    there, scores_there = grad(params, images, alexnet_jax.make_mesh(devices))
-    np.testing.assert_allclose(scores, scores_there, rtol=1e-5, atol=1e-5)
+    grads, logits = grad(params, images, None)
+    there, logits_there = grad(params, images, alexnet_jax.make_mesh(devices))
+    np.testing.assert_allclose(logits, logits_there, rtol=1e-5, atol=1e-5)
     for name in params:
         for one, other in zip(grads[name], there[name]):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
@@ -70,7 +70,7 @@ def twenty_steps(net, devices):
         out_shardings=state_shardings(net, optimizer, mesh),
     )()
     mean = jnp.full((18, 18, 3), 128.0)
-    noise = original_color_noise(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
+    noise = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
     recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": noise}
     step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
     losses = []
@@ -160,7 +160,7 @@ GATHERS = [
     ("all-gather", BATCH * 6 * 6 * 256),  # fc6 sees both towers' pool5
     ("all-gather", BATCH * 4096),  # fc7 sees both halves of fc6
 ]
-SUM = ("all-reduce", BATCH * 1000)  # the scores
+SUM = ("all-reduce", BATCH * 1000)  # the logits
 
 
 def test_the_towers_of_the_paper_meet_only_at_conv3_fc6_fc7_and_the_output():
@@ -177,7 +177,7 @@ def test_the_gradient_goes_back_between_the_towers_at_the_same_places_only():
 
     back = [("reduce-scatter", size // 2) for _, size in GATHERS]
     found = collectives(*lowered(jax.grad(loss)))
-    # The sum of scores itself is not needed for a gradient of their plain sum.
+    # The sum of logits itself is not needed for a gradient of their plain sum.
     assert [c for c in found if c != SUM] == sorted([*GATHERS, *back])
 
 
@@ -189,7 +189,7 @@ def test_each_device_holds_half_of_the_parameters():
         np.prod(sharding.shard_shape(leaf.shape))
         for leaf, sharding in zip(jax.tree.leaves(params), jax.tree.leaves(shardings))
     )
-    assert held == (60_965_224 - 1000) / 2 + 1000  # the biases of the scores are in both
+    assert held == (60_965_224 - 1000) / 2 + 1000  # the biases of the logits are in both
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_one_tower_cannot_run_on_two_devices():
     single = alexnet_jax.Architecture("SINGLE", (14,), 1, words)
     params = alexnet_jax.init(jax.random.key(0), single)
     images = jnp.zeros((2, 14, 14, 3))
-    scores = jax.eval_shape(partial(alexnet_jax.apply, architecture=single), params, images)
-    assert scores.shape == (2, 7)
+    logits = jax.eval_shape(partial(alexnet_jax.apply, architecture=single), params, images)
+    assert logits.shape == (2, 7)
     with pytest.raises(ValueError, match="SINGLE has 1 tower, which cannot be divided"):
         alexnet_jax.apply(params, images, architecture=single, mesh=alexnet_jax.make_mesh(2))

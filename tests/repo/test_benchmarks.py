@@ -9,7 +9,7 @@ import pytest
 
 import alexnet_jax
 from benchmarks import layers, soak, step, throughput, tpu
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 from train.config.errors import BadInput
 
 
@@ -20,7 +20,7 @@ def test_only_the_grouped_layout_has_grouped_convolutions(layout):
 
 
 def test_the_grouped_layout_computes_the_same(rng):
-    params, key = drawn(TINY), jax.random.key(1)
+    params, key = draw_params(TINY), jax.random.key(1)
     images = jnp.asarray(rng.normal(0, 60, (3, 14, 14, 3)), jnp.float32)
     apply = functools.partial(alexnet_jax.apply, architecture=TINY)
     got, _ = jax.jit(functools.partial(tpu.grouped, architecture=TINY))(params, images, key)

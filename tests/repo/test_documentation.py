@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from alexnet_jax.architectures import TORCHVISION
-from tests.support.tiny import drawn, narrow
+from tests.support.tiny import draw_params, narrow
 
 ROOT = Path(__file__).parents[2]
 README = "README.md"
@@ -31,19 +31,19 @@ SET_UP = {  # the names and files that a page's prose explains
     "docs/nets.md": """
 import alexnet_jax, jax
 from tests.library.test_batch_norm import NET as architecture
-from tests.support.tiny import drawn
-params, images = drawn(architecture), jax.numpy.ones((2, 9, 9, 3))
+from tests.support.tiny import draw_params
+params, images = draw_params(architecture), jax.numpy.ones((2, 9, 9, 3))
 key = jax.random.key(0)
 """,
     "docs/weights.md": """
 import alexnet_jax, jax, numpy
 from PIL import Image
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 pictures, class_names = numpy.zeros((2, 20, 30, 3), "uint8"), [*"abcdefg"]
 preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=[120, 110, 100])
 # Recognized by its content, not by its name.
-alexnet_jax.save("alexnet-owt-7be5be79.pth", drawn(TINY), TINY, preprocessing)
-alexnet_jax.export("digits.stablehlo", drawn(TINY), TINY, preprocessing)
+alexnet_jax.save("alexnet-owt-7be5be79.pth", draw_params(TINY), TINY, preprocessing)
+alexnet_jax.export("digits.stablehlo", draw_params(TINY), TINY, preprocessing)
 Image.new("RGB", (30, 20)).save("picture.png")
 for place in ("val/a", "val/b"):
     __import__("os").makedirs(place)
@@ -163,7 +163,7 @@ def test_blurring_moves_a_picture_away_the_further_the_more_it_is_blurred(rng, t
     names = run("docs/features.md", tmp_path)
     distance = jax.jit(names["perceptual_distance"], static_argnums=3)
     net = narrow(TORCHVISION)
-    params = drawn(net)
+    params = draw_params(net)
     sharp = ellipses(rng)
     blurred = [sharp.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 1, 3, 9)]
     pixels = np.stack([np.asarray(x, np.float32) - 128 for x in blurred])

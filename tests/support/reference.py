@@ -46,7 +46,7 @@ def spatial_norm(a, size=5, k=1.0, alpha=1e-3, beta=0.75):
     return out
 
 
-def moments(x):
+def batch_stats(x):
     """Mean and variance of each map over all images and pixels, one value at a time."""
     x = np.asarray(x, np.float64)
     means, variances = np.zeros(x.shape[-1]), np.zeros(x.shape[-1])
@@ -57,9 +57,9 @@ def moments(x):
     return means, variances
 
 
-def batch_norm(x, scaling, moments, epsilon=1e-3):
+def batch_norm(x, scaling, batch_stats, epsilon=1e-3):
     """Ioffe and Szegedy (2015), algorithm 1, one map at a time."""
-    (gamma, beta), (means, variances) = scaling, moments
+    (gamma, beta), (means, variances) = scaling, batch_stats
     x, out = np.asarray(x, np.float64), np.zeros(x.shape)
     for m in range(x.shape[-1]):
         normalized = (x[..., m] - float(means[m])) / (float(variances[m]) + epsilon) ** 0.5
@@ -88,59 +88,64 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def towers(x):
+def split_towers(x):
     """The maps of the first tower and those of the second."""
     return np.split(np.asarray(x), 2, axis=-1)
 
 
-def own(layer):
+def split_params(layer):
     """Kernels and biases of the first tower, and of the second."""
-    return zip(towers(layer.weights), towers(layer.biases), strict=True)
+    return zip(split_towers(layer.weights), split_towers(layer.biases), strict=True)
 
 
 def tiny_activations(params, images):
     """The net `tests.tiny.TINY`, written out tower by tower, at test time: some of its layers."""
-    halves = [conv(images, w, b, 2, 0, 1) for w, b in own(params["conv1"])]
+    halves = [conv(images, w, b, 2, 0, 1) for w, b in split_params(params["conv1"])]
     halves = [max_pool(response_norm(relu(x))) for x in halves]
-    found = {"pool1": np.concatenate(halves, axis=-1)}
+    activations = {"pool1": np.concatenate(halves, axis=-1)}
     halves = [
-        conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv2"]), strict=True)
+        conv(x, w, b, 1, 1, 1)
+        for x, (w, b) in zip(halves, split_params(params["conv2"]), strict=True)
     ]
-    found["conv2"] = np.concatenate(halves, axis=-1)
+    activations["conv2"] = np.concatenate(halves, axis=-1)
     halves = [response_norm(relu(x)) for x in halves]
     both = np.concatenate(halves, axis=-1)
-    halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in own(params["conv3"])]
-    found["relu3"] = np.concatenate(halves, axis=-1)
+    halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in split_params(params["conv3"])]
+    activations["relu3"] = np.concatenate(halves, axis=-1)
     halves = [
-        conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv4"]), strict=True)
+        conv(x, w, b, 1, 1, 1)
+        for x, (w, b) in zip(halves, split_params(params["conv4"]), strict=True)
     ]
     halves = [max_pool(relu(x)) for x in halves]
     features = np.concatenate(halves, axis=-1).reshape(len(images), -1)
     hidden = 0.5 * relu(dense(features, *params["fc6"]))
     hidden = 0.5 * relu(dense(hidden, *params["fc7"]))
-    return found | {"dropout7": hidden, "fc8": dense(hidden, *params["fc8"])}
+    return activations | {"dropout7": hidden, "fc8": dense(hidden, *params["fc8"])}
 
 
-def tiny_scores(params, images):
-    """The scores of `tests.tiny.TINY`."""
+def tiny_logits(params, images):
+    """The logits of `tests.tiny.TINY`."""
     return tiny_activations(params, images)["fc8"]
 
 
-def original_scores(params, images):
+def original_logits(params, images):
     """Net 145 of the original program, written out tower by tower, at test time."""
-    halves = [conv(images, w, b, 4, 0, 3) for w, b in own(params["conv1"])]
+    halves = [conv(images, w, b, 4, 0, 3) for w, b in split_params(params["conv1"])]
     halves = [relu(max_pool(response_norm(x, alpha=1e-4 / 5))) for x in halves]
     halves = [
-        relu(conv(x, w, b, 1, 2, 2)) for x, (w, b) in zip(halves, own(params["conv2"]), strict=True)
+        relu(conv(x, w, b, 1, 2, 2))
+        for x, (w, b) in zip(halves, split_params(params["conv2"]), strict=True)
     ]
     halves = [max_pool(spatial_norm(response_norm(x, alpha=1e-4 / 5))) for x in halves]
     both = np.concatenate(halves, axis=-1)
-    halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in own(params["conv3"])]
+    halves = [relu(conv(both, w, b, 1, 1, 1)) for w, b in split_params(params["conv3"])]
     halves = [
-        relu(conv(x, w, b, 1, 1, 1)) for x, (w, b) in zip(halves, own(params["conv4"]), strict=True)
+        relu(conv(x, w, b, 1, 1, 1))
+        for x, (w, b) in zip(halves, split_params(params["conv4"]), strict=True)
     ]
     halves = [
-        conv(x, w, b, 1, 1, 1) for x, (w, b) in zip(halves, own(params["conv5"]), strict=True)
+        conv(x, w, b, 1, 1, 1)
+        for x, (w, b) in zip(halves, split_params(params["conv5"]), strict=True)
     ]
     halves = [relu(max_pool(x)) for x in halves]
     features = np.concatenate(halves, axis=-1).reshape(len(images), -1)
@@ -160,7 +165,7 @@ def caffe_maps(params, images, pool_first):
     x = norm_and_pool(relu(conv(images, *params["conv1"], stride=4)))
     halves = [
         relu(conv(x, w, b, 1, 2, 2))
-        for x, (w, b) in zip(towers(x), own(params["conv2"]), strict=True)
+        for x, (w, b) in zip(split_towers(x), split_params(params["conv2"]), strict=True)
     ]
     both = np.concatenate(halves, axis=-1)
     return conv(norm_and_pool(both), *params["conv3"], 1, 1, 1)
@@ -176,10 +181,10 @@ def section_5(w, gradients, rates, momentum=0.9, weight_decay=0.0005):
     return path
 
 
-def top_k_misses(scores, labels, k):
+def top_k_misses(logits, labels, k):
     """How many images do not have their label among the k best, ties to the lower class."""
     count = 0
-    for row, label in zip(scores, labels, strict=True):
+    for row, label in zip(logits, labels, strict=True):
         order = sorted(range(len(row)), key=lambda c: (-row[c], c))
         count += label not in order[:k]
     return count

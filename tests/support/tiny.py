@@ -65,19 +65,19 @@ def narrow(net):
     return dataclasses.replace(net, name=f"NARROW_{net.name}", layers=layers)
 
 
-def drawn(net):
+def draw_params(net):
     """Initial values of a net without `init`, which compiles for every shape: ten seconds a net."""
     rng, params = np.random.default_rng(1), {}
-    for step in net.layer_info():
-        if step.weight_shape:
-            std = getattr(step.spec, "std", 1.0)
-            weights = jnp.asarray(std * rng.normal(size=step.weight_shape), jnp.float32)
-            bias = getattr(step.spec, "bias", 0.0)
-            params[step.name] = Layer(weights, jnp.full(step.output_shape[-1], bias, "float32"))
-        if step.stats_name:
-            means, variances = 5 * rng.normal(size=(2, *step.weight_shape))
-            moments = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
-            params[step.stats_name] = BatchStats(*moments)
+    for info in net.layer_info():
+        if info.weight_shape:
+            std = getattr(info.spec, "std", 1.0)
+            weights = jnp.asarray(std * rng.normal(size=info.weight_shape), jnp.float32)
+            bias = getattr(info.spec, "bias", 0.0)
+            params[info.name] = Layer(weights, jnp.full(info.output_shape[-1], bias, "float32"))
+        if info.stats_name:
+            means, variances = 5 * rng.normal(size=(2, *info.weight_shape))
+            stats = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
+            params[info.stats_name] = BatchStats(*stats)
     return params
 
 

@@ -15,7 +15,7 @@ import alexnet_jax
 from alexnet_jax import Preprocessing, architectures, exports, weights
 from tests.library.weights import test_onnx_weights, test_torchvision_weights
 from tests.support import caffe_files, other_programs
-from tests.support.tiny import drawn
+from tests.support.tiny import draw_params
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -108,7 +108,7 @@ def test_torchvisions_own_class_reads_our_pth_and_gives_our_scores(tmp_path, rng
 
     models = torchvision[0].models
     net = architectures.TORCHVISION
-    params = drawn(net)
+    params = draw_params(net)
     preprocessing = Preprocessing(stored_size=256, input_size=224, mean=np.full(3, 110.0))
     exports.export(tmp_path / "net.pth", params, net, preprocessing)
     module = models.alexnet().eval()

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import alexnet_jax
 from alexnet_jax import Preprocessing, architectures, weights
-from tests.support.tiny import TINY, drawn, narrow
+from tests.support.tiny import TINY, draw_params, narrow
 
 NAMES = ("zero", "één", "two", "three", "four", "five", "six")
 
@@ -35,7 +35,7 @@ def preprocessing_for(net):
 def kept(tmp_path_factory):
     """A file, its metadata's record and its tensors."""
     path = tmp_path_factory.mktemp("kept") / "net.safetensors"
-    weights.save(path, drawn(TINY), TINY, preprocessing_for(TINY), NAMES)
+    weights.save(path, draw_params(TINY), TINY, preprocessing_for(TINY), NAMES)
     with safe_open(path, framework="numpy") as file:
         record = json.loads(file.metadata()["alexnet_jax"])
     return path, record, load_file(path)
@@ -48,7 +48,7 @@ def kept(tmp_path_factory):
     ids=lambda net: net.name,
 )
 def test_a_net_of_ones_own_comes_back_bit_for_bit(tmp_path, net, precision):
-    params = jax.tree.map(lambda leaf: leaf.astype(precision), drawn(net))
+    params = jax.tree.map(lambda leaf: leaf.astype(precision), draw_params(net))
     path = tmp_path / "of.any.ending"
     alexnet_jax.save(path, params, net, preprocessing_for(net), NAMES)
     again, architecture, preprocessing = alexnet_jax.load(path)
@@ -79,7 +79,7 @@ def test_any_program_can_read_the_tensors_and_what_they_are(kept):
 
 
 def test_what_does_not_belong_together_is_not_saved_and_nothing_is_lost(kept, tmp_path):
-    params, preprocessing = drawn(TINY), preprocessing_for(TINY)
+    params, preprocessing = draw_params(TINY), preprocessing_for(TINY)
     path = tmp_path / "net"
     path.write_bytes(b"older")
     with pytest.raises(ValueError, match="6 class names for 7 classes"):
@@ -196,7 +196,7 @@ def test_a_file_made_at_a1eac61_loads_with_the_numbers_of_then():
 
 def test_the_layer_that_was_called_part_is_split(tmp_path):
     net, path = narrow(architectures.CAFFE), tmp_path / "net"
-    weights.save(path, drawn(net), net, preprocessing_for(net))
+    weights.save(path, draw_params(net), net, preprocessing_for(net))
     with safe_open(path, framework="numpy") as file:
         text = file.metadata()["alexnet_jax"]
     old = text.replace('"word": "Split"', '"word": "Part"').replace('"std": [', '"deviation": [')
