@@ -123,7 +123,7 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
     write = exports.export if command == "export" else weights.save
     try:
         loaded = weights.read(source, mean=options.mean)
-        origin = "" if source.is_dir() else f"; {weights.known_files.sentence_on(source)}"
+        origin = "" if source.is_dir() else f"; {weights.known_files.identify(source)}"
         write(target, loaded.params, loaded.architecture, loaded.preprocessing, loaded.class_names)
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from None

@@ -15,9 +15,9 @@ from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.architectures.compare import same_computation
 from alexnet_jax.layer_specs import Flatten
 from alexnet_jax.params import Params
-from alexnet_jax.weights.readers.torchvision import BEFORE, CONVOLUTIONS
+from alexnet_jax.weights.readers.torchvision import CONVOLUTIONS, DENSE
 
-_MODULE_NAMES = CONVOLUTIONS | BEFORE
+_MODULE_NAMES = CONVOLUTIONS | DENSE
 
 
 def state_dict(params: Params, architecture: Architecture) -> bytes:

@@ -1,52 +1,52 @@
-"""Files that were published with a digest, so that they can be called by their names."""
+"""Published files of weights, recognized by the digests that were published with them."""
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_jax.weights.files.checksums import file_digest
 
-class Published(NamedTuple):
-    """A file, and how its digest begins."""
 
-    whose: str
+class KnownFile(NamedTuple):
+    """A published file."""
+
+    publisher: str  # as in "torchvision's"
     name: str
     algorithm: str
-    digest: str
+    digest: str  # or the beginning of it
 
 
-# torchvision puts the first eight digits into the name; Caffe's and MatConvNet's are beside the
-# links to the files.
-PUBLISHED = (
-    Published("torchvision's", "alexnet-owt-7be5be79.pth", "sha256", "7be5be79"),
-    Published("torchvision's", "alexnet-owt-4df8aa71.pth", "sha256", "4df8aa71"),
-    Published(
+# torchvision puts the first eight digits into the file's name; Caffe and MatConvNet have the digest
+# beside the link.
+KNOWN_FILES = (
+    KnownFile("torchvision's", "alexnet-owt-7be5be79.pth", "sha256", "7be5be79"),
+    KnownFile("torchvision's", "alexnet-owt-4df8aa71.pth", "sha256", "4df8aa71"),
+    KnownFile(
         "Caffe's", "bvlc_alexnet.caffemodel", "sha1", "9116a64c0fbe4459d18f4bb6b56d647b63920377"
     ),
-    Published(
+    KnownFile(
         "Caffe's",
         "bvlc_reference_caffenet.caffemodel",
         "sha1",
         "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
     ),
-    Published("MatConvNet's", "imagenet-caffe-alex.mat", "md5", "ed49ef44caf18496291ce0c3257b0596"),
+    KnownFile("MatConvNet's", "imagenet-caffe-alex.mat", "md5", "ed49ef44caf18496291ce0c3257b0596"),
 )
 
 
-def sentence_on(path: Path) -> str:
-    """Return which of the published files a file is, by its content, in a few words.
+def identify(path: Path) -> str:
+    """Return a phrase that says which published file this is, by its content.
 
-    A file that has the name of one and not its digest is said to be another: cut off on its way,
-    changed, or a later one.
+    A file with the name of a published one and another digest is said not to be it: its download
+    was cut off, or it was changed. Raises OSError if it cannot be read.
     """
-    digests = {}
-    for algorithm in sorted({entry.algorithm for entry in PUBLISHED}):
-        with path.open("rb") as file:
-            digests[algorithm] = hashlib.file_digest(file, algorithm).hexdigest()
-    for entry in PUBLISHED:
-        if digests[entry.algorithm].startswith(entry.digest):
-            return f"{entry.whose} {entry.name}, by its published {entry.algorithm.upper()}"
-    for entry in PUBLISHED:
-        if path.name == entry.name:
-            digest = f"{entry.algorithm.upper()} begins with {entry.digest[:8]}"
+    algorithms = sorted({known.algorithm for known in KNOWN_FILES})
+    digests = {algorithm: file_digest(path, algorithm) for algorithm in algorithms}
+    for known in KNOWN_FILES:
+        if digests[known.algorithm].startswith(known.digest):
+            algorithm = known.algorithm.upper()
+            return f"{known.publisher} {known.name}, by its published {algorithm}"
+    for known in KNOWN_FILES:
+        if path.name == known.name:
+            digest = f"{known.algorithm.upper()} begins with {known.digest[:8]}"
             return f"not the published file of this name, whose {digest}"
     return "none of the files published with a digest"

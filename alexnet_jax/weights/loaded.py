@@ -1,4 +1,4 @@
-"""What a file of weights holds, and how the arrays of other programs become our parameters."""
+"""What a file of weights holds, and how another program's arrays become our parameters."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,55 +12,55 @@ from alexnet_jax.layer_specs import Conv, Flatten
 from alexnet_jax.params import Layer, Params
 from alexnet_jax.preprocessing import Preprocessing
 
-Arrays = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Weights and biases of another program, by our names of layers."""
+LayerArrays = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Another program's weights and biases, by our layer names."""
 
 
 class LoadedWeights(NamedTuple):
-    """All that a file of weights holds."""
+    """What a file of weights holds."""
 
-    kind: str  # whose format it is
+    kind: str  # the program whose format it is: "Caffe's"
     params: Params
     architecture: Architecture
     preprocessing: Preprocessing
-    class_names: tuple[str, ...] = ()  # by index; none where the file does not say
+    class_names: tuple[str, ...] = ()  # by index; empty if the file has none
 
 
-def params_of(
-    architecture: Architecture, arrays: Arrays, *, outputs_first: bool, bgr: bool = False
+def convert_params(
+    architecture: Architecture, arrays: LayerArrays, *, outputs_first: bool, bgr: bool = False
 ) -> Params:
     """Return another program's arrays as our parameters, in float32.
 
     Args:
-      architecture: the net that they must fit.
+      architecture: the network that they must fit.
       arrays: of all its layers.
-      outputs_first: convolutions are [maps_out, maps_in, height, width], dense layers
-        [features_out, features_in], and the features that the first of these reads run over maps,
-        then rows and columns: Caffe, PyTorch, ONNX. Otherwise all is as ours.
-      bgr: the first convolution sees blue, green, red; it is turned to RGB.
+      outputs_first: whether kernels are [maps_out, maps_in, height, width] and dense weights
+        [features_out, features_in], whose first ones run over maps, then rows and columns, as in
+        Caffe, PyTorch and ONNX. Otherwise all axes are as ours.
+      bgr: whether the first convolution sees blue, green, red; it is turned to RGB.
 
     Raises:
       ValueError: a layer that is missing, or of another shape.
     """
     params: Params = {}
-    maps: Shape = ()  # of one tower, that were flattened, until a layer has read them
+    maps: Shape = ()  # [maps, height, width] of one tower, between Flatten and the next layer
     for info in architecture.layer_info():
         if isinstance(info.spec, Flatten):
-            *sides, seen = info.input_shape
-            maps = (seen if info.replicated_in else seen // architecture.towers, *sides)
+            *sides, count = info.input_shape
+            maps = (count if info.replicated_in else count // architecture.towers, *sides)
         if not info.weight_shape:
             continue
         if info.name not in arrays:
             raise ValueError(f"{info.name} is missing")
         weights, biases = arrays[info.name]
-        _check(architecture, info, weights, biases, outputs_first)
+        _check_shapes(architecture, info, weights, biases, outputs_first)
         if outputs_first and maps:
             weights = weights.reshape(-1, *maps)
         if outputs_first:
             weights = weights.transpose(2, 3, 1, 0) if weights.ndim == 4 else weights.T
         if bgr and not params:
             weights = weights[:, :, ::-1]
-        # Copies, for the file may change when it has been read.
+        # A copy: the arrays may be a map of the file, which can change after it was read.
         weights, biases = (np.array(leaf, "f4", order="C") for leaf in (weights, biases))
         params[info.name] = Layer(
             jnp.asarray(weights.reshape(info.weight_shape)), jnp.asarray(biases)
@@ -69,16 +69,16 @@ def params_of(
     return params
 
 
-def _check(
+def _check_shapes(
     net: Architecture, info: LayerInfo, weights: np.ndarray, biases: np.ndarray, outputs_first: bool
 ) -> None:
-    wanted = list(info.weight_shape or ())
+    expected = list(info.weight_shape or ())
     if outputs_first and isinstance(info.spec, Conv):
-        height, width, inputs, outputs = wanted
-        wanted = [outputs, inputs, height, width]
+        height, width, inputs, outputs = expected
+        expected = [outputs, inputs, height, width]
     elif outputs_first:
-        wanted.reverse()
-    have, want = (list(weights.shape), list(biases.shape)), (wanted, [info.output_shape[-1]])
+        expected.reverse()
+    have, want = (list(weights.shape), list(biases.shape)), (expected, [info.output_shape[-1]])
     if have != want:
         raise ValueError(
             f"{info.name} has weights of {have[0]} and biases of {have[1]}, "
@@ -89,17 +89,17 @@ def _check(
             raise ValueError(f"{info.name} has numbers of type {array.dtype}")
 
 
-def with_classes(net: Architecture, arrays: Arrays) -> Architecture:
-    """Return the net with as many classes as there are biases of its last layer."""
-    [*_, output] = net.layer_info()
+def with_class_count(net: Architecture, arrays: LayerArrays) -> Architecture:
+    """Return the network with as many classes as its last layer has biases."""
+    output = net.layer_info()[-1]
     count = arrays[output.name][1].size if output.name in arrays else 0
     return net.with_classes(count) if count else net
 
 
-def fitted(preprocessing: Preprocessing, net: Architecture) -> Preprocessing:
-    """Return the preprocessing for a net that may read another size than the published one.
+def fit_preprocessing(preprocessing: Preprocessing, net: Architecture) -> Preprocessing:
+    """Return the preprocessing for a network that may read another size than the published one.
 
-    How its images were cut out of larger ones is not known; they are brought to its own size.
+    How its crops were cut out of larger images is not known, so images are resized to its own size.
     """
     if preprocessing.input_size in net.image_sizes:
         return preprocessing

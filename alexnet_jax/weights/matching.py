@@ -1,7 +1,7 @@
-"""Nets as files to_json them, layer by layer, laid beside those that are known.
+"""Recognizes a network by its layers, as a file of weights lists them.
 
-So the order of pooling and normalization and every constant come from the file, and a net that
-only looks like one of ours is not taken for it.
+The order of pooling and normalization and every constant come from the file, so a network that only
+resembles one of ours is not taken for it.
 """
 
 import dataclasses
@@ -22,95 +22,107 @@ from alexnet_jax.layer_specs import (
     ResponseNorm,
     SpatialNorm,
 )
-from alexnet_jax.weights.loaded import Arrays, with_classes
+from alexnet_jax.weights.loaded import LayerArrays, with_class_count
 
 Norm = ResponseNorm | SpatialNorm
 ParsedSpec = Conv | Relu | Norm | MaxPool | Dense | Dropout
 
 
-class Found(NamedTuple):
-    """A layer that a file describes."""
+class ParsedLayer(NamedTuple):
+    """A layer as a file describes it."""
 
     name: str  # in the file
-    word: ParsedSpec  # of a convolution or dense layer, the widths are told by its arrays
+    spec: ParsedSpec  # widths and kernel sizes are 0: the arrays have them
     arrays: tuple[np.ndarray, np.ndarray] | None = None  # weights and biases
-    rounds_up: bool = False  # a pooling that takes what is left over into a window of its own
+    rounds_up: bool = False  # a pooling whose last window may reach past the edge
 
 
-def matched(
-    found: Sequence[Found], nets: Sequence[Architecture], given: Architecture | None
-) -> tuple[Architecture, Arrays]:
-    """Return the net whose layers a file describes, with the file's constants, and its arrays.
+def match_architecture(
+    layers: Sequence[ParsedLayer],
+    candidates: Sequence[Architecture],
+    expected: Architecture | None,
+) -> tuple[Architecture, LayerArrays]:
+    """Return the architecture with these layers, and the layers' arrays by our names.
 
     Args:
-      found: all layers of the file that have an effect at test time, in their order.
-      nets: those that it may be; if it has another number of classes, so has what is returned.
-      given: the net that it has to be, instead.
+      layers: all layers of a file that have an effect at test time, in order.
+      candidates: the architectures that it may be. What is returned has the normalization
+        constants of the file, and as many classes as the last biases.
+      expected: the architecture that it must be instead, if not None.
 
     Raises:
-      ValueError: layers in the order of none of the nets, or with other strides and sizes.
+      ValueError: layers in another order than any of them has, or with other strides, sizes or
+        paddings.
     """
-    order = [_kind(layer.word) for layer in found]
-    nets = [given] if given else nets
-    alike = [net for net in nets if [_kind(net.layers[i]) for i in _places(net)] == order]
-    if not alike:
-        names = " or ".join(net.name for net in nets)
+    order = [_kind(layer.spec) for layer in layers]
+    candidates = [expected] if expected else candidates
+    same_order = [net for net in candidates if _order(net) == order]
+    if not same_order:
+        names = " or ".join(net.name for net in candidates)
         raise ValueError(f"its layers {', '.join(order)} are not those of {names}")
-    differences = [_difference(found, net) for net in alike]
+    differences = [_first_difference(layers, net) for net in same_order]
     if all(differences):
         raise ValueError(differences[0])
-    net = alike[differences.index("")]
-    layers, arrays = list(net.layers), {}
-    for place, layer in zip(_places(net), found, strict=True):
-        word = layers[place]
-        if isinstance(layer.word, Norm):
-            layers[place] = layer.word
-        if isinstance(word, Conv | Dense | Output):
+    net = same_order[differences.index("")]
+    specs, arrays = list(net.layers), {}
+    for place, layer in zip(_effective_places(net), layers, strict=True):
+        spec = specs[place]
+        if isinstance(layer.spec, Norm):
+            specs[place] = layer.spec
+        if isinstance(spec, Conv | Dense | Output):
             if layer.arrays is None:
                 raise ValueError(f"{layer.name} has no weights and biases")
-            arrays[word.name] = layer.arrays
-    described = dataclasses.replace(net, layers=tuple(layers))
-    if given and described != given:
-        raise ValueError(f"its normalization is not that of {given.name}")
-    return given or with_classes(described, arrays), arrays
+            arrays[spec.name] = layer.arrays
+    parsed = dataclasses.replace(net, layers=tuple(specs))
+    if expected and parsed != expected:
+        raise ValueError(f"its normalization is not that of {expected.name}")
+    return expected or with_class_count(parsed, arrays), arrays
 
 
-def pooled(name: str, pool: MaxPool, *, rounds_up: bool) -> Found:
-    """Return a pooling found; a pixel of padding behind the last stands for rounding up, too."""
+def parsed_pool(name: str, pool: MaxPool, *, rounds_up: bool) -> ParsedLayer:
+    """Return a parsed pooling layer.
+
+    One pixel of padding after the last row and column is how converters write that the number of
+    windows is rounded up.
+    """
     if pool.padding == (0, 1):
-        return Found(name, dataclasses.replace(pool, padding=(0, 0)), rounds_up=True)
-    return Found(name, pool, rounds_up=rounds_up)
+        return ParsedLayer(name, dataclasses.replace(pool, padding=(0, 0)), rounds_up=True)
+    return ParsedLayer(name, pool, rounds_up=rounds_up)
 
 
-def _places(net: Architecture) -> list[int]:
-    """Where the words stand that a file describes; inverted dropout is nothing at test time."""
-    words = enumerate(net.layers)
+def _effective_places(net: Architecture) -> list[int]:
+    """The indices of the layers that a file lists; inverted dropout does nothing at test time."""
     return [
-        i for i, w in words if isinstance(w, ParsedSpec | Output) and w != Dropout(inverted=True)
+        place
+        for place, spec in enumerate(net.layers)
+        if isinstance(spec, ParsedSpec | Output) and spec != Dropout(inverted=True)
     ]
 
 
-def _kind(word: LayerSpec) -> str:
-    return type(word).__name__ if not isinstance(word, Output) else "Dense"
+def _order(net: Architecture) -> list[str]:
+    return [_kind(net.layers[place]) for place in _effective_places(net)]
 
 
-def _difference(found: Sequence[Found], net: Architecture) -> str:
-    """What the first layer of another stride, padding or size has; nothing if there is none."""
-    for place, layer in zip(_places(net), found, strict=True):
-        rule, ours = _rule(layer.word), _rule(net.layers[place])
-        if rule != ours:
-            return f"{layer.name} has {rule}, but {net.name} has {ours} there"
+def _kind(spec: LayerSpec) -> str:
+    return type(spec).__name__ if not isinstance(spec, Output) else "Dense"
+
+
+def _first_difference(layers: Sequence[ParsedLayer], net: Architecture) -> str:
+    """A sentence on the first layer with another stride, padding or size, "" if there is none."""
+    for place, layer in zip(_effective_places(net), layers, strict=True):
+        theirs, ours = _geometry(layer.spec), _geometry(net.layers[place])
+        if theirs != ours:
+            return f"{layer.name} has {theirs}, but {net.name} has {ours} there"
         for size in net.image_sizes if layer.rounds_up else ():
-            inputs = net.layer_info(size)[place].input_shape
-            if isinstance(layer.word, MaxPool) and _left_over(layer.word, inputs[0]):
-                left = f"the pixels left over of {inputs[0]}"
-                return f"{layer.name} pools {left}, {net.name} does not"
+            pixels = net.layer_info(size)[place].input_shape[0]
+            if isinstance(layer.spec, MaxPool) and _remainder(layer.spec, pixels):
+                return f"{layer.name} pools the last of {pixels} pixels, which {net.name} drops"
     return ""
 
 
-def _rule(word: LayerSpec) -> str:
-    """What must agree, in words."""
-    match word:
+def _geometry(spec: LayerSpec) -> str:
+    """The numbers that must agree; normalization is taken from the file, widths from arrays."""
+    match spec:
         case Conv(stride=stride, padding=padding):
             return f"stride {stride} and padding {padding}"
         case MaxPool(size, stride, padding):
@@ -118,5 +130,5 @@ def _rule(word: LayerSpec) -> str:
     return ""
 
 
-def _left_over(pool: MaxPool, pixels: int) -> int:
+def _remainder(pool: MaxPool, pixels: int) -> int:
     return (pixels + sum(pool.padding) - pool.size) % pool.stride

@@ -10,7 +10,7 @@ from alexnet_jax import weights
 from alexnet_jax.__main__ import main
 from tests.library.weights.test_torch_files import FILES, NET
 from tests.support import pickled
-from tests.support.tiny import TINY, drawn
+from tests.support.tiny import TINY, draw_params
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
 
@@ -20,7 +20,7 @@ def kept(tmp_path):
     """A file of ours of a small net."""
     path = tmp_path / "kept"
     preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.ones(3))
-    alexnet_jax.save(path, drawn(TINY), TINY, preprocessing, NAMES)
+    alexnet_jax.save(path, draw_params(TINY), TINY, preprocessing, NAMES)
     return path
 
 
@@ -62,10 +62,10 @@ def test_names_of_classes_outlive_a_conversion(kept, tmp_path):
 def test_a_published_file_is_called_by_its_name(kept, tmp_path, capsys, monkeypatch, algorithm):
     digest = hashlib.new(algorithm, kept.read_bytes()).hexdigest()[:8]
     entries = (
-        weights.known_files.Published("another's", "kept", algorithm, "00000000"),
-        weights.known_files.Published("somebody's", "net.pth", algorithm, digest),
+        weights.known_files.KnownFile("another's", "kept", algorithm, "00000000"),
+        weights.known_files.KnownFile("somebody's", "net.pth", algorithm, digest),
     )
-    monkeypatch.setattr(weights.known_files, "PUBLISHED", entries)
+    monkeypatch.setattr(weights.known_files, "KNOWN_FILES", entries)
     assert main(["convert", str(kept), str(tmp_path / "x.safetensors")]) == 0
     line = capsys.readouterr().out.splitlines()[0]
     assert line.endswith(f"somebody's net.pth, by its published {algorithm.upper()}")
@@ -80,7 +80,7 @@ def test_a_file_by_the_name_of_a_published_one_with_other_content_is_told(kept, 
 
 
 def test_the_published_digests_are_those_of_the_readmes_and_names():
-    digests = {entry.name: entry.digest for entry in weights.known_files.PUBLISHED}
+    digests = {entry.name: entry.digest for entry in weights.known_files.KNOWN_FILES}
     assert digests == {
         "alexnet-owt-7be5be79.pth": "7be5be79",
         "alexnet-owt-4df8aa71.pth": "4df8aa71",

@@ -1,4 +1,4 @@
-"""Files of the safetensors library, and the one place that needs it."""
+"""Files of the safetensors library; only this module imports it."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-Readers = Mapping[str, Callable[[], np.ndarray]]
+TensorReaders = Mapping[str, Callable[[], np.ndarray]]
 """How to read each array of a file, by its name."""
 
 
-def packed(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
-    """Return what a file with these arrays and metadata holds."""
+def serialize(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """Return the bytes of a file with these arrays and metadata."""
     from safetensors.numpy import save
 
     return save(tensors, metadata)
 
 
-def read(path: Path) -> tuple[Readers, dict[str, str]]:
-    """Return the arrays and the metadata of a file, which is left open for them."""
+def read(path: Path) -> tuple[TensorReaders, dict[str, str]]:
+    """Return the arrays and the metadata of a file, which stays open until the arrays are read."""
     from safetensors import safe_open
 
     file: Any = safe_open(path, framework="numpy")

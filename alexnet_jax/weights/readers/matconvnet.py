@@ -1,7 +1,7 @@
-"""MatConvNet's imagenet-caffe-alex.mat and -ref.mat: Caffe's weights, turned to MATLAB's axes.
+"""MatConvNet's imagenet-caffe-alex.mat and -ref.mat: Caffe's weights with MATLAB's axes.
 
-Kernels are [height, width, maps_in, maps_out] and dense layers kernels as large as the maps. Its
-importer has turned the colors to RGB already, and the mean image.
+Kernels are [height, width, maps_in, maps_out], and dense layers are kernels as large as the maps.
+MatConvNet's importer has already converted the kernels and the mean image to RGB.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET
 from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights.loaded import LoadedWeights, fitted, params_of
-from alexnet_jax.weights.matching import Found, ParsedSpec, matched, pooled
+from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
+from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architecture, parsed_pool
 from alexnet_jax.weights.readers import caffe
 
 _WITHOUT_EFFECT = ("dropout", "softmax", "softmaxloss")
@@ -22,80 +22,86 @@ Struct = dict[str, Any]
 
 
 def read_weights(
-    found: Struct, architecture: Architecture | None, mean: np.ndarray | None
+    variables: Struct, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
-    """Return what a net of MatConvNet's SimpleNN holds whose layers are those of CAFFE or CAFFENET.
+    """Return what a SimpleNN network of MatConvNet holds.
 
     Args:
-      found: the variables of the file.
-      architecture: the net it has to be instead.
-      mean: Caffe's mean image, in the place of the file's own, which is that one made smaller.
+      variables: of the file.
+      architecture: the network that it must be, if not CAFFE or CAFFENET with any number of
+        classes.
+      mean: Caffe's mean image; it replaces the file's own, which is a smaller copy of it.
 
     Raises:
-      ValueError: a net that is another one, or is damaged.
+      ValueError: another network, or a damaged one.
     """
-    layers = found.get("layers")
-    if "params" in found or not isinstance(layers, list | np.ndarray):
-        raise ValueError("it holds no net of MatConvNet's SimpleNN")
+    layers = variables.get("layers")
+    if "params" in variables or not isinstance(layers, list | np.ndarray):
+        raise ValueError("it holds no SimpleNN network of MatConvNet")
     kinds = [layer["type"] for layer in layers]
-    last_maps = max((i for i, kind in enumerate(kinds) if kind == "pool"), default=-1)
-    laid = [_found(layer, dense=i > last_maps) for i, layer in enumerate(layers)]
-    net, arrays = matched([layer for layer in laid if layer], (CAFFE, CAFFENET), architecture)
-    params = params_of(net, arrays, outputs_first=False)
-    about = found.get("meta", found)
-    seen = caffe.preprocessing(net, mean)
+    last_pool = max((i for i, kind in enumerate(kinds) if kind == "pool"), default=-1)
+    parsed = [_parse_layer(layer, dense=i > last_pool) for i, layer in enumerate(layers)]
+    effective = [layer for layer in parsed if layer]
+    net, arrays = match_architecture(effective, (CAFFE, CAFFENET), architecture)
+    params = convert_params(net, arrays, outputs_first=False)
+    meta = variables.get("meta", variables)
+    preprocessing = caffe.make_preprocessing(net, mean)
     if mean is None:
-        seen = fitted(_preprocessing(about.get("normalization", {}), seen), net)
-    return LoadedWeights("MatConvNet's", params, net, seen, _class_names(about.get("classes"), net))
+        normalization = meta.get("normalization", {})
+        preprocessing = fit_preprocessing(_preprocessing(normalization, preprocessing), net)
+    names = _class_names(meta.get("classes"), net)
+    return LoadedWeights("MatConvNet's", params, net, preprocessing, names)
 
 
-def _found(layer: Struct, dense: bool) -> Found | None:
-    """What the file says of a layer; None if it has no effect at test time."""
-    kind, name = layer["type"], str(layer.get("name", "a layer without name"))
+def _parse_layer(layer: Struct, dense: bool) -> ParsedLayer | None:
+    """The layer that the file describes, None if it has no effect at test time."""
+    kind, name = layer["type"], str(layer.get("name", "a layer without a name"))
     if kind in _WITHOUT_EFFECT:
         return None
     try:
-        word = _word(kind, layer, dense)
-        if isinstance(word, MaxPool):
-            return pooled(name, word, rounds_up=False)
-        if not isinstance(word, Conv | Dense):
-            return Found(name, word)
+        spec = _parse_spec(kind, layer, dense)
+        if isinstance(spec, MaxPool):
+            return parsed_pool(name, spec, rounds_up=False)
+        if not isinstance(spec, Conv | Dense):
+            return ParsedLayer(name, spec)
         pair = layer["weights"] if "weights" in layer else (layer["filters"], layer["biases"])
         weights, biases = (np.asarray(array) for array in pair)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if dense:
         weights = weights.reshape(-1, weights.shape[-1])  # over rows, columns, maps: as ours
-    return Found(name, word, (weights, biases.reshape(-1)))
+    return ParsedLayer(name, spec, (weights, biases.reshape(-1)))
 
 
-def _word(kind: str, layer: Struct, dense: bool) -> ParsedSpec:
+def _parse_spec(kind: str, layer: Struct, dense: bool) -> ParsedSpec:
     match kind:
         case "conv":
-            if _same(layer.get("dilate", 1)) != 1:
+            if _single_value(layer.get("dilate", 1)) != 1:
                 raise ValueError("its kernels are dilated")
-            stride, padding = _same(layer["stride"]), _padding(layer["pad"])
+            stride, padding = _single_value(layer["stride"]), _padding(layer["pad"])
             if dense and (stride, padding) != (1, (0, 0)):
                 raise ValueError("it is a convolution where a dense layer should be")
             return Dense("", 0) if dense else Conv("", 0, 0, stride, padding)
         case "relu":
             if layer.get("leak", 0):
-                raise ValueError("it lets a part of negative values through")
+                raise ValueError("it is a leaky ReLU")
             return Relu()
         case "lrn" | "normalize":
             n, k, alpha, beta = np.asarray(layer["param"], np.float64)
-            # MatConvNet does not divide alpha by n; its importer has done it.
+            # MatConvNet does not divide alpha by n; its importer divided Caffe's by it.
             alpha = float(f"{n * alpha:.6g}")
             return ResponseNorm(int(n), float(k), alpha, float(beta), divide_alpha_by_n=True)
         case "pool":
             if layer["method"] != "max":
-                raise ValueError("it does not take the largest value")
-            return MaxPool(_same(layer["pool"]), _same(layer["stride"]), _padding(layer["pad"]))
-    raise ValueError(f"it is of the type {kind}, which is not known")
+                raise ValueError("it is not max pooling")
+            return MaxPool(
+                _single_value(layer["pool"]), _single_value(layer["stride"]), _padding(layer["pad"])
+            )
+    raise ValueError(f"its type {kind} is not supported")
 
 
-def _same(values: Any) -> int:
-    """The one value of a setting that may be given once or for each axis."""
+def _single_value(values: Any) -> int:
+    """The value of a setting, which a file may state once or per axis."""
     first, *others = np.ravel(values)
     if any(other != first for other in others):
         raise ValueError(f"it is not the same along both axes: {np.ravel(values).tolist()}")
@@ -104,26 +110,26 @@ def _same(values: Any) -> int:
 
 def _padding(values: Any) -> tuple[int, int]:
     top, bottom, left, right = np.broadcast_to(np.ravel(values), 4)
-    return _same([top, left]), _same([bottom, right])
+    return _single_value([top, left]), _single_value([bottom, right])
 
 
-def _preprocessing(said: Struct, default: Preprocessing) -> Preprocessing:
-    """What the file says of it; `default` where it says nothing."""
-    average = np.asarray(said.get("averageImage", ()), np.float32)
+def _preprocessing(normalization: Struct, default: Preprocessing) -> Preprocessing:
+    """The preprocessing in the file, with the `default` of each field that it lacks."""
+    average = np.asarray(normalization.get("averageImage", ()), np.float32)
     size = average.shape[0] if average.ndim == 3 else default.input_size
-    border = np.ravel(said.get("border", default.stored_size - default.input_size))
-    stored = size + _same(border)
+    border = np.ravel(normalization.get("border", default.stored_size - default.input_size))
+    stored = size + _single_value(border)
     before = (stored - size) // 2
-    if average.ndim == 3:  # of what the net reads; around it stands what nobody reads
-        around = (before, stored - size - before)
-        average = np.pad(average, (around, around, (0, 0)), mode="edge")
+    if average.ndim == 3:  # of the center crop; the rest of the mean image is never subtracted
+        margin = (before, stored - size - before)
+        average = np.pad(average, (margin, margin, (0, 0)), mode="edge")
     return dataclasses.replace(
         default,
         stored_size=stored,
         input_size=size,
         mean=average if average.size >= 3 else default.mean,
-        resize="shorter side" if said.get("keepAspect") else "both sides",
-        interpolation="cubic" if said.get("interpolation") == "bicubic" else "linear",
+        resize="shorter side" if normalization.get("keepAspect") else "both sides",
+        interpolation="cubic" if normalization.get("interpolation") == "bicubic" else "linear",
         source_colors="RGB",
     )
 

@@ -1,7 +1,7 @@
-"""Our own format: one safetensors file with parameters, net, class names and preprocessing.
+"""Our own format: a safetensors file with parameters, network, class names and preprocessing.
 
 A layer's arrays are the tensors NAME.weights and NAME.biases, or NAME.means and NAME.variances;
-the mean is the tensor preprocessing.mean. Everything else is JSON, under one key of the metadata.
+the mean is the tensor preprocessing.mean. Everything else is JSON under one key of the metadata.
 """
 
 import json
@@ -18,7 +18,7 @@ from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import safetensors_file
 from alexnet_jax.weights.files.atomic import write_atomically
-from alexnet_jax.weights.files.safetensors_file import Readers
+from alexnet_jax.weights.files.safetensors_file import TensorReaders
 from alexnet_jax.weights.loaded import LoadedWeights
 from alexnet_jax.weights.spec_json import architecture_from_json, preprocessing_from_json, to_json
 
@@ -34,24 +34,24 @@ def save(
     preprocessing: Preprocessing,
     class_names: Sequence[str] = (),
 ) -> None:
-    """Write a net with all that it needs into one safetensors file, for `load` to read.
+    """Write a network with its preprocessing into one safetensors file, which `load` reads.
 
-    What stands under the path is replaced when everything is written, or not at all.
+    A file of that name is replaced once everything is written, or not at all.
 
     Args:
-      path: of the file, by custom with the ending .safetensors.
-      params: of any floating type; kept bit for bit.
-      architecture: the net that they belong to, one of ours or your own.
-      preprocessing: what its images go through.
+      path: of the file, by convention with the suffix .safetensors.
+      params: of any floating type; they are kept bit for bit.
+      architecture: the network of the parameters, one of ours or your own.
+      preprocessing: that the weights were trained with.
       class_names: by index, or none.
 
     Raises:
-      ValueError: parameters that are not the architecture's, class names of another number,
+      ValueError: parameters of another architecture, another number of class names,
         preprocessing for images of another size.
       OSError: a path that cannot be written to.
     """
     check_params(params, architecture)
-    _check(architecture, preprocessing, class_names)
+    _check_consistency(architecture, preprocessing, class_names)
     tensors = {
         f"{name}.{field}": np.ascontiguousarray(leaf)
         for name, layer in params.items()
@@ -64,39 +64,45 @@ def save(
         "class_names": list(class_names),
     }
     metadata = {KEY: json.dumps(record, allow_nan=False)}
-    architecture_from_json(
-        _record(metadata[KEY])["architecture"]
-    )  # nothing that could not be read again
-    data = safetensors_file.packed(tensors | {MEAN: preprocessing.mean}, metadata)
+    architecture_from_json(_parse_record(metadata[KEY])["architecture"])  # `load` must accept it
+    data = safetensors_file.serialize(tensors | {MEAN: preprocessing.mean}, metadata)
     write_atomically(Path(path), data)
 
 
-def read_weights(text: str, tensors: Readers, expected: Architecture | None) -> LoadedWeights:
-    """Return what the metadata and tensors of a file of ours say.
+def read_weights(text: str, tensors: TensorReaders, expected: Architecture | None) -> LoadedWeights:
+    """Return what a file of ours holds.
 
-    Raises ValueError where they say nothing, or another net than the one expected, if one is.
+    Args:
+      text: the JSON in its metadata.
+      tensors: how to read each, by its name.
+      expected: the network that it must be, if not None.
+
+    Raises:
+      ValueError: metadata or tensors that are damaged or do not fit together, or another network.
     """
-    record = _record(text)
+    record = _parse_record(text)
     architecture = architecture_from_json(record["architecture"])
     if expected and architecture != expected:
         raise ValueError(f"it holds {architecture.name}, which differs from {expected.name}")
     preprocessing = preprocessing_from_json(record["preprocessing"], _tensor(tensors, MEAN))
     class_names = tuple(record["class_names"])
-    _check(architecture, preprocessing, class_names)
-    params = _params(architecture, tensors)
+    _check_consistency(architecture, preprocessing, class_names)
+    params = _read_params(architecture, tensors)
     return LoadedWeights("our own", params, architecture, preprocessing, class_names)
 
 
-def _check(net: Architecture, preprocessing: Preprocessing, class_names: Sequence[str]) -> None:
+def _check_consistency(
+    net: Architecture, preprocessing: Preprocessing, class_names: Sequence[str]
+) -> None:
     if len(class_names) not in (0, net.classes):
         raise ValueError(f"there are {len(class_names)} class names for {net.classes} classes")
     if preprocessing.input_size not in net.image_sizes:
         size = preprocessing.input_size
-        raise ValueError(f"{net.name} takes no images of {size} pixels, as preprocessed")
+        raise ValueError(f"{net.name} takes no images of {size} pixels, which preprocessing makes")
 
 
-def _record(text: str) -> dict[str, Any]:
-    """What the metadata say, with all that must be there; its values are still to be checked."""
+def _parse_record(text: str) -> dict[str, Any]:
+    """The metadata, which have all their keys; the values are still unchecked."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -114,9 +120,9 @@ def _record(text: str) -> dict[str, Any]:
     raise ValueError("its metadata are not complete")
 
 
-def _params(architecture: Architecture, tensors: Readers) -> Params:
-    params: dict[str, Any] = {}
-    read = {MEAN}
+def _read_params(architecture: Architecture, tensors: TensorReaders) -> Params:
+    params: Params = {}
+    names = {MEAN}
     running = {info.stats_name for info in architecture.layer_info()}
     for name, shapes in architecture.parameter_shapes().items():
         kind = BatchStats if name in running else Layer
@@ -124,18 +130,18 @@ def _params(architecture: Architecture, tensors: Readers) -> Params:
             f"{name}.{field}": shape for field, shape in zip(kind._fields, shapes, strict=True)
         }
         params[name] = kind(*(jnp.asarray(_tensor(tensors, *leaf)) for leaf in leaves.items()))
-        read |= leaves.keys()
-    if others := tensors.keys() - read:
+        names |= leaves.keys()
+    if others := tensors.keys() - names:
         raise ValueError(f"{architecture.name} has no {min(others)}")
     return params
 
 
-def _tensor(tensors: Readers, name: str, shape: Shape | None = None) -> np.ndarray:
+def _tensor(tensors: TensorReaders, name: str, shape: Shape | None = None) -> np.ndarray:
     if name not in tensors:
         raise ValueError(f"{name} is missing")
     tensor = tensors[name]()
     if shape is not None and tensor.shape != shape:
-        raise ValueError(f"{name} is {list(tensor.shape)}, but its net needs {list(shape)}")
+        raise ValueError(f"{name} is {list(tensor.shape)}, but its network needs {list(shape)}")
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
         raise ValueError(f"{name} has numbers of type {tensor.dtype}")
     return tensor

@@ -5,7 +5,7 @@ import numpy as np
 import alexnet_jax
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import Conv, Dense, Flatten, Output, Relu
-from alexnet_jax.weights.loaded import params_of
+from alexnet_jax.weights.loaded import convert_params
 from tests.support import other_programs
 
 APART = Architecture(  # its towers meet in the scores only
@@ -39,6 +39,6 @@ def test_features_of_towers_that_never_met_are_flattened_tower_by_tower(rng):
         features.append(np.maximum(arrays["fc2"][0][own] @ seen + arrays["fc2"][1][own], 0))
     expected = arrays["fc3"][0] @ np.concatenate(features) + arrays["fc3"][1]
 
-    params = params_of(APART, arrays, outputs_first=True)
+    params = convert_params(APART, arrays, outputs_first=True)
     [ours] = alexnet_jax.apply(params, image[None], architecture=APART)
     np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)

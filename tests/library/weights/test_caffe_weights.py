@@ -130,7 +130,7 @@ def remove(name):
     [
         (remove("conv3"), "its layers Conv, Relu, .* are not those of CAFFE or CAFFENET"),
         (remove("norm1"), "are not those of CAFFE or CAFFENET"),
-        (change("relu4", type="TanH"), "relu4: it is of the kind TanH, which is not known"),
+        (change("relu4", type="TanH"), "relu4: its type TanH is not supported"),
         (
             change("conv2", convolution_param__pad=[1]),
             r"conv2 has .* padding \(1, 1\), but",
@@ -140,10 +140,10 @@ def remove(name):
             "conv2: it is not the same along",
         ),
         (change("conv2", convolution_param__dilation=[2]), "conv2: its kernels are dilated"),
-        (change("pool5", pooling_param__pool=1), "pool5: it does not take the largest value"),
+        (change("pool5", pooling_param__pool=1), "pool5: it is not max pooling"),
         (change("pool5", pooling_param__stride=1), "pool5 has size 3, stride 1"),
         (change("fc7", inner_product_param__transpose=True), "fc7: its weights are transposed"),
-        (change("relu3", relu_param__negative_slope=0.1), "relu3: it lets a part of negative"),
+        (change("relu3", relu_param__negative_slope=0.1), "relu3: it is a leaky ReLU"),
         (change("norm1", lrn_param__norm_region=1), "norm1: it normalizes within maps"),
         (change("norm1", lrn_param__local_size=4), "norm1: .* n must be odd"),
         (
@@ -171,7 +171,7 @@ def test_an_image_size_at_which_caffes_pooling_rounds_up_is_refused(tmp_path, ar
     params, *_ = alexnet_jax.load(path, architecture=net)
     assert params.keys() == arrays.keys()
     larger = dataclasses.replace(net, image_sizes=(231,))  # 56 pixels before pool1, not 55
-    with pytest.raises(ValueError, match="pool1 pools the pixels left over of 56, CAFFE does not"):
+    with pytest.raises(ValueError, match="pool1 pools the last of 56 pixels, which CAFFE drops"):
         alexnet_jax.load(path, architecture=larger)
 
 
@@ -188,18 +188,18 @@ def test_files_without_weights_or_of_other_kinds_are_refused(tmp_path, arrays):
     for size in (len(whole) // 2, 300):
         refused(whole[:size], "cut off in the middle of field 2")
     refused(b"", "it is empty")
-    refused(whole[:5], "no file of weights of a known kind, or only the beginning")
-    refused(b"name: 'AlexNet'\nlayer {", "no file of weights of a known kind")
+    refused(whole[:5], "not a file of weights of a known kind, or only the beginning")
+    refused(b"name: 'AlexNet'\nlayer {", "not a file of weights of a known kind")
     refused(b"\n\x07AlexNet\x12" + b"\xff" * 8 + b"\x7f", "cut off|of weights of a known kind")
     for layer in proto.layers:
         del layer.blobs[:]
     refused(proto.SerializeToString(), "conv1 has no weights and biases")
     proto.layers[1].layer.dim.append(1)
-    refused(proto.SerializeToString(), "conv1: it is of Caffe's oldest format")
+    refused(proto.SerializeToString(), "conv1: it is in Caffe's oldest format")
     mean = blob(np.zeros((1, 3, 8, 8)), old=True).SerializeToString()
     refused(mean, "a mean image, which belongs to Caffe's weights")
     path.write_bytes(whole)
-    with pytest.raises(ValueError, match=f"{path} is no mean image"):
+    with pytest.raises(ValueError, match=f"{path} is not a mean image"):
         alexnet_jax.load(path, mean=path)
     with pytest.raises(FileNotFoundError):
         alexnet_jax.load(path, mean=tmp_path / "none")

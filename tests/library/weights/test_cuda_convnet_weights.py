@@ -255,13 +255,13 @@ def cross(net):
     ("spoil", "words"),
     [
         (change("pool1a", sizeX=2), "pool1a: it is not the same in all towers"),
-        (cross, "conv4a: its towers stand in another order than those before"),
-        (change("hs1a", keep=0.4), "hs1a: it is of the kind hs, or has settings, that no net"),
+        (cross, "conv4a: its towers are in another order than those before"),
+        (change("hs1a", keep=0.4), "hs1a: its type hs, or one of its settings, is not supported"),
         (change("conv1a", groups=[3]), "conv1a: it has groups"),
-        (change("rnorm1a", type="cnorm"), "rnorm1a: it is of the kind cnorm"),
+        (change("rnorm1a", type="cnorm"), "rnorm1a: its type cnorm, or one of its settings"),
         (change("conv3b", weights=[]), "conv3b: it has 0 matrices of weights for 2 inputs|conv3a"),
         (change("conv2a", filterSize=[4]), "conv2a: .*(same in all towers|cannot reshape)"),
-        (change("fc1000", biases=7), "fc1000 is not fully described"),
+        (change("fc1000", biases=7), "fc1000 has a missing or malformed setting"),
         (change("conv1a", inputs=["conv1a"]), "damaged"),
         (headless, "its layers .* are not those of ORIGINAL"),
     ],
@@ -277,7 +277,7 @@ def test_other_pickles_are_refused_and_nothing_in_them_is_run(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     call = pickled.name("os.system") + pickled.row(pickled.text("touch MARK")) + pickled.CALL
     for content in (call, b"N", operations({"layers": 1}), b"(ios\nsystem\n"):
-        with pytest.raises(ValueError, match=r"90\.1: it is a pickle, but no checkpoint"):
+        with pytest.raises(ValueError, match=r"90\.1: it is a pickle, but not a checkpoint"):
             load(tmp_path, pickled.program(content))
     assert [path.name for path in tmp_path.iterdir()] == ["90.1"]
     whole = of_2012(original())

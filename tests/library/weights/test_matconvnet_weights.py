@@ -187,16 +187,16 @@ def widen(found):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (change(1, type="sigmoid"), "relu1: it is of the type sigmoid, which is not known"),
-        (change(1, leak=0.1), "relu1: it lets a part of negative values through"),
+        (change(1, type="sigmoid"), "relu1: its type sigmoid is not supported"),
+        (change(1, leak=0.1), "relu1: it is a leaky ReLU"),
         (change(0, stride=[4.0, 2.0]), "conv1: it is not the same along both axes"),
         (change(0, stride=[2.0, 2.0]), "conv1 has stride 2 .* CAFFE has stride 4"),
         (change(0, dilate=[2.0, 2.0]), "conv1: its kernels are dilated"),
-        (change(3, method="avg"), "pool1: it does not take the largest value"),
+        (change(3, method="avg"), "pool1: it is not max pooling"),
         (change(2, param=[4.0, 1.0, 1e-4, 0.75]), "norm1: .* n must be odd"),
         (widen, r"conv1 has weights of \[11, 11, 3, 5\]"),
         (lambda found: found["layers"].pop(2), "are not those of CAFFE or CAFFENET"),
-        (lambda found: found.update(params=1.0), "no net of MatConvNet's SimpleNN"),
+        (lambda found: found.update(params=1.0), "no SimpleNN network of MatConvNet"),
     ],
 )
 def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, spoil, words):

@@ -213,17 +213,17 @@ def branch(proto):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (rename("Relu", "Tanh"), "relu_1: it comes from Tanh, which is not known"),
+        (rename("Relu", "Tanh"), "relu_1: its operator Tanh is not supported"),
         (rename("LRN", "Relu"), "its layers Conv, .* are not those of CAFFE or CAFFENET"),
-        (branch, "its node that makes maxpool_3 does not follow on the one before"),
+        (branch, "its node maxpool_3 does not read the output of the one before"),
         (change("Conv", "strides", ints=[4, 2]), "conv_0: it is not the same along both axes"),
         (change("Conv", "strides", ints=[2, 2]), "conv_0 has stride 2 .* CAFFE has stride 4"),
         (change("MaxPool", "pads", ints=[1, 1, 1, 1]), r"padding \(1, 1\), but CAFFE"),
-        (change("MaxPool", "kernel_shape", ints=[3, 2]), r"windows are \[3, 2\], .* no square"),
+        (change("MaxPool", "kernel_shape", ints=[3, 2]), r"windows are \[3, 2\], .* not square"),
         (change("Gemm", "transB", i=0), r"fc6 has weights of \[576, 32\]"),
         (tensor(0, dims=[2**40]), "gemm_.*: 224 numbers do not make an array"),
         (tensor(0, data_type=3), "gemm_.*: its numbers are of ONNX's type 3"),
-        (tensor(0, data_location=1), "gemm_.*: its numbers are kept in another file"),
+        (tensor(0, data_location=1), "gemm_.*: its numbers are in another file"),
         (tensor(0, name="other"), "gemm_.* has no weights and biases"),
     ],
 )
@@ -238,5 +238,5 @@ def test_half_a_model_is_refused(tmp_path, arrays):
     whole = zoo(arrays).SerializeToString()
     for size in (30, len(whole) // 2, len(whole) - 3):
         (tmp_path / "weights").write_bytes(whole[:size])
-        with pytest.raises(ValueError, match=r"weights: it is (cut off|no file of weights)"):
+        with pytest.raises(ValueError, match=r"weights: it is (cut off|not a file of weights)"):
             alexnet_jax.load(tmp_path / "weights")

@@ -167,23 +167,23 @@ HOSTILE = {
     "an attribute": (pickled.name("torch._utils._rebuild_tensor_v2.__globals__"), "asks for"),
     "state for a class": (
         pickled.name("torch.nn.parameter.Parameter") + b"N}" + pickled.text("data") + b"Ns\x86b",
-        "no tensor|damaged",
+        "not a tensor|damaged",
     ),
     "an instance": (b"(ios\nsystem\n", "asks for os.system"),
     "eight terabytes": (b"\x96" + (2**43).to_bytes(8, "little"), "damaged"),
-    "a storage that is none": (pickled.tensor(b"N", [1]), "no tensor"),
+    "a storage that is none": (pickled.tensor(b"N", [1]), "not a tensor"),
     "numbers of nothing": (pickled.tensor(pickled.storage("99", 1), [1]), "damaged"),
     "more than there is": (
         pickled.tensor(pickled.storage("0", 1), [10**6, 10**6]),
-        "reaches beyond",
+        "larger than its storage",
     ),
     "one number repeated": (
         pickled.tensor(pickled.storage("0", 1), [10**6, 10**6], [0, 0]),
-        "reaches beyond",
+        "larger than its storage",
     ),
     "what stands before": (
         pickled.tensor(pickled.storage("0", 1), [3], [-1], 5),
-        "its shape is none",
+        "its shape or strides are not sizes",
     ),
     "no end": (b"(" * 1000, "damaged"),
 }

@@ -79,7 +79,7 @@ ARRAY = name("numpy.core.multiarray._reconstruct") + row() + pickled.CALL
     [
         (EVIL, "asks for os.system, which is refused"),
         (name("numpy.load") + row(text("other")) + pickled.CALL, "asks for numpy.load"),
-        (b"N", "it is no dictionary of layers"),
+        (b"N", "it is not a dictionary of layers"),
         (pickled.dictionary([(text("conv1"), b"N")]), "'conv1' has no list of weights and biases"),
         (b"\x96" + (2**43).to_bytes(8, "little"), "damaged"),
     ],
