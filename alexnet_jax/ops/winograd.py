@@ -20,11 +20,11 @@ Grid = Sequence[Sequence[jax.Array]]  # rows of arrays, one per pixel of a tile
 _A = ((1, 1, 1, 0), (0, 1, -1, -1))
 _B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-# Images at a time, so that the transformed values are few and stay in the cache. Measured: a whole
-# batch of 128 at once is as fast and takes 0.3 GB more.
+# Images at a time, so that the transformed values are few and stay in the cache. A whole batch of
+# 128 at once is as fast and takes 0.3 GB more (docs/performance.md).
 _IMAGES = 32
-# Fewest maps of input or output. Measured: with fewer, the transforms take as long as the saved
-# products would.
+# Fewest maps of input or output. With fewer, the transforms take as long as the saved products
+# would (measured, docs/performance.md).
 _MIN_MAPS = 96
 
 

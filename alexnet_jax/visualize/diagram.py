@@ -72,15 +72,13 @@ class _Diagram:
     def __init__(self, architecture: Architecture, infos: tuple[LayerInfo, ...]) -> None:
         self.canvas, self.towers, self.y = Canvas(), architecture.towers, 0.6
         pixels = [info.output_shape[0] for info in infos if len(info.output_shape) == 3]
-        self.scale = min(
-            0.23, (_PITCH - 0.75) / max([1, *pixels]) ** 0.5
-        )  # inches by the root of pixels
+        # Inches per root of pixels, so that the widest block leaves room within its column.
+        self.scale = min(0.23, (_PITCH - 0.75) / max([1, *pixels]) ** 0.5)
         image = self.scale * infos[0].input_shape[0] ** 0.5
         self.edge = max(_PITCH * self.towers / 2, 0.7 * image + 0.1)
         self.columns = [_PITCH * (i - (self.towers - 1) / 2) for i in range(self.towers)]
-        self.pending: LayerInfo | None = (
-            None  # a Gather or Split between `above` and the next layer
-        )
+        # A Gather or Split between `above` and the next layer.
+        self.pending: LayerInfo | None = None
         self._title(architecture.name, sum(info.parameters for info in infos))
         self._images(infos[0].input_shape, image)
 

@@ -1,4 +1,4 @@
-"""Nets small enough for loops in Python: one with the paper's words, and any other made narrow."""
+"""Networks small enough for loops in Python: one of the paper's layers, and any other narrowed."""
 
 import dataclasses
 
@@ -52,21 +52,21 @@ TINY = Architecture(
 
 
 def narrow(net):
-    """Any net with a sixteenth of its maps, and wider initial values that keep its signal."""
+    """Narrow any network to a sixteenth of its maps, with larger weights that keep its signal."""
 
-    def fewer(layer):
+    def scale(layer):
         if isinstance(layer, Conv):
             return dataclasses.replace(layer, maps=max(layer.maps // 16, 4), std=0.05)
         if isinstance(layer, Dense):
             return dataclasses.replace(layer, features=max(layer.features // 128, 16), std=0.3)
         return dataclasses.replace(layer, std=0.3) if isinstance(layer, Output) else layer
 
-    layers = tuple(fewer(layer) for layer in net.with_classes(7).layers)
+    layers = tuple(scale(layer) for layer in net.with_classes(7).layers)
     return dataclasses.replace(net, name=f"NARROW_{net.name}", layers=layers)
 
 
 def draw_params(net):
-    """Initial values of a net without `init`, which compiles for every shape: ten seconds a net."""
+    """Draw parameters without `init`, which compiles for every shape: ten seconds per network."""
     rng, params = np.random.default_rng(1), {}
     for info in net.layer_info():
         if info.weight_shape:
@@ -82,7 +82,7 @@ def draw_params(net):
 
 
 def training_batch(images, labels, first=0):
-    """A batch as the pipeline gives it: examples of the first epoch, from index `first` on."""
+    """Return a batch as the pipeline does: examples of the first epoch, from index `first` on."""
     index = first + np.arange(len(labels))
     numbers = {"index": index, "epoch": np.zeros_like(index), "place": index}
     return {"image": images, "label": labels} | numbers
