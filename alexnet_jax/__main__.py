@@ -104,7 +104,7 @@ def _draw(net: Architecture, path: Path) -> None:
 
 def _convert_or_export(command: str, arguments: list[str]) -> None:
     """Read IN, write OUT, and print what was read."""
-    formats = exports.ENDINGS if command == "export" else (SAFETENSORS,)
+    formats = exports.SUFFIXES if command == "export" else (SAFETENSORS,)
     help_text = EXPORT_HELP if command == "export" else CONVERT_HELP
     parser = _parser(f"python -m alexnet_jax {command}", help_text)
     parser.add_argument("source", metavar="IN", type=Path, help="the weights")

@@ -1,4 +1,4 @@
-"""Networks for other programs: StableHLO, ONNX, PyTorch."""
+"""Writes networks for other programs: StableHLO, ONNX, PyTorch."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from alexnet_jax.params import Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files.atomic import write_atomically
 
-ENDINGS = (".stablehlo", ".onnx", ".pth")
+SUFFIXES = (".stablehlo", ".onnx", ".pth")
 
 
 def export(
@@ -20,31 +20,34 @@ def export(
     preprocessing: Preprocessing,
     class_names: Sequence[str] = (),
 ) -> None:
-    """Write a net for other programs, in the format that the path's ending names.
+    """Write a network for other programs, in the format that the suffix of `path` selects.
 
     - `.stablehlo`: a program of `jax.export` for CPUs, CUDA and TPUs, from pictures uint8
-      [n, stored_size, stored_size, 3], RGB, to scores [n, classes]; preprocessing and parameters
+      [n, stored_size, stored_size, 3], RGB, to logits [n, classes]; preprocessing and parameters
       are in it, and n is any number.
     - `.onnx`: the same, for ONNX Runtime and others.
-    - `.pth`: the `state_dict` of torchvision.models.alexnet, for its nets; without preprocessing.
+    - `.pth`: the `state_dict` of torchvision.models.alexnet, for torchvision's network only;
+      without preprocessing.
 
-    What stands under the path is replaced when everything is written, or not at all.
+    A file of that name is replaced once everything is written, or not at all. `save` writes
+    `.safetensors`.
 
     Raises:
-      ValueError: another ending, a net that the format cannot hold, or parameters that are not
-        the architecture's.
+      ValueError: another suffix, a network that the format cannot hold, or parameters of another
+        architecture.
       OSError: a path that cannot be written to.
     """
     path = Path(path)
     check_params(params, architecture)
     match path.suffix:
         case ".stablehlo":
-            write_atomically(path, stablehlo.program(params, architecture, preprocessing))
+            content = stablehlo.serialize(params, architecture, preprocessing)
         case ".onnx":
-            write_atomically(
-                path, onnx_model.model(params, architecture, preprocessing, class_names)
-            )
+            content = onnx_model.serialize(params, architecture, preprocessing, class_names)
         case ".pth":
-            write_atomically(path, torchvision.state_dict(params, architecture))
-        case ending:
-            raise ValueError(f"the ending must be one of {', '.join(ENDINGS)}, not {ending!r}")
+            content = torchvision.state_dict(params, architecture)
+        case ".safetensors":
+            raise ValueError("export writes no .safetensors; alexnet_jax.save does")
+        case suffix:
+            raise ValueError(f"the suffix must be one of {', '.join(SUFFIXES)}, not {suffix!r}")
+    write_atomically(path, content)

@@ -1,6 +1,6 @@
-"""A net as an ONNX model, written node by node; needs the package onnx.
+"""A network as an ONNX model, written node by node; needs the package onnx.
 
-Maps are [n, maps, height, width] in it, those of all towers one behind another.
+Its maps are [n, maps, height, width], with the towers' maps in order.
 """
 
 import json
@@ -27,19 +27,19 @@ from alexnet_jax.layer_specs import (
 from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 
-OPSET, FORMAT = 17, 8  # of 2022, which any runtime of today reads
+OPSET, IR_VERSION = 17, 8  # of 2022: every runtime of today reads them
 
 
-def model(
+def serialize(
     params: Params,
     architecture: Architecture,
     preprocessing: Preprocessing,
     class_names: Sequence[str] = (),
 ) -> bytes:
-    """Return a model from `pictures` to `scores`, preprocessing and parameters within.
+    """Return a model from `pictures` to `scores` with preprocessing and parameters in it.
 
-    Pictures are uint8 [n, stored_size, stored_size, 3], RGB, with any n; scores float32
-    [n, classes]. The metadata have the `class_names` as JSON, if there are any.
+    Its input is uint8 [n, stored_size, stored_size, 3], RGB, for any n; its output the logits,
+    float32 [n, classes]. The metadata have the `class_names` as JSON, if there are any.
 
     Raises ValueError without the package onnx.
     """
@@ -48,27 +48,27 @@ def model(
     except ImportError:
         raise ValueError(".onnx needs the package onnx: pip install onnx") from None
     graph, size = _Graph(), preprocessing.stored_size
-    _preprocess(graph, preprocessing)
+    _add_preprocessing(graph, preprocessing)
     for info in architecture.layer_info(preprocessing.input_size):
-        _layer(graph, info, params, architecture.towers)
+        _add_layer(graph, info, params, architecture.towers)
     graph.add("Identity", output="scores")
     helper, kind = onnx.helper, onnx.TensorProto
     pictures = helper.make_tensor_value_info("pictures", kind.UINT8, ["n", size, size, 3])
     scores = helper.make_tensor_value_info("scores", kind.FLOAT, ["n", architecture.classes])
     arrays = [onnx.numpy_helper.from_array(a, name) for name, a in graph.arrays.items()]
-    nodes = [helper.make_node(kind, ins, outs, **more) for kind, ins, outs, more in graph.nodes]
-    made = helper.make_graph(nodes, architecture.name, [pictures], [scores], arrays)
+    nodes = [helper.make_node(kind, *names, **settings) for kind, *names, settings in graph.nodes]
+    onnx_graph = helper.make_graph(nodes, architecture.name, [pictures], [scores], arrays)
     imports = [helper.make_opsetid("", OPSET)]
-    whole = helper.make_model(made, producer_name="alexnet_jax", opset_imports=imports)
-    whole.ir_version = FORMAT
+    model = helper.make_model(onnx_graph, producer_name="alexnet_jax", opset_imports=imports)
+    model.ir_version = IR_VERSION
     if class_names:
-        helper.set_model_props(whole, {"class_names": json.dumps(list(class_names))})
-    onnx.checker.check_model(whole, full_check=True)
-    return whole.SerializeToString()
+        helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
 
 
 class _Graph:
-    """Nodes one behind another; `last` is the name of what the newest one makes."""
+    """Nodes and arrays of a graph; `last` is the name of the latest node's output."""
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
@@ -76,7 +76,7 @@ class _Graph:
         self.last = "pictures"
 
     def add(self, kind: str, *more: Any, on: str = "", output: str = "", **settings: Any) -> str:
-        """Add a node on what `last` is, or `on` another; arrays in `more` become its inputs."""
+        """Add a node that reads `last`, or `on`, and `more`; return the name of its output."""
         inputs = [on or self.last]
         for item in more:
             if not isinstance(item, str):
@@ -89,11 +89,11 @@ class _Graph:
         return self.last
 
     def reshape(self, *sizes: int) -> None:
-        """Add a node that gives the axes these sizes; -1 stands for that of the images."""
+        """Add a node that reshapes to these sizes, of which -1 is the number of images."""
         self.add("Reshape", np.array(sizes, np.int64))
 
 
-def _preprocess(graph: _Graph, preprocessing: Preprocessing) -> None:
+def _add_preprocessing(graph: _Graph, preprocessing: Preprocessing) -> None:
     start = (preprocessing.stored_size - preprocessing.input_size) // 2
     ends = np.array([[start] * 2, [start + preprocessing.input_size] * 2, [1, 2]])
     mean = preprocessing.mean
@@ -107,8 +107,8 @@ def _preprocess(graph: _Graph, preprocessing: Preprocessing) -> None:
     graph.add("Transpose", perm=[0, 3, 1, 2])
 
 
-def _layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> None:
-    """Add what a layer computes at test time."""
+def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> None:
+    """Add the nodes of a layer at test time."""
     arrays = [np.asarray(leaf, np.float32) for leaf in params.get(info.name, ())]
     match info.spec:
         case Conv() as layer:
@@ -117,22 +117,22 @@ def _layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> None:
             kernels = np.ascontiguousarray(kernels.transpose(3, 2, 0, 1))
             graph.add("Conv", kernels, biases, group=groups, **_window(layer))
         case Dense() if not info.replicated_in and towers > 1:
-            _dense_by_tower(graph, arrays[0], arrays[1], towers)
+            _add_dense_per_tower(graph, arrays[0], arrays[1], towers)
         case Dense() | Output():
             graph.add("Gemm", *arrays)
         case Relu():
             graph.add("Relu")
         case ResponseNorm() as layer:
-            _response_norm(graph, layer, info, towers)
+            _add_response_norm(graph, layer, info, towers)
         case SpatialNorm() as layer:
-            _spatial_norm(graph, layer)
+            _add_spatial_norm(graph, layer)
         case BatchNorm(epsilon=epsilon):
-            moments = [np.asarray(leaf, np.float32) for leaf in params[str(info.stats_name)]]
-            graph.add("BatchNormalization", *arrays, *moments, epsilon=epsilon)
+            stats = [np.asarray(leaf, np.float32) for leaf in params[str(info.stats_name)]]
+            graph.add("BatchNormalization", *arrays, *stats, epsilon=epsilon)
         case MaxPool() as layer:
             graph.add("MaxPool", kernel_shape=[layer.size] * 2, **_window(layer))
         case Flatten():
-            _flatten(graph, info, towers)
+            _add_flatten(graph, info, towers)
         case Dropout(inverted=False):
             graph.add("Mul", np.float32(0.5))
         case Dropout() | Gather() | Split():
@@ -144,31 +144,33 @@ def _window(layer: Conv | MaxPool) -> dict[str, Any]:
     return {"strides": [layer.stride] * 2, "pads": [before, before, after, after]}
 
 
-def _dense_by_tower(graph: _Graph, weights: np.ndarray, biases: np.ndarray, towers: int) -> None:
+def _add_dense_per_tower(
+    graph: _Graph, weights: np.ndarray, biases: np.ndarray, towers: int
+) -> None:
     """Each tower multiplies its own features with its own columns of the weights."""
-    features, whole, parts = weights.shape[0], graph.last, []
+    features, inputs, outputs = weights.shape[0], graph.last, []
     columns = zip(np.split(weights, towers, axis=1), np.split(biases, towers), strict=True)
-    for tower, (own_weights, own_biases) in enumerate(columns):
+    for tower, (tower_weights, tower_biases) in enumerate(columns):
         ends = np.array([[tower * features], [(tower + 1) * features], [1]])
-        graph.add("Slice", *ends.astype(np.int64), on=whole)
-        parts.append(graph.add("Gemm", own_weights, own_biases))
-    graph.add("Concat", *parts[1:], on=parts[0], axis=1)
+        graph.add("Slice", *ends.astype(np.int64), on=inputs)
+        outputs.append(graph.add("Gemm", tower_weights, tower_biases))
+    graph.add("Concat", *outputs[1:], on=outputs[0], axis=1)
 
 
-def _response_norm(graph: _Graph, layer: ResponseNorm, info: LayerInfo, towers: int) -> None:
-    """ONNX divides alpha by n. Towers that are apart become images of their own for it."""
+def _add_response_norm(graph: _Graph, layer: ResponseNorm, info: LayerInfo, towers: int) -> None:
+    """ONNX divides alpha by n. Towers that are not gathered are normalized as separate images."""
     alpha = layer.alpha if layer.divide_alpha_by_n else layer.alpha * layer.n
-    apart = towers > 1 and not info.replicated_in
+    separate = towers > 1 and not info.replicated_in
     height, width, maps = info.input_shape
-    if apart:
+    if separate:
         graph.reshape(-1, maps // towers, height, width)
     graph.add("LRN", size=layer.n, alpha=alpha, beta=layer.beta, bias=float(layer.k))
-    if apart:
+    if separate:
         graph.reshape(-1, maps, height, width)
 
 
-def _spatial_norm(graph: _Graph, layer: SpatialNorm) -> None:
-    """Alpha is divided by the number of pixels, as the mean over a zero-padded window is."""
+def _add_spatial_norm(graph: _Graph, layer: SpatialNorm) -> None:
+    """Alpha is divided by the number of pixels, as AveragePool over a zero-padded window does."""
     maps, reach = graph.last, layer.size // 2
     graph.add("Mul", maps)
     window: dict[str, Any] = {
@@ -183,8 +185,8 @@ def _spatial_norm(graph: _Graph, layer: SpatialNorm) -> None:
     graph.add("Div", graph.last, on=maps)
 
 
-def _flatten(graph: _Graph, info: LayerInfo, towers: int) -> None:
-    """Features run row by row over all maps, or over those of each tower that is apart."""
+def _add_flatten(graph: _Graph, info: LayerInfo, towers: int) -> None:
+    """Features run over rows, columns and all maps, or the maps of each tower if not gathered."""
     height, width, maps = info.input_shape
     towers = 1 if info.replicated_in else towers
     graph.reshape(-1, towers, maps // towers, height, width)

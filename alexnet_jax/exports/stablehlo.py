@@ -1,4 +1,4 @@
-"""A net as one StableHLO program, which JAX alone can load again, by `jax.export.deserialize`."""
+"""A network as one StableHLO program, which `jax.export.deserialize` loads without this library."""
 
 import jax
 import numpy as np
@@ -11,17 +11,17 @@ from alexnet_jax.preprocessing import Preprocessing
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def program(params: Params, architecture: Architecture, preprocessing: Preprocessing) -> bytes:
-    """Return the serialized program from pictures to scores, parameters within.
+def serialize(params: Params, architecture: Architecture, preprocessing: Preprocessing) -> bytes:
+    """Return the serialized program from pictures to logits; the parameters are in it.
 
-    Pictures are uint8 [n, stored_size, stored_size, 3], RGB, with any n; scores [n, classes].
+    Pictures are uint8 [n, stored_size, stored_size, 3], RGB, for any n; logits are [n, classes].
     """
     from jax import export
 
-    def scores(pictures: jax.Array) -> jax.Array:
+    def logits(pictures: jax.Array) -> jax.Array:
         return apply(params, preprocessing(pictures), architecture=architecture)
 
     size = preprocessing.stored_size
     pictures = jax.ShapeDtypeStruct((*export.symbolic_shape("n"), size, size, 3), np.uint8)
-    exported = export.export(jax.jit(scores), platforms=PLATFORMS)(pictures)
+    exported = export.export(jax.jit(logits), platforms=PLATFORMS)(pictures)
     return bytes(exported.serialize())
