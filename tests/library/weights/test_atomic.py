@@ -32,9 +32,14 @@ def test_until_the_end_of_the_block_the_old_file_is_there(tmp_path, monkeypatch)
 def test_a_block_that_raises_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"older")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise KeyboardInterrupt
+
+    def write_half():
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert path.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [path]
 
