@@ -131,7 +131,7 @@ def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
     again = parse(["--run-dir", str(run_dir), "--resume"])
     assert (again.recipe.steps, again.data.threads, again.recipe.batch_size) == (21, 1, 250)
     back = refusal("--run-dir", run_dir, "--resume", "--steps", 3)
-    assert "stands at step 21, behind 3, the last" in back
+    assert "is at step 21, past the last step, 3" in back
     with pytest.raises(BadInput, match="--epochs: the run's length is --steps 21"):
         parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
 

@@ -97,7 +97,7 @@ def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"data": Path(__file__)}, f"--data {__file__} is not a folder"),
+        ({"data": Path(__file__)}, f"`data` {__file__} is not a folder"),
         ({"stored_size": 16385}, "images of 16385 pixels square are too large: 16384 is the most"),
     ],
 )

@@ -59,8 +59,10 @@ def main(flags: argparse.Namespace) -> Path:
     predictor = open_predictor(flags.run)
     features, size = predictor.extract_features(), predictor.stored_size
     options = {"batch_size": _BATCH_SIZE, "threads": predictor.config.data.threads}
-    batches = [read_batches(pictures, size, **options) for pictures in (queries, gallery)]
-    results = nearest(features, *batches, flags.nearest)
+    query_batches = read_batches(queries, size, **options)
+    results = nearest(
+        features, query_batches, read_batches(gallery, size, **options), flags.nearest
+    )
     for query, neighbors in results:
         print(query)
         for distance, path in neighbors:

@@ -13,8 +13,6 @@ from tensorboardX.proto.event_pb2 import (  # classes that protobuf builds while
     SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-from alexnet_jax.weights.files.atomic import write_atomically
-
 from ..config.errors import BadInput
 
 _LARGEST = 1e300  # a float's limit is 1.8e308, but integers in JSON have none
@@ -51,6 +49,9 @@ class MetricsLog:
 
     def __init__(self, run_dir: Path, step: int) -> None:
         """Open the log of a run that starts from `step`, without the rows of later steps."""
+        # Imported late, as it imports JAX: figures read metrics before they start JAX.
+        from alexnet_jax.weights.files.atomic import write_atomically
+
         kept = [row for row in read_metrics(run_dir) if row["step"] <= step]
         path = run_dir / "metrics.jsonl"
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -85,7 +85,9 @@ def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_pa
         assert colors_of(path)[0] > 500
     with pytest.raises(BadInput, match=r"none\.png does not exist"):
         figures.main(["saliency", str(run), "none.png", str(tmp_path / "x.png")])
-    with pytest.raises(BadInput, match="`square` 25 is larger than the 24 pixels of the network's input"):
+    with pytest.raises(
+        BadInput, match="`square` 25 is larger than the 24 pixels of the network's input"
+    ):
         figures.main(["saliency", str(run), str(picture), str(path), "--square", "25"])
 
 

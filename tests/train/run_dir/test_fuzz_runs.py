@@ -9,7 +9,7 @@ from alexnet_jax.weights.files import checksums
 from tests.support.damage import (
     JSON,
     PATH,
-    damaged,
+    apply_edits,
     edits,
     fuzzed,
     hypothesis,
@@ -49,7 +49,7 @@ def test_damaged_configurations(path, leaf, changes):
     saved.save_config(Config().replace(run_dir=folder), {"data": DIGITS.record(), "command": []})
     text = (folder / "config.json").read_bytes()
     if changes:
-        text = damaged(text, changes)
+        text = apply_edits(text, changes)
     else:
         text = json.dumps(with_leaf(json.loads(text), path, leaf)).encode()
     (folder / "config.json").write_bytes(text)
@@ -65,11 +65,11 @@ def test_damaged_metrics_and_means(changes, line):
         for step in range(1, 9):
             log.write(step, {"loss": 1 / step})
     rows = (folder / "metrics.jsonl").read_bytes() + json.dumps({"step": line}).encode()
-    (folder / "metrics.jsonl").write_bytes(damaged(rows, changes))
+    (folder / "metrics.jsonl").write_bytes(apply_edits(rows, changes))
     for row in read_metrics(folder):
         assert all(np.isfinite(float(value)) for value in row.values())
     np.save(folder / "mean.npy", np.ones((4, 4, 3), np.float32))
-    (folder / "mean.npy").write_bytes(damaged((folder / "mean.npy").read_bytes(), changes))
+    (folder / "mean.npy").write_bytes(apply_edits((folder / "mean.npy").read_bytes(), changes))
     mean = read_or_refuse(lambda: read_mean(folder, 4))
     assert mean is None or (mean.shape == (4, 4, 3) and np.isfinite(mean).all())
 
@@ -86,7 +86,7 @@ def test_damaged_digests(changes, path, leaf):
     (folder / checksums.NAME).write_text(json.dumps(with_leaf(json.loads(text), path, leaf)))
     same = json.loads((folder / checksums.NAME).read_text()) == json.loads(text)
     assert (checksums.fault(folder) is None) is same
-    (folder / checksums.NAME).write_bytes(damaged(text, changes))
+    (folder / checksums.NAME).write_bytes(apply_edits(text, changes))
     checksums.fault(folder)
 
 
