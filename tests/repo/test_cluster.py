@@ -1,4 +1,4 @@
-"""The commands of docs/cluster.md: the SLURM file is run with a scheduler that is none."""
+"""The commands of docs/cluster.md; the SLURM file runs with a mock scheduler."""
 
 import os
 import re
@@ -14,17 +14,17 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def flags_of(command):
-    """Those of train.main, as the Config that they make; dots stand for more of them."""
+    """Return the Config of the flags after train.main; "..." stands for more of them."""
     words = shlex.split(command)
     words = words[words.index("train.main") + 1 :]
     return parse([word for word in words if word != "..."])
 
 
 def submit(tmp_path, status, **environment):
-    """What srun and scontrol are given, if srun ends with a status."""
+    """Return the exit status and the calls of srun and scontrol, if srun ends with `status`."""
     for name, ending in (("srun", f"exit {status}"), ("scontrol", "exit 0")):
         program = tmp_path / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/given\n{ending}\n')
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n{ending}\n')
         program.chmod(0o755)
     environment |= {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
@@ -35,9 +35,9 @@ def submit(tmp_path, status, **environment):
         "SLURM_JOB_ID": "77",
     }
     done = subprocess.run(["bash", DOCS / "train.sbatch"], env=environment, capture_output=True)
-    given = (tmp_path / "given").read_text().splitlines()
-    (tmp_path / "given").unlink()
-    return done.returncode, given
+    calls = (tmp_path / "calls").read_text().splitlines()
+    (tmp_path / "calls").unlink()
+    return done.returncode, calls
 
 
 def test_the_slurm_file_starts_a_run_that_the_command_understands(tmp_path):
@@ -64,8 +64,8 @@ def test_a_job_that_was_stopped_or_lost_a_machine_goes_on(tmp_path, status):
 
 def test_a_job_does_not_go_on_for_ever_or_after_a_mistake(tmp_path):
     for status, environment in ((2, {}), (1, {}), (75, {"SLURM_RESTART_COUNT": "20"})):
-        ended, given = submit(tmp_path, status, **environment)
-        assert (ended, len(given)) == (status, 1)
+        ended, calls = submit(tmp_path, status, **environment)
+        assert (ended, len(calls)) == (status, 1)
 
 
 def test_the_commands_by_hand_and_on_tpus_are_understood():
