@@ -12,7 +12,7 @@ import jax  # noqa: E402 - the devices must be prepared before it, here and belo
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from tests.support.photographs import SHOWN, SYNSETS, ilsvrc  # noqa: E402
+from tests.support.photographs import SHOWN, SYNSETS, write_ilsvrc  # noqa: E402
 from tests.support.prepared import options  # noqa: E402
 from train.data.preparation.prepare import prepare  # noqa: E402
 
@@ -54,7 +54,7 @@ def bounded(tmp_path, monkeypatch):
 def tree(tmp_path_factory):
     """ILSVRC in small, 24 training and 5 validation pictures, with a list of the latter."""
     root = tmp_path_factory.mktemp("source")
-    ilsvrc(root)
+    write_ilsvrc(root)
     (root / "val.txt").write_text("\n".join(SYNSETS[label] for label in SHOWN))
     return root
 

@@ -76,7 +76,7 @@ PROTO = messages(SCHEMA)
 
 def blob(array, old):
     data = PROTO["BlobProto"](data=np.ravel(array))
-    if old:  # four numbers whatever the rank
+    if old:  # the old format always has four numbers
         shape = (1,) * (4 - array.ndim) + array.shape
         data.num, data.channels, data.height, data.width = shape
     else:
@@ -85,7 +85,7 @@ def blob(array, old):
 
 
 def model(net, arrays, old):
-    """A whole net: `layers` and four numbers for a shape if it is old, else `layer`."""
+    """A network as a NetParameter. `old`: V1 `layers` and shapes of four numbers; else `layer`."""
     proto = PROTO["NetParameter"](name="AlexNet", input=["data"], input_dim=[10, 3, 227, 227])
     layers = proto.layers if old else proto.layer
 
@@ -94,24 +94,24 @@ def model(net, arrays, old):
 
     add("data", "Data")
     number = 0
-    for word in net.split():
-        if word in arrays:
+    for name in net.split():
+        if name in arrays:
             number += 1
-            convolution = word.startswith("conv")
-            layer = add(word, "Convolution" if convolution else "InnerProduct")
-            layer.blobs.extend(blob(array, old) for array in arrays[word])
+            convolution = name.startswith("conv")
+            layer = add(name, "Convolution" if convolution else "InnerProduct")
+            layer.blobs.extend(blob(array, old) for array in arrays[name])
             if convolution:
                 settings = layer.convolution_param
-                settings.num_output = len(arrays[word][0])
-                settings.kernel_size.append(arrays[word][0].shape[-1])
-                settings.group = other_programs.GROUPS.get(word, 1)
-                if other_programs.PADDING[word]:
-                    settings.pad.append(other_programs.PADDING[word])
-                if word == "conv1":
+                settings.num_output = len(arrays[name][0])
+                settings.kernel_size.append(arrays[name][0].shape[-1])
+                settings.group = other_programs.GROUPS.get(name, 1)
+                if other_programs.PADDING[name]:
+                    settings.pad.append(other_programs.PADDING[name])
+                if name == "conv1":
                     settings.stride.append(4)
-        elif word == "relu":
+        elif name == "relu":
             add(f"relu{number}", "ReLU")
-        elif word == "pool":
+        elif name == "pool":
             settings = add(f"pool{number}", "Pooling").pooling_param
             settings.kernel_size, settings.stride = 3, 2
         else:

@@ -1,4 +1,4 @@
-"""Commands as a user starts them, and what they say."""
+"""Run commands as a user does, and check their messages."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def run(module, *arguments, **where):
 
 
 def refusal(*arguments):
-    """What train.main says in this process, without the start of another."""
+    """The error message of train.main, called in this process."""
     with pytest.raises(BadInput) as caught:
         main.main([*map(str, arguments)])
     return caught.value.with_flags()

@@ -1,4 +1,4 @@
-"""Ways to damage a file, by Hypothesis: its reader gives a sentence or what the file holds."""
+"""Hypothesis strategies that damage a file; its reader must return data or one clear sentence."""
 
 import datetime
 import os
@@ -10,7 +10,7 @@ import pytest
 from train.config.errors import BadInput
 
 hypothesis = pytest.importorskip("hypothesis", reason="the extra test installs it")
-from hypothesis import strategies as st  # noqa: E402 - it may be missing
+from hypothesis import strategies as st  # noqa: E402 - Hypothesis is optional
 
 fuzzed = hypothesis.settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
@@ -22,30 +22,30 @@ fuzzed = hypothesis.settings(
 
 
 def scratch():
-    """A new folder: pytest's own would be numbered in thousands."""
+    """A new folder. Each example needs one, and pytest would number thousands of its own."""
     return Path(tempfile.mkdtemp())
 
 
 @st.composite
 def edits(draw):
-    """Some ways to damage bytes, with places from 0 to 1."""
-    ways = st.sampled_from(["set", "insert", "cut", "end"])
+    """A list of edits: kind, place in the file from 0 to 1, bytes."""
+    kinds = st.sampled_from(["set", "insert", "delete", "truncate"])
     place = st.floats(0, 1, exclude_max=True)
-    return draw(st.lists(st.tuples(ways, place, st.binary(min_size=1, max_size=9)), min_size=1))
+    return draw(st.lists(st.tuples(kinds, place, st.binary(min_size=1, max_size=9)), min_size=1))
 
 
-def damaged(whole, changes):
-    data = bytearray(whole)
-    for way, place, some in changes:
+def apply_edits(original, changes):
+    data = bytearray(original)
+    for kind, place, new in changes:
         at = int(place * len(data))
-        match way:
+        match kind:
             case "set":
-                data[at : at + len(some)] = some[: len(data) - at]
+                data[at : at + len(new)] = new[: len(data) - at]
             case "insert":
-                data[at:at] = some
-            case "cut":
-                del data[at : at + 7 * len(some)]
-            case "end":
+                data[at:at] = new
+            case "delete":
+                del data[at : at + 7 * len(new)]
+            case "truncate":
                 del data[at:]
     return bytes(data)
 
@@ -59,7 +59,7 @@ PATH = st.lists(st.integers(0, 99), max_size=5)
 
 
 def with_leaf(values, path, leaf):
-    """JSON values with another one in a place that `path` leads to, as far as it does."""
+    """JSON values with `leaf` where `path` leads, or at the last place on it that exists."""
     if not path or not values or not isinstance(values, dict | list):
         return leaf
     step, *rest = path
@@ -71,9 +71,9 @@ def with_leaf(values, path, leaf):
 
 
 def read_or_refuse(read):
-    """Return what is read; None if it is refused, in one line."""
+    """The result of `read`, or None where it raises BadInput with a message of one line."""
     try:
         return read()
     except BadInput as error:
-        assert "\n" not in str(error)  # noqa: PT017 - also where nothing is refused
+        assert "\n" not in str(error)  # noqa: PT017 - `read` may also succeed
         return None

@@ -11,7 +11,7 @@ evaluation = pytest.importorskip("onnx.reference")
 
 
 class LRN(op_run.OpRun):
-    """The formula as a loop. onnx 1.23's own runs over as many maps as there are images."""
+    """The formula as a loop: onnx 1.23's operator takes the batch size for the number of maps."""
 
     op_domain = ""
 
@@ -21,7 +21,7 @@ class LRN(op_run.OpRun):
         return (out.transpose(0, 3, 1, 2).astype(np.float32),)
 
 
-def scores(model, **inputs):
-    """The first output of a model, given as bytes."""
+def first_output(model, **inputs):
+    """The first output of a serialized model."""
     evaluator = evaluation.ReferenceEvaluator(onnx.load_from_string(model), new_ops=[LRN])
     return evaluator.run(None, inputs)[0]

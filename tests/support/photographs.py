@@ -1,4 +1,4 @@
-"""Folders of small pictures as ILSVRC has them, and odd ones among them."""
+"""Folders of small pictures in ILSVRC's layout, and pictures that are odd or undecodable."""
 
 import struct
 import zlib
@@ -7,31 +7,31 @@ import numpy as np
 from PIL import Image
 
 SYNSETS = ("n01440764", "n02119789", "n03000001")  # in the order of their names
-DEVKIT = (SYNSETS[1], SYNSETS[2], SYNSETS[0])  # the devkit begins with n02119789, too
-SHOWN = (1, 0, 2, 2, 1)  # what the validation pictures show, by place in SYNSETS
+DEVKIT = (SYNSETS[1], SYNSETS[2], SYNSETS[0])  # the real devkit begins with n02119789, too
+SHOWN = (1, 0, 2, 2, 1)  # classes of the validation pictures, as indices into SYNSETS
 RED = (200, 30, 40)
 
 
-def photograph(path, seed, size=(40, 30)):
-    """A smooth picture in color, another for each seed."""
+def write_photograph(path, seed, size=(40, 30)):
+    """Write a smooth color picture, a different one for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
 
 
-def ilsvrc(root, count=8):
-    """ROOT/train/SYNSET/*.JPEG, `count` of each, and a flat ROOT/val of five."""
+def write_ilsvrc(root, count=8):
+    """Write ROOT/train/SYNSET/*.JPEG, `count` each, and five pictures in a flat ROOT/val."""
     for number, synset in enumerate(SYNSETS):
         (root / "train" / synset).mkdir(parents=True)
         for i in range(count):
             path = root / "train" / synset / f"{synset}_{i}.JPEG"
-            photograph(path, 100 * number + i, (40 + i, 30))
+            write_photograph(path, 100 * number + i, (40 + i, 30))
     (root / "val").mkdir()
     for i in range(len(SHOWN)):
-        photograph(root / "val" / f"ILSVRC2012_val_{i + 1:08}.JPEG", 1000 + i)
+        write_photograph(root / "val" / f"ILSVRC2012_val_{i + 1:08}.JPEG", 1000 + i)
 
 
-def odd(folder):
-    """One picture of each oddity, all of them RED; returns what the manifest should call each."""
+def write_odd_pictures(folder):
+    """Write a RED picture of each oddity; returns the manifest's name for each."""
     folder.mkdir(parents=True)
     red = Image.new("RGB", (40, 30), RED)
     red.save(folder / "png.JPEG", "PNG")
@@ -55,17 +55,17 @@ def odd(folder):
     }
 
 
-def undecodable(folder):
-    """Files that are no pictures, or damaged ones; returns why, as the manifest should say."""
+def write_undecodable(folder):
+    """Write files that are damaged or no pictures; returns the manifest's reason for each."""
     folder.mkdir(parents=True, exist_ok=True)
-    photograph(folder / "whole.jpg", 1, (400, 300))
-    whole = (folder / "whole.jpg").read_bytes()
+    write_photograph(folder / "whole.jpg", 1, (400, 300))
+    jpeg = (folder / "whole.jpg").read_bytes()
     (folder / "whole.jpg").unlink()
-    (folder / "cut.JPEG").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.JPEG").write_bytes(jpeg[: len(jpeg) // 2])
     (folder / "empty.JPEG").write_bytes(b"")
     (folder / "page.JPEG").write_text("<html>404</html>")
-    (folder / "bomb.png").write_bytes(png_of(30_000, 30_000))
-    (folder / "strip.png").write_bytes(png_of(1, 70_000))
+    (folder / "bomb.png").write_bytes(png_start(30_000, 30_000))
+    (folder / "strip.png").write_bytes(png_start(1, 70_000))
     return {
         "cut.JPEG": "cannot be decoded: image file is truncated",
         "empty.JPEG": "is not a picture",
@@ -75,8 +75,8 @@ def undecodable(folder):
     }
 
 
-def png_of(width, height):
-    """The beginning of a PNG of that size, which would be all zeros."""
+def png_start(width, height):
+    """The first bytes of an all-zero PNG of that size."""
 
     def chunk(kind, data):
         return (

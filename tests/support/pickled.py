@@ -1,4 +1,4 @@
-"""Pickles put together operation by operation, as Python 2 and torch wrote them, and worse."""
+"""Pickles built operation by operation, as Python 2 and torch wrote them, and hostile ones."""
 
 import io
 import pickle
@@ -12,7 +12,7 @@ MARK, CALL, TUPLE, STATE, OUTSIDE, END = b"(", b"R", b"t", b"b", b"Q", b"."
 
 
 def program(*operations):
-    """A whole pickle that leaves one object behind."""
+    """A complete pickle of one object."""
     return b"\x80\x02" + b"".join(operations) + END
 
 
@@ -27,7 +27,7 @@ def text(string):
 
 
 def old_text(data):
-    """A string of Python 2, which may be numbers."""
+    """A string of Python 2, which also held binary data."""
     return b"T" + struct.pack("<I", len(data)) + data
 
 
@@ -56,7 +56,7 @@ def ordered(items):
 
 
 def tensor(storage, shape, strides=None, offset=0):
-    """Torch's description of a tensor; `storage` is what stands for its numbers."""
+    """Torch's description of a tensor; `storage` refers to its numbers."""
     if strides is None:
         strides = [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
     window = (storage, number(offset), numbers(shape), numbers(strides), b"\x89")
@@ -69,7 +69,7 @@ def storage(key, count, *more):
 
 
 def state_dict(arrays, *more):
-    """{name: array}, the numbers of the i-th under the key i; `more` ends a storage's identity."""
+    """{name: array}; the i-th storage has the key i, and `more` is appended to its identity."""
     pairs = enumerate(arrays.items())
     return program(
         ordered(
@@ -115,7 +115,7 @@ def in_a_tar(arrays, parameters=False):
         tensors += struct.pack("<ii", array.ndim, 0)
         tensors += struct.pack(f"<{2 * array.ndim + 1}q", *array.shape, *strides, 0)
         value = text(str(2 * i + 1)) + OUTSIDE
-        if parameters:  # with their five parts of state: tensor, gradient, hooks, two switches
+        if parameters:  # their state: tensor, gradient, hooks, two flags
             state = row(value, b"N", b"N", b"\x88", b"\x89")
             value = name("torch.nn.parameter.Parameter") + b")\x81" + state + STATE
         pairs.append((text(key), value))
@@ -135,22 +135,22 @@ def in_a_tar(arrays, parameters=False):
 
 
 def old_numpy(array):
-    """An array as numpy pickled it under Python 2, by columns if it lies so."""
-    by_columns = array.flags.f_contiguous and not array.flags.c_contiguous
-    made = name("numpy.core.multiarray._reconstruct")
-    made += row(name("numpy.ndarray"), numbers([0]), old_text(b"b")) + CALL
+    """An array as NumPy pickled it under Python 2, in Fortran order if it is stored so."""
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    rebuild = name("numpy.core.multiarray._reconstruct")
+    rebuild += row(name("numpy.ndarray"), numbers([0]), old_text(b"b")) + CALL
     kind = name("numpy.dtype") + row(old_text(b"f4"), number(0), number(1)) + CALL
     parts = (number(3), old_text(b"<"), b"NNN", number(-1), number(-1), number(0))
     kind += row(*parts) + STATE
-    raw = old_text(array.tobytes("F" if by_columns else "C"))
-    state = (number(1), numbers(array.shape), kind, b"\x88" if by_columns else b"\x89", raw)
-    return made + row(*state) + STATE
+    raw = old_text(array.tobytes("F" if fortran else "C"))
+    state = (number(1), numbers(array.shape), kind, b"\x88" if fortran else b"\x89", raw)
+    return rebuild + row(*state) + STATE
 
 
 def npy(content):
-    """A file of numpy with an array of one object, which is what `content` makes."""
-    made = name("numpy.core.multiarray._reconstruct")
-    made += row(name("numpy.ndarray"), numbers([0]), old_text(b"b")) + CALL
+    """A .npy file of an array with one object, which `content` unpickles to."""
+    rebuild = name("numpy.core.multiarray._reconstruct")
+    rebuild += row(name("numpy.ndarray"), numbers([0]), old_text(b"b")) + CALL
     kind = name("numpy.dtype") + row(old_text(b"O8"), number(0), number(1)) + CALL
     parts = (number(3), old_text(b"|"), b"NNN", number(-1), number(-1), number(63))
     kind += row(*parts) + STATE
@@ -158,4 +158,4 @@ def npy(content):
     file = io.BytesIO()
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
-    return file.getvalue() + program(made + row(*state) + STATE)
+    return file.getvalue() + program(rebuild + row(*state) + STATE)

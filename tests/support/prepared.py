@@ -1,4 +1,4 @@
-"""`train.prepare` on ILSVRC in small, and what is in the shards."""
+"""`train.prepare` on a small ILSVRC, and the contents of its shards."""
 
 import io
 

@@ -1,6 +1,6 @@
-"""The paper's formulas as literal loops in float64: slow, plain, and the judge of the rest.
+"""The paper's formulas as literal loops in float64: slow, plain, the oracle of the tests.
 
-Arrays have the axes of the library: maps [batch, height, width, maps].
+Arrays have the library's axes: maps [batch, height, width, maps].
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def conv(x, kernels, biases, stride=1, before=0, after=0):
 
 
 def response_norm(a, n=5, k=2.0, alpha=1e-4, beta=0.75):
-    """Section 3.3, one map at a time: j runs over the n maps centered on i that exist."""
+    """Section 3.3, one map at a time: j runs over the existing ones of the n maps around i."""
     a = np.asarray(a, np.float64)
     out = np.zeros_like(a)
     for i in range(a.shape[-1]):
@@ -35,7 +35,7 @@ def response_norm(a, n=5, k=2.0, alpha=1e-4, beta=0.75):
 
 
 def spatial_norm(a, size=5, k=1.0, alpha=1e-3, beta=0.75):
-    """The original program's "rnorm": the sum runs over the pixels of the same map that exist."""
+    """The original program's "rnorm": sums over windows of one map, clipped at its edges."""
     a = np.asarray(a, np.float64)
     out, reach = np.zeros_like(a), size // 2
     for i in range(a.shape[1]):
@@ -99,7 +99,7 @@ def split_params(layer):
 
 
 def tiny_activations(params, images):
-    """The net `tests.tiny.TINY`, written out tower by tower, at test time: some of its layers."""
+    """Some activations of `tests.support.tiny.TINY` at test time, written out tower by tower."""
     halves = [conv(images, w, b, 2, 0, 1) for w, b in split_params(params["conv1"])]
     halves = [max_pool(response_norm(relu(x))) for x in halves]
     activations = {"pool1": np.concatenate(halves, axis=-1)}
@@ -124,7 +124,7 @@ def tiny_activations(params, images):
 
 
 def tiny_logits(params, images):
-    """The logits of `tests.tiny.TINY`."""
+    """The logits of `tests.support.tiny.TINY`."""
     return tiny_activations(params, images)["fc8"]
 
 
@@ -155,7 +155,7 @@ def original_logits(params, images):
 
 
 def caffe_maps(params, images, pool_first):
-    """The sums of Caffe's third convolution: both norms run across the maps of both towers."""
+    """The output of Caffe's conv3, whose two norms run across the maps of both towers."""
 
     def norm_and_pool(x):
         if pool_first:
@@ -182,7 +182,7 @@ def section_5(w, gradients, rates, momentum=0.9, weight_decay=0.0005):
 
 
 def top_k_misses(logits, labels, k):
-    """How many images do not have their label among the k best, ties to the lower class."""
+    """The number of images whose label is not in the top k; ties go to the lower class."""
     count = 0
     for row, label in zip(logits, labels, strict=True):
         order = sorted(range(len(row)), key=lambda c: (-row[c], c))

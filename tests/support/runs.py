@@ -1,11 +1,11 @@
-"""Runs that nobody has trained: folders of noise, and a net that stands at its beginning."""
+"""Untrained runs: folders of noise pictures, and a run folder at step 0."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from tests.support.tiny import drawn
+from tests.support.tiny import draw_params
 from train.config import saved
 from train.config.config import Config
 from train.run_dir.checkpoints import Checkpoints
@@ -13,13 +13,13 @@ from train.run_dir.folder import load_or_measure_statistics
 from train.steps.optimizers import sgd
 from train.steps.schedules import initial_plateau
 from train.steps.train_step import TrainState
-from train.trainer.build import open_net_and_data
+from train.trainer.build import load_network_and_data
 
 DEFAULTS = Config().replace(held_out=0.3)
 
 
 def pictures(root, names, count=10):
-    """A folder of noise for each class."""
+    """Write a folder of noise pictures for each class."""
     rng = np.random.default_rng(len(names))
     for name in names:
         (root / name).mkdir(parents=True)
@@ -30,13 +30,13 @@ def pictures(root, names, count=10):
 
 
 def begin(run_dir, *, factor=1, **settings):
-    """A run that stands at its beginning, its initial weights so many times larger."""
+    """Write the folder of a run at step 0, its initial weights multiplied by `factor`."""
     settings = DEFAULTS.replace(run_dir=run_dir, **settings)
-    architecture, data = open_net_and_data(settings)
+    architecture, data = load_network_and_data(settings)
     run_dir.mkdir()
     saved.save_config(settings, {"data": data.record()})
     load_or_measure_statistics(run_dir, data)
-    params = jax.tree.map(lambda leaf: factor * leaf, drawn(architecture))
+    params = jax.tree.map(lambda leaf: factor * leaf, draw_params(architecture))
     state = TrainState(jnp.int32(0), params, sgd().init(params), initial_plateau())
     with Checkpoints(run_dir) as checkpoints:
         checkpoints.save(state, 0, None)

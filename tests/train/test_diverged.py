@@ -1,4 +1,4 @@
-"""A run whose numbers are no longer finite stops by its step and batch, and keeps what was good."""
+"""A loss that is not finite stops the run, names step and batch, and keeps good checkpoints."""
 
 import json
 
@@ -15,7 +15,7 @@ from train.trainer.train import train
 
 
 class Numbered:
-    """Twenty examples that are their own index."""
+    """Twenty examples, each labeled with its index."""
 
     def __len__(self):
         return 20
@@ -24,11 +24,11 @@ class Numbered:
         return {"image": np.zeros((1, 1, 3), np.uint8), "label": index}
 
 
-def test_the_examples_of_a_batch_are_those_that_the_pipeline_gives():
+def test_example_indices_are_those_of_the_pipelines_batches():
     batches = train_batches(Numbered(), batch_size=7, seed=5, position=0, threads=1, prefetch=1)
     for number in range(9):  # across the ends of three epochs
-        found = example_indices(20, seed=5, numbers=range(7 * number, 7 * number + 7))
-        np.testing.assert_array_equal(found, next(batches)["label"])
+        indices = example_indices(20, seed=5, numbers=range(7 * number, 7 * number + 7))
+        np.testing.assert_array_equal(indices, next(batches)["label"])
     batches.close()
 
 
@@ -49,14 +49,14 @@ def config(pictures, **settings):
     )
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_by_step_and_batch(pictures):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_batch(pictures):
     good = config(pictures, steps=4)
     train(good)
     with Checkpoints(good.launch.run_dir, read_only=True) as checkpoints:
         best = checkpoints.find("best")
-    kept = json.loads((good.launch.run_dir / "config.json").read_text())
-    kept["config"]["learning_rate"] = 1e30  # no flag would change that
-    (good.launch.run_dir / "config.json").write_text(json.dumps(kept))
+    saved = json.loads((good.launch.run_dir / "config.json").read_text())
+    saved["config"]["learning_rate"] = 1e30  # no flag can change it on --resume
+    (good.launch.run_dir / "config.json").write_text(json.dumps(saved))
     bad = config(pictures, steps=40, resume=True, learning_rate=1e30)
     with pytest.raises(Ended) as stopped:
         train(bad)

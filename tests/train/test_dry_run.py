@@ -1,4 +1,4 @@
-"""`--plan`: what a run would be, from published counts and from the program that is compiled."""
+"""`--plan`: the figures of a run, against published counts and the compiled program."""
 
 import math
 import re
@@ -39,56 +39,56 @@ from train.runtime.hlo import Transfer, list_transfers, parse_transfer
         ("SIX_CONV", 4.263),
     ],
 )
-def test_operations_of_an_image_are_the_published_ones(name, gigaflops):
+def test_operations_per_image_equal_the_published_ones(name, gigaflops):
     assert flops(architectures.by_name(name)) / 1e9 == pytest.approx(gigaflops, abs=0.001)
 
 
 @pytest.fixture(scope="module")
-def trial():
-    """Two steps of a tiny net on two devices."""
+def timer():
+    """The timer of a tiny network on two devices, after its two steps."""
     settings = Config().replace(devices=2, batch_size=4, flip=True, pca_color="original")
     settings = settings.replace(pca_color_until=3.0)
     data = synthetic_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
-    with StepTimer(synthetic_run(settings.replace(stored_size=18), TINY, data, mesh)) as timer:
-        assert len(timer.seconds(1)) == 1
-        yield timer
+    with StepTimer(synthetic_run(settings.replace(stored_size=18), TINY, data, mesh)) as step_timer:
+        assert len(step_timer.seconds(1)) == 1
+        yield step_timer
 
 
-def test_the_towers_exchange_what_their_maps_and_scores_take(trial):
-    """Half of what is gathered goes each way, and its gradient comes back; scores go whole."""
-    seen = {"conv3": 3 * 3 * 12, "fc6": 8, "fc7": 32}  # of an image, as floats
-    wanted = [("all-reduce", 4 * 4 * 7)]
-    for numbers in seen.values():
-        wanted += [("all-gather", 4 * 4 * numbers / 2), ("reduce-scatter", 4 * 4 * numbers / 2)]
-    found = list_transfers(trial.program)
-    assert sorted((moved.operation, moved.sent) for moved in found) == sorted(wanted)
-    text = [line for _, line in traffic(trial.run, found)]
-    for layer in seen:
+def test_the_towers_exchange_the_bytes_of_their_maps_and_logits(timer):
+    """Each tower sends half of a gathered input and of its gradient, and all of the logits."""
+    inputs = {"conv3": 3 * 3 * 12, "fc6": 8, "fc7": 32}  # floats per image
+    expected = [("all-reduce", 4 * 4 * 7)]
+    for numbers in inputs.values():
+        expected += [("all-gather", 4 * 4 * numbers / 2), ("reduce-scatter", 4 * 4 * numbers / 2)]
+    transfers = list_transfers(timer.program)
+    assert sorted((moved.operation, moved.sent) for moved in transfers) == sorted(expected)
+    text = [line for _, line in traffic(timer.run, transfers)]
+    for layer in inputs:
         assert sum(f"  the input of {layer}" in line for line in text) == 1
         assert sum(f"the gradient of the input of {layer}" in line for line in text) == 1
     assert sum("the sum of fc8's logits" in line for line in text) == 1
     assert text[7].endswith("in 7 collectives")
 
 
-def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(trial):
+def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(timer):
     count = sum(info.parameters for info in TINY.layer_info())
-    held = 4 * ((count - 7) / 2 + 7)  # the biases of the scores are in both
-    lines = dict(memory(trial))
-    assert lines["parameters"] == lines["velocity"] == f"{held / 1e3:,.1f} kB"
+    size = 4 * ((count - 7) / 2 + 7)  # bytes; both devices hold the biases of the logits
+    lines = dict(memory(timer))
+    assert lines["parameters"] == lines["velocity"] == f"{size / 1e3:,.1f} kB"
     assert lines["images, labels"] == f"{4 * (18 * 18 * 3 + 4 * 4) / 1e3:,.1f} kB"
-    activations, together = (
+    activations, total = (
         float(lines[name].split()[0].replace(",", "")) for name in ("activations", "total")
     )
     assert activations > 4 * 4 * 7 * 7 * 8 / 1e3  # conv1's maps at least
-    assert together > 2 * held / 1e3 + activations
-    state = jax.tree.map(lambda x: x.addressable_shards[0].data.nbytes, trial.state.params)
-    assert sum(jax.tree.leaves(state)) == held
+    assert total > 2 * size / 1e3 + activations
+    state = jax.tree.map(lambda x: x.addressable_shards[0].data.nbytes, timer.state.params)
+    assert sum(jax.tree.leaves(state)) == size
 
 
-def test_layers_that_see_as_much_as_each_other_are_both_named():
-    """In the net for digits both fc6 and fc7 see 256 features."""
-    run = planned(plan_images=(100,), plan_classes=10, devices=2, batch_size=4)
+def test_layers_with_inputs_of_equal_size_are_both_named():
+    """In DIGITS both fc6 and fc7 have 256 input features."""
+    run = plan_imagenet(plan_images=(100,), plan_classes=10, devices=2, batch_size=4)
     moved = Transfer("all-gather", 4 * 256, 2048)
     assert traffic(run, [moved])[0][1].endswith("the input of fc6 or fc7")
 
@@ -103,7 +103,7 @@ def test_layers_that_see_as_much_as_each_other_are_both_named():
         ("reduce-scatter", "f32[4,128]{1,0}", 512, 2048),
     ],
 )
-def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
+def test_a_transfer_is_parsed_from_an_instruction(operation, type, numbers, sent):
     kind = operation.removesuffix("-start")
     assert parse_transfer(operation, type, "replica_groups={{0,1}}") == (kind, numbers, sent)
 
@@ -111,7 +111,7 @@ def test_an_exchange_is_read_off_an_instruction(operation, type, numbers, sent):
 IMAGENET = Config().replace(plan=True, plan_images=(1_281_167, 50_000))
 
 
-def planned(**changes):
+def plan_imagenet(**changes):
     return planned_run(IMAGENET.replace(**changes))
 
 
@@ -148,9 +148,7 @@ def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
         ("keras-mnist", "224 of 224 pixels square", "Adam, momentum 0.9, weight decay 0"),
     ],
 )
-def test_a_plan_says_what_happens_to_images_and_by_what_rule_it_learns(
-    experiment, images, optimizer
-):
+def test_a_plan_states_the_augmentation_and_the_optimizer(experiment, images, optimizer):
     settings = parse(["--experiment", experiment, "--plan", "--plan-images", "99"])
     lines = dict(recipe(planned_run(settings)))
     assert (lines["images"], lines["optimizer"]) == (images, optimizer)
@@ -163,19 +161,19 @@ def test_a_plan_says_what_happens_to_images_and_by_what_rule_it_learns(
 def test_a_run_is_evaluated_after_each_epoch_and_after_its_last_step(
     images, batch_size, steps, count
 ):
-    """Epochs end with steps 10 and 20; with 4 of 3.33; with each that takes several epochs."""
+    """Epochs of 10 steps; of 3.33 steps, so the first ends with step 4; of less than a step."""
     changes = {"plan_images": (images,), "batch_size": batch_size, "steps": steps}
-    assert evaluations(planned(**changes)) == count
+    assert evaluations(plan_imagenet(**changes)) == count
 
 
-def test_the_rates_are_told_by_epoch():
-    cuts = planned(cut_epochs=(10.0, 20.0), epochs=16.0, bias_rate=2)
-    assert [line for _, line in learning_rates(cuts)] == [
+def test_the_learning_rates_are_listed_by_epoch():
+    step_decay = plan_imagenet(cut_epochs=(10.0, 20.0), epochs=16.0, bias_rate=2)
+    assert [line for _, line in learning_rates(step_decay)] == [
         "from epoch 0: 0.01, biases 0.02",
         "from epoch 10: 0.001, biases 0.002",
         "from epoch 20, after the end of the run: 0.0001, biases 0.0002",
     ]
-    original = [line for _, line in learning_rates(planned(schedule="original", epochs=91.0))]
+    original = [line for _, line in learning_rates(plan_imagenet(schedule="original", epochs=91.0))]
     assert original[3] == "from epoch 67: 1e-05, biases 0.02, conv1 alone"
 
 
@@ -183,22 +181,22 @@ def test_the_rates_are_told_by_epoch():
     ("seconds", "text"),
     [(0.2, "0.2 seconds"), (90, "1.5 minutes"), (7200, "2.0 hours"), (3.2e6, "37.0 days")],
 )
-def test_a_duration_is_told_in_its_largest_unit(seconds, text):
+def test_a_duration_is_given_in_its_largest_unit(seconds, text):
     assert span(seconds) == text
 
 
 def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
-    elsewhere = {"cwd": tmp_path, "env": {"PYTHONPATH": str(Path(__file__).parents[2])}}
-    done = run("train.main", "--plan", "--devices", 2, "--batch-size", 250, **elsewhere)
+    options = {"cwd": tmp_path, "env": {"PYTHONPATH": str(Path(__file__).parents[2])}}
+    done = run("train.main", "--plan", "--devices", 2, "--batch-size", 250, **options)
     assert (done.returncode, done.stderr) == (0, "")
     assert "  epoch          20.0 steps\n" in done.stdout
     assert "5,000 training and 1,000 test images, 10 classes" in done.stdout
     assert "images read from the package" in done.stdout
     [rate] = re.findall(r"speed +([\d.,]+) images/s", done.stdout)
-    [whole] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
-    unit = {"seconds": 1, "minutes": 60, "hours": 3600}[whole[1]]
+    [duration] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
+    unit = {"seconds": 1, "minutes": 60, "hours": 3600}[duration[1]]
     expected = 16 * 5000 / float(rate.replace(",", ""))
-    assert math.isclose(float(whole[0]) * unit, expected, rel_tol=0.1)
+    assert math.isclose(float(duration[0]) * unit, expected, rel_tol=0.1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,7 +215,7 @@ def test_a_plan_that_makes_no_sense_is_refused(flags, words):
         parse(flags)
 
 
-def test_a_plan_of_a_batch_that_cannot_be_divided_is_refused_as_its_run_would_be():
+def test_a_plan_with_a_batch_that_cannot_be_divided_is_refused_as_a_run_is():
     flags = ["--plan", "--plan-images", "20", "--devices", "4", "--batch-size", "5"]
     with pytest.raises(BadInput, match="--batch-size 5: a batch of 5 images cannot be divided"):
         planned_run(parse(flags))

@@ -1,4 +1,4 @@
-"""The named experiments against what their sources publish, on as many images as ImageNet has."""
+"""The named experiments against their published sources, on the number of images in ImageNet."""
 
 from pathlib import Path
 
@@ -14,24 +14,24 @@ from train.config.flags import parse
 from train.steps.schedules import initial_plateau
 from train.trainer.build import last_step, make_schedule
 
-IMAGES = 1_281_167  # of ILSVRC-2012, to train on
+IMAGES = 1_281_167  # training images of ILSVRC-2012
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))
 
 
-def schedule_of(name):
+def experiment_schedule(name):
     return make_schedule(EXPERIMENTS[name], IMAGES)
 
 
-def steps_of(name):
+def experiment_steps(name):
     return last_step(EXPERIMENTS[name], IMAGES)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
-    found = parse(["--experiment", name, "--data", "here"])
-    wanted = Config(EXPERIMENTS[name], DataConfig(path=Path("here")))
-    assert (found, found.recipe.experiment) == (wanted, name)
-    assert architectures.by_name(found.recipe.net).name == found.recipe.net
+def test_the_flag_experiment_selects_the_recipe_of_that_name(name, capsys):
+    config = parse(["--experiment", name, "--data", "here"])
+    expected = Config(EXPERIMENTS[name], DataConfig(path=Path("here")))
+    assert (config, config.recipe.experiment) == (expected, name)
+    assert architectures.by_name(config.recipe.net).name == config.recipe.net
     with pytest.raises(SystemExit):
         parse(["--help"])
     assert name in capsys.readouterr().out.split("Experiments: ")[1].split(".")[0]
@@ -39,17 +39,17 @@ def test_an_experiment_is_what_its_name_gives_on_the_command_line(name, capsys):
 
 def test_caffes_epochs_are_the_steps_of_its_solver():
     """base_lr 0.01, gamma 0.1, stepsize 100000, max_iter 450000; lr_mult 1 and 2."""
-    for number, row in enumerate(schedule_of("caffe").rows):
+    for number, row in enumerate(experiment_schedule("caffe").rows):
         assert row.start == pytest.approx(100_000 * number, rel=1e-3)
         assert row.weights == pytest.approx(0.01 * 0.1**number)
         assert row.biases == 2 * row.weights
     assert number == 4
-    assert steps_of("caffe") == pytest.approx(450_000, rel=1e-3)
+    assert experiment_steps("caffe") == pytest.approx(450_000, rel=1e-3)
 
 
-def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
-    schedule = schedule_of("paper")
-    assert steps_of("paper") == 900_821  # 90 x 1,281,167 / 128
+def test_the_papers_run_takes_900_thousand_steps_and_decays_on_a_plateau():
+    schedule = experiment_schedule("paper")
+    assert experiment_steps("paper") == 900_821  # 90 x 1,281,167 / 128
     assert schedule.on_plateau
     rates = schedule.rates(jnp.int32(0), initial_plateau(), PARAMS)
     assert {float(rate) for rate in jax.tree.leaves(rates)} == {float(jnp.float32(0.01))}
@@ -64,8 +64,8 @@ def test_the_papers_run_takes_900_thousand_steps_and_cuts_on_a_plateau():
         ("cuda-convnet2", 0.9, (0.00004, 0.002), (0.00004, 0.002)),
     ],
 )
-def test_the_rates_of_a_run_are_those_of_its_source(name, progress, conv1, fc8):
-    step = jnp.int32(round(progress * steps_of(name)))
-    rates = schedule_of(name).rates(step, initial_plateau(), PARAMS)
+def test_the_learning_rates_of_a_run_are_those_of_its_source(name, progress, conv1, fc8):
+    step = jnp.int32(round(progress * experiment_steps(name)))
+    rates = experiment_schedule(name).rates(step, initial_plateau(), PARAMS)
     assert [float(rate) for rate in rates["conv1"]] == pytest.approx(conv1, rel=0.01)
     assert [float(rate) for rate in rates["fc8"]] == pytest.approx(fc8, rel=0.01)

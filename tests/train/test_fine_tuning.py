@@ -1,4 +1,4 @@
-"""Runs that begin with learned parameters: what they take over, what stays, what is refused."""
+"""Runs with `init` and `freeze`: which layers are loaded, which stay fixed, what is refused."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ import alexnet_jax
 from alexnet_jax.architectures import DIGITS
 from tests.support.tiny import TINY, draw_params
 from train.config.config import Config
-from train.config.saved import load_config
 from train.config.errors import BadInput
 from train.config.flags import parse
+from train.config.saved import load_config
 from train.inference.predictor import open_predictor
 from train.steps.optimizers import OPTIMIZERS
 from train.steps.schedules import NET_145, Schedule, constant, initial_plateau
@@ -32,7 +32,7 @@ def learned(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Three classes of noise, each of its own color."""
+    """Noise pictures of three classes, a color channel darkened in each."""
     root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for split, count in (("train", 8), ("test", 2)):
         for number, name in enumerate("abc"):
@@ -49,34 +49,34 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_begins_with_the_layers_learned_and_a_head_drawn_for_its_classes(
+def test_a_run_begins_with_the_learned_layers_and_a_new_head_for_its_classes(
     learned, pictures, tmp_path
 ):
-    """Seen behind a step whose rate is too small to change a bit."""
+    """Read after one step whose learning rate is too small to change a bit."""
     run_dir = tmp_path / "run"
     still = {"learning_rate": 1e-30, "steps": 1, "batch_size": 4, "seed": 3}
     train(Config().replace(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
     before, after = open_predictor(learned).params, open_predictor(run_dir).params
     init_key, _ = jax.random.split(jax.random.key(3))
-    drawn_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
+    new_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
     for name in before:
         np.testing.assert_array_equal(
-            after[name].weights, drawn_head.weights if name == "fc8" else before[name].weights
+            after[name].weights, new_head.weights if name == "fc8" else before[name].weights
         )
     np.testing.assert_array_equal(open_predictor(run_dir).mean, open_predictor(learned).mean)
 
 
-def test_with_as_many_classes_the_head_is_taken_over_too(learned, tmp_path):
+def test_with_the_same_number_of_classes_the_head_is_loaded_too(learned, tmp_path):
     train(Config().replace(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
     pairs = (jax.tree.leaves(open_predictor(run).params) for run in (tmp_path / "run", learned))
-    for after, before in zip(*pairs, strict=True):  # a bias of 0 has moved by a gradient's 1e-30
+    for after, before in zip(*pairs, strict=True):  # a bias of 0 moved by 1e-30 times its gradient
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
 
 
-def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictures, tmp_path, rng):
+def test_weights_learned_on_scaled_colors_keep_their_logits_in_a_run(pictures, tmp_path, rng):
     net, params = DIGITS.with_classes(3), draw_params(DIGITS.with_classes(3))
     params["conv1"] = params["conv1"]._replace(weights=40 * params["conv1"].weights)
-    seen = alexnet_jax.Preprocessing(
+    preprocessing = alexnet_jax.Preprocessing(
         stored_size=28,
         input_size=24,
         mean=[0.5, 0.4, 0.3],
@@ -84,17 +84,19 @@ def test_weights_learned_on_scaled_colors_score_in_a_run_what_they_scored(pictur
         std=(0.2, 0.25, 0.3),
     )
     path, run_dir = tmp_path / "net.safetensors", tmp_path / "run"
-    alexnet_jax.save(path, params, net, seen)
+    alexnet_jax.save(path, params, net, preprocessing)
     config = Config().replace(
         run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1
     )
-    with pytest.raises(BadInput, match=r"on pixels of another scale.*; `freeze` conv1 continues it"):
+    with pytest.raises(
+        BadInput, match=r"on pixels of another scale.*; `freeze` conv1 continues it"
+    ):
         train(config)
     train(config.replace(freeze="conv1", batch_size=4))
     images = rng.integers(0, 256, (5, 28, 28, 3), np.uint8)
-    expected = alexnet_jax.apply(params, seen(images), architecture=net)
-    scores = open_predictor(run_dir).eval_step()(images)[:, 0]
-    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    expected = alexnet_jax.apply(params, preprocessing(images), architecture=net)
+    logits = open_predictor(run_dir).eval_step()(images)[:, 0]
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictures, tmp_path):
@@ -104,11 +106,11 @@ def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictu
     train(config.replace(run_dir=tmp_path / "stopped", steps=3))
     again = parse(["--run-dir", str(tmp_path / "stopped"), "--resume", "--steps", "6"])
     assert (again.recipe.init, again.recipe.freeze) == (learned.resolve(), "conv1, conv2")
-    gone = learned.rename(learned.with_name("gone"))  # what it began with is not needed any more
+    moved = learned.rename(learned.with_name("gone"))  # a resumed run no longer needs its `init`
     try:
         train(again)
     finally:
-        gone.rename(learned)
+        moved.rename(learned)
     straight, stopped = (open_predictor(tmp_path / name, 6) for name in ("straight", "stopped"))
     assert_equal(straight.params, stopped.params)
     before = open_predictor(learned).params
@@ -118,10 +120,9 @@ def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictu
             assert same == (name in ("conv1", "conv2"))
 
 
-@pytest.mark.parametrize("rule", ["sgd", "adam"])
-def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule, rng):
-
-    optimizer, params = OPTIMIZERS[rule](), draw_params(TINY)
+@pytest.mark.parametrize("optimizer_name", ["sgd", "adam"])
+def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(optimizer_name, rng):
+    optimizer, params = OPTIMIZERS[optimizer_name](), draw_params(TINY)
     batch = {
         "image": jnp.asarray(rng.integers(0, 256, (4, 14, 14, 3)), jnp.uint8),
         "label": jnp.array([0, 1, 2, 3]),
@@ -144,32 +145,34 @@ def test_a_frozen_layer_has_no_gradient_and_leaves_the_others_as_they_were(rule,
             compiled = step.lower(state, batch).compile()
         operations[frozen] = compiled.cost_analysis()["flops"]
         after[frozen] = jax.device_get(compiled(state, batch)[0].params)
-    free, held = after.values()
+    free_params, frozen_params = after.values()
     for name in TINY_LAYERS:
-        expected = params if name in ("conv1", "conv2", "conv3", "fc7") else free
-        np.testing.assert_allclose(held[name].weights, expected[name].weights, rtol=1e-5, atol=1e-6)
+        expected = params if name in ("conv1", "conv2", "conv3", "fc7") else free_params
+        np.testing.assert_allclose(
+            frozen_params[name].weights, expected[name].weights, rtol=1e-5, atol=1e-6
+        )
         if expected is params:
-            assert_equal(held[name], params[name])
-    every, fewer = operations.values()
+            assert_equal(frozen_params[name], params[name])
+    unfrozen, reduced = operations.values()
     products = {info.name: info.multiply_accumulates for info in TINY.layer_info()}
-    # Of each frozen layer its gradient is saved; behind the first that learns, the maps' too.
+    # Freezing saves a layer's kernel gradient; below the lowest trained layer, the maps' too.
     saved = 2 * 4 * (sum(products[n] for n in ("conv1", "conv2", "conv3", "fc7")))
-    assert every - fewer > 0.8 * saved
+    assert unfrozen - reduced > 0.8 * saved
 
 
 TINY_LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc6", "fc7", "fc8")
 
 
 def test_freezing_outlasts_a_schedule_that_names_the_layer():
-    """Net 145 slows conv1 down from epoch 67 on."""
+    """Net 145 lowers the learning rate of conv1 at epoch 67."""
     params = draw_params(TINY)
-    free, held = (
-        Schedule(NET_145, frozen=frozen).rates(jnp.int32(70), initial_plateau(), params)
-        for frozen in ((), ("conv1",))
+    free, frozen = (
+        Schedule(NET_145, frozen=names).rates(jnp.int32(70), initial_plateau(), params)
+        for names in ((), ("conv1",))
     )
     assert free["conv1"].weights == jnp.float32(1e-5)
-    assert held["conv1"] == (0, 0)
-    assert held["conv2"] == free["conv2"]
+    assert frozen["conv1"] == (0, 0)
+    assert frozen["conv2"] == free["conv2"]
 
 
 @pytest.mark.parametrize(
@@ -186,11 +189,12 @@ def test_freezing_outlasts_a_schedule_that_names_the_layer():
         ({"init": "pictures"}, "it holds no run, for there is no config.json in it"),
         (
             {"init": "learned", "net": "SCALED_8_113"},
-            "holds a network DIGITS, whose layers are not those of `net` SCALED_8_113; `net` DIGITS",
+            "holds a network DIGITS, whose layers are not those of `net` SCALED_8_113; "
+            "`net` DIGITS",
         ),
     ],
 )
-def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
+def test_an_invalid_beginning_is_refused_and_leaves_no_folder(
     learned, pictures, tmp_path, changes, words
 ):
     folders = {"learned": learned, "pictures": pictures, "nowhere": tmp_path / "nowhere"}
@@ -204,7 +208,7 @@ def test_what_cannot_be_begun_with_is_refused_and_leaves_no_folder(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_beginning_of_a_run_cannot_be_changed_in_a_resume(learned, pictures, tmp_path):
+def test_resume_cannot_change_init_or_freeze(learned, pictures, tmp_path):
     run_dir = tmp_path / "run"
     train(Config().replace(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
     assert load_config(run_dir).recipe.init == learned.resolve()

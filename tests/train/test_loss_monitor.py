@@ -1,4 +1,4 @@
-"""A loss that stays near ln(classes) is said once, with its likely causes."""
+"""A loss that stays near ln(classes) is reported once, with its likely causes."""
 
 import math
 
@@ -11,15 +11,15 @@ from train.trainer.loss_monitor import ChanceLevelMonitor
 from train.trainer.train import train
 
 
-def warnings(losses, classes=10, steps_per_epoch=300):
-    watch = ChanceLevelMonitor(classes, steps_per_epoch)
-    said = [(step, watch.check(loss)) for step, loss in enumerate(losses, 1)]
-    return [(step, text) for step, text in said if text]
+def collect_warnings(losses, classes=10, steps_per_epoch=300):
+    monitor = ChanceLevelMonitor(classes, steps_per_epoch)
+    messages = [(step, monitor.check(loss)) for step, loss in enumerate(losses, 1)]
+    return [(step, text) for step, text in messages if text]
 
 
-def test_a_loss_that_stays_where_guessing_leaves_it_is_said_once_with_its_causes(rng):
+def test_a_loss_at_chance_level_is_reported_once_with_its_causes(rng):
     noise = 0.1 * rng.normal(size=2000)
-    [(step, text)] = warnings(math.log(10) + noise)
+    [(step, text)] = collect_warnings(math.log(10) + noise)
     assert step == 300
     assert "guessing among 10 classes gives ln(10) = 2.303" in text
     for cause in ("learning rate", "biases", "scale of the input", "labels"):
@@ -28,14 +28,16 @@ def test_a_loss_that_stays_where_guessing_leaves_it_is_said_once_with_its_causes
 
 @pytest.mark.parametrize("start", [math.log(10), 5.0])
 def test_a_loss_that_falls_or_rises_is_no_plateau(start):
-    assert not warnings([start * 0.998**step for step in range(1, 900)])
-    assert not warnings([start * 1.002**step for step in range(300)])
+    assert not collect_warnings([start * 0.998**step for step in range(1, 900)])
+    assert not collect_warnings([start * 1.002**step for step in range(300)])
 
 
-def test_a_plateau_that_comes_later_is_said_too_and_short_epochs_are_put_together():
-    assert [step for step, _ in warnings([0.5] * 300 + [math.log(10)] * 600)] == [600]
-    assert [step for step, _ in warnings([math.log(7)] * 900, 7, steps_per_epoch=3)] == [200]
-    assert [step for step, _ in warnings([math.log(1000)] * 9000, 1000, 10_009)] == [2000]
+def test_a_later_plateau_is_reported_too_and_short_epochs_are_joined():
+    assert [step for step, _ in collect_warnings([0.5] * 300 + [math.log(10)] * 600)] == [600]
+    assert [step for step, _ in collect_warnings([math.log(7)] * 900, 7, steps_per_epoch=3)] == [
+        200
+    ]
+    assert [step for step, _ in collect_warnings([math.log(1000)] * 9000, 1000, 10_009)] == [2000]
 
 
 @pytest.mark.parametrize("shuffled", [True, False])

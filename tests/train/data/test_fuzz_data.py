@@ -1,6 +1,6 @@
-"""Damaged data sets end in a sentence or in what they hold: no traceback, no hang, bounded memory.
+"""A damaged data set is read or refused in one sentence: no traceback, no hang, bounded memory.
 
-FUZZ_EXAMPLES=5000 pytest tests/train/data/test_fuzz_data.py tries as many; the suite, a few.
+FUZZ_EXAMPLES=5000 pytest tests/train/data/test_fuzz_data.py tries 5000 examples a test; else 40.
 """
 
 import json
@@ -14,7 +14,7 @@ from scipy.io import savemat
 from tests.support.damage import (
     JSON,
     PATH,
-    damaged,
+    apply_edits,
     edits,
     fuzzed,
     hypothesis,
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("bounded")
 def test_damaged_idx_files(changes, zipped):
     path = scratch() / ("x.gz" if zipped else "x")
     write_idx(path, np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
-    path.write_bytes(damaged(path.read_bytes(), changes))
+    path.write_bytes(apply_edits(path.read_bytes(), changes))
     array = read_or_refuse(lambda: idx.read_array(path))
     if array is not None:
         data = idx.read_bytes(path)
@@ -55,7 +55,7 @@ def test_damaged_idx_data_sets(changes, which):
         write_idx(folder / f"{split}-images-idx3-ubyte", np.zeros((4, 5, 6), np.uint8))
         write_idx(folder / f"{split}-labels-idx1-ubyte", np.array([0, 1, 2, 1], np.uint8))
     path = folder / f"train-{which}-idx{3 if which == 'images' else 1}-ubyte"
-    path.write_bytes(damaged(path.read_bytes(), changes))
+    path.write_bytes(apply_edits(path.read_bytes(), changes))
     data = read_or_refuse(lambda: open_data(folder, "auto", 8))
     if data is not None:
         for i in range(len(data.train)):
@@ -69,19 +69,19 @@ def test_damaged_idx_data_sets(changes, which):
 def test_damaged_batches_of_cifar(changes, name):
     folder = scratch()
     write_cifar(folder, np.random.default_rng(0))
-    (folder / name).write_bytes(damaged((folder / name).read_bytes(), changes))
-    found = cifar.find_batches(folder)
-    images, labels = read_or_refuse(lambda: cifar.read_split(*found, "train")) or ([], [])
+    (folder / name).write_bytes(apply_edits((folder / name).read_bytes(), changes))
+    batches = cifar.find_batches(folder)
+    images, labels = read_or_refuse(lambda: cifar.read_split(*batches, "train")) or ([], [])
     assert len(images) == len(labels)
     assert all(label < 10 for label in labels)
     assert all(image.shape == (32, 32, 3) for image in images)
-    names = read_or_refuse(lambda: cifar.class_names(*found))
+    names = read_or_refuse(lambda: cifar.class_names(*batches))
     assert names is None or len(names) == 10
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    """Records of two classes, three pictures each, and their manifest."""
+    """A prepared folder of two classes with three pictures each."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("pictures")
@@ -95,8 +95,8 @@ def shards(tmp_path_factory):
     return out
 
 
-def pictures_of(folder):
-    """Every training picture that can be read, None for one that is refused."""
+def read_pictures(folder):
+    """The training examples, None for each that is refused."""
     data = open_data(folder, "records", 16)
     return [read_or_refuse(lambda i=i: data.train[i]) for i in range(len(data.train))]
 
@@ -106,23 +106,23 @@ def pictures_of(folder):
 @hypothesis.given(changes=edits())
 def test_damaged_shards(shards, checked, changes):
     folder = shutil.copytree(shards, scratch() / "out")
-    whole = pictures_of(folder)
+    originals = read_pictures(folder)
     [path] = folder.glob("train-*")
     data = path.read_bytes()
-    path.write_bytes(damaged(data, changes)[: len(data)].ljust(len(data), b"\0"))
-    quickly_read = records._DIGEST_BYTES
+    path.write_bytes(apply_edits(data, changes)[: len(data)].ljust(len(data), b"\0"))
+    digest_limit = records._DIGEST_BYTES
     try:
-        records._DIGEST_BYTES = quickly_read if checked else 0
-        found = read_or_refuse(lambda: pictures_of(folder))
+        records._DIGEST_BYTES = digest_limit if checked else 0
+        examples = read_or_refuse(lambda: read_pictures(folder))
     finally:
-        records._DIGEST_BYTES = quickly_read
-    for example, before in zip(found or [], whole):
+        records._DIGEST_BYTES = digest_limit
+    for example, original in zip(examples or [], originals):
         if example is None:
             continue
         assert example["image"].shape == (16, 16, 3)
         assert example["label"] in (0, 1)
         if checked:
-            np.testing.assert_array_equal(example["image"], before["image"])
+            np.testing.assert_array_equal(example["image"], original["image"])
     shutil.rmtree(folder)
 
 
@@ -132,23 +132,23 @@ def test_manifests_with_another_value_somewhere(shards, path, leaf):
     folder = shutil.copytree(shards, scratch() / "out")
     values = json.loads((folder / manifest.NAME).read_text())
     (folder / manifest.NAME).write_text(json.dumps(with_leaf(values, path, leaf)))
-    found = read_or_refuse(lambda: pictures_of(folder))
-    assert found is None or len(found) == 6
-    for shard in (read_or_refuse(lambda: manifest.read(folder)) or values_of_none()).shards[
+    examples = read_or_refuse(lambda: read_pictures(folder))
+    assert examples is None or len(examples) == 6
+    for shard in (read_or_refuse(lambda: manifest.read(folder)) or empty_manifest()).shards[
         "train"
     ]:
         assert (folder / shard.file).resolve().parent == folder.resolve()
     shutil.rmtree(folder)
 
 
-def values_of_none():
+def empty_manifest():
     return manifest.Manifest({}, (), {}, {"train": ()})
 
 
 @fuzzed
 @hypothesis.given(changes=edits(), compressed=st.booleans(), inside=st.booleans())
 def test_damaged_tables_of_the_devkit(changes, compressed, inside):
-    """SciPy's reader ends the process on some of them. `inside`: what is compressed is damaged."""
+    """SciPy's reader crashes the process on some of them. `inside` damages the compressed data."""
     path = scratch() / "meta.mat"
     kinds = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
     rows = [(float(i), f"n{i:08}", "kit fox, Vulpes macrotis", 0.0) for i in range(1, 9)]
@@ -156,11 +156,11 @@ def test_damaged_tables_of_the_devkit(changes, compressed, inside):
     savemat(path, {"synsets": table}, do_compression=compressed)
     data = path.read_bytes()
     if compressed and inside:
-        start, size = 136, int.from_bytes(data[132:136], "little")  # of the one variable
-        variable = zlib.compress(damaged(zlib.decompress(data[start : start + size]), changes))
+        start, size = 136, int.from_bytes(data[132:136], "little")  # of the only variable
+        variable = zlib.compress(apply_edits(zlib.decompress(data[start : start + size]), changes))
         path.write_bytes(data[:132] + len(variable).to_bytes(4, "little") + variable)
     else:
-        path.write_bytes(damaged(data, changes))
+        path.write_bytes(apply_edits(data, changes))
     for read in (imagenet.read_synsets, imagenet.read_descriptions):
         read_or_refuse(lambda read=read: read(path))
 
@@ -172,7 +172,7 @@ def test_damaged_journals_of_preparation(changes, lines):
     shard = {"file": "a", "pictures": 1, "bytes": 2, "sha256": "0", "odd": {}, "left_out": {}}
     rows = [{"size": 16}, shard, *lines]
     text = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    (folder / manifest.JOURNAL).write_bytes(damaged(text, changes))
+    (folder / manifest.JOURNAL).write_bytes(apply_edits(text, changes))
     log = read_or_refuse(lambda: Journal(folder, {"size": 16}))
     for name in log.shards if log else ():
         assert (folder / name).resolve().parent == folder.resolve()

@@ -1,4 +1,4 @@
-"""Files of MNIST's format, and the digits in the package."""
+"""Files in MNIST's format, and the digits in the package."""
 
 import gzip
 import struct
@@ -48,7 +48,7 @@ def test_a_broken_idx_file_is_named(tmp_path, data, words):
         idx.read_array(tmp_path / "broken")
 
 
-def test_a_cut_off_gzip_file_is_named(tmp_path):
+def test_a_truncated_gzip_file_is_named(tmp_path):
     (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(1000))[:-9])
     with pytest.raises(BadInput, match=r"x.gz cannot be read"):
         idx.read_array(tmp_path / "x.gz")
@@ -70,7 +70,7 @@ def test_idx_images_of_another_size_are_resized(tmp_path):
         ([0, 1, 255, 1], [0, 1, 1, 1], "train image 2 has the label 255, and no test image"),
     ],
 )
-def test_a_label_that_one_of_both_sets_lacks_is_named(tmp_path, train, test, words):
+def test_a_label_that_one_split_lacks_is_named(tmp_path, train, test, words):
     for split, labels in {"train": train, "t10k": test}.items():
         write_idx(tmp_path / f"{split}-images-idx3-ubyte", np.zeros((4, 9, 9), np.uint8))
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte", np.array(labels, np.uint8))

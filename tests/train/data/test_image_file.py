@@ -1,4 +1,4 @@
-"""Picture files, to arrays of one size."""
+"""Picture files, read as arrays of one size."""
 
 import os
 
@@ -43,7 +43,7 @@ def test_sixteen_bits_of_gray_keep_their_upper_eight(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "deep.png", 9), np.full((9, 9, 3), 200))
 
 
-def test_what_is_transparent_becomes_white(tmp_path):
+def test_transparent_pixels_become_white(tmp_path):
     clear = np.zeros((9, 9, 4), np.uint8)
     clear[:, :5] = (10, 20, 30, 255)
     Image.fromarray(clear).save(tmp_path / "clear.png")
@@ -52,17 +52,17 @@ def test_what_is_transparent_becomes_white(tmp_path):
     np.testing.assert_array_equal(picture[:, 5:], np.full((9, 4, 3), 255))
 
 
-def test_a_rotation_noted_by_the_camera_is_applied(tmp_path):
+def test_a_rotation_in_the_exif_data_is_applied(tmp_path):
     upright = np.zeros((24, 24, 3), np.uint8)
     upright[:12] = 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: the top of the scene is at the right of the file
-    lying = Image.fromarray(np.rot90(upright).copy())
-    lying.save(tmp_path / "turned.png", exif=exif)
+    exif[0x0112] = 6  # a turned camera: the top of the scene is at the right of the file
+    rotated = Image.fromarray(np.rot90(upright).copy())
+    rotated.save(tmp_path / "turned.png", exif=exif)
     np.testing.assert_array_equal(read_picture(tmp_path / "turned.png", 24), upright)
 
 
-def test_the_shorter_side_is_brought_to_size_and_the_center_cut_out(tmp_path):
+def test_the_shorter_side_is_resized_and_the_center_cropped(tmp_path):
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 255
     Image.fromarray(wide).save(tmp_path / "wide.png")
@@ -81,7 +81,7 @@ def test_a_long_thin_picture_costs_no_more_than_its_square(tmp_path):
     ("values", "gray"),
     [(np.float32(0.5), 127), (np.float32(99), 99), (np.int32(99), 99), (np.int32(51200), 200)],
 )
-def test_wide_gray_is_read_by_its_range(tmp_path, values, gray):
+def test_gray_of_more_than_8_bits_is_scaled_by_its_range(tmp_path, values, gray):
     Image.fromarray(np.full((9, 9), values)).save(tmp_path / "wide.tif")
     np.testing.assert_array_equal(read_picture(tmp_path / "wide.tif", 9), np.full((9, 9, 3), gray))
 

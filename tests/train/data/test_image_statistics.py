@@ -18,14 +18,14 @@ def test_the_mean_image_is_the_mean_over_the_training_set(rng):
 
 
 def test_the_principal_colors_are_those_of_a_singular_value_decomposition(rng):
-    mixed = rng.uniform(size=(3, 3)) * [60, 20, 5]  # so that the colors are correlated
+    mixed = rng.uniform(size=(3, 3)) * [60, 20, 5]  # correlates the colors
     images = np.clip(128 + rng.normal(size=(12, 9, 9, 3)) @ mixed.T, 0, 255).astype(np.uint8)
-    found = measure_statistics([{"image": image, "label": 0} for image in images])
+    statistics = measure_statistics([{"image": image, "label": 0} for image in images])
 
     pixels = images.reshape(-1, 3).astype(np.float64)
     _, singular, rows = np.linalg.svd(pixels - pixels.mean(axis=0), full_matrices=False)
-    np.testing.assert_allclose(found.variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
-    alignment = found.components.T @ rows[::-1].T  # the sign of an eigenvector is free
+    np.testing.assert_allclose(statistics.variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
+    alignment = statistics.components.T @ rows[::-1].T  # the sign of an eigenvector is free
     np.testing.assert_allclose(np.abs(alignment), np.eye(3), atol=1e-7)
 
 
@@ -37,11 +37,11 @@ def test_gray_images_have_one_principal_color():
     assert np.all((gray.variances[:2] >= 0) & (gray.variances[:2] < 1e-9))
 
 
-def test_a_run_keeps_its_statistics_and_names_them_when_they_are_damaged(tmp_path):
+def test_a_run_saves_its_statistics_and_names_a_damaged_file_of_them(tmp_path):
     data = open_data(None, "auto", 12)
-    taken = load_or_measure_statistics(tmp_path, data)
-    for ours, kept in zip(taken, load_or_measure_statistics(tmp_path, data), strict=True):
-        np.testing.assert_array_equal(ours, kept)
+    measured = load_or_measure_statistics(tmp_path, data)
+    for ours, saved in zip(measured, load_or_measure_statistics(tmp_path, data), strict=True):
+        np.testing.assert_array_equal(ours, saved)
     np.save(tmp_path / "colours.npy", np.zeros((3, 3)))
     with pytest.raises(BadInput, match=r"colours.npy is not the color statistics of 4 x 3 finite"):
         load_or_measure_statistics(tmp_path, data)

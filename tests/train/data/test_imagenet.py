@@ -1,4 +1,4 @@
-"""ILSVRC's lists of labels and of classes, in the forms that there are."""
+"""ILSVRC's lists of labels and of classes, in every published format."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from tests.support.photographs import DEVKIT, SHOWN, SYNSETS, ilsvrc
+from tests.support.photographs import DEVKIT, SHOWN, SYNSETS, write_ilsvrc
 from train.config.errors import BadInput
 from train.data.formats.imagenet import (
     find_imagenet,
@@ -17,7 +17,7 @@ from train.data.formats.imagenet import (
 
 NAMES = [f"ILSVRC2012_val_{i + 1:08}" for i in range(len(SHOWN))]
 NUMBERS = "\n".join(str(DEVKIT.index(SYNSETS[label]) + 1) for label in SHOWN) + "\n"
-FORMS = {
+FORMATS = {
     "ILSVRC2012_validation_ground_truth.txt": NUMBERS,
     "validation_synset_labels.txt": "\n".join(SYNSETS[label] for label in SHOWN),
     "val.txt": "\n".join(f"{NAMES[i]}.JPEG {SHOWN[i]}" for i in (3, 1, 4, 0, 2)),
@@ -30,27 +30,27 @@ FORMS = {
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("ilsvrc")
-    ilsvrc(root, count=2)
+    write_ilsvrc(root, count=2)
     return root
 
 
 def write_meta_mat(path):
-    """The devkit's table: the classes, and behind them a node of the tree above."""
-    kind = [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)]
+    """The devkit's table: the classes, then a node of the tree above them."""
+    fields = [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)]
     rows = [(i, name, 0) for i, name in enumerate(DEVKIT, 1)] + [(4, "n00001740", 3)]
-    savemat(path, {"synsets": np.array(rows, kind).reshape(-1, 1)})
+    savemat(path, {"synsets": np.array(rows, fields).reshape(-1, 1)})
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_each_form_of_a_list_says_the_same(tree, tmp_path, form):
-    (tmp_path / form).write_text(FORMS[form])
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_of_a_list_gives_the_same_labels(tree, tmp_path, name):
+    (tmp_path / name).write_text(FORMATS[name])
     write_meta_mat(tmp_path / "meta.mat")
     synsets = read_synsets(tmp_path / "meta.mat")
     assert synsets == DEVKIT
-    found = find_imagenet(tree, tmp_path / form, synsets)
-    assert found.class_names == SYNSETS
-    assert found.test == [(f"val/{NAMES[i]}.JPEG", SHOWN[i]) for i in range(5)]
-    assert [label for _, label in found.train] == [0, 0, 1, 1, 2, 2]
+    pictures = find_imagenet(tree, tmp_path / name, synsets)
+    assert pictures.class_names == SYNSETS
+    assert pictures.test == [(f"val/{NAMES[i]}.JPEG", SHOWN[i]) for i in range(5)]
+    assert [label for _, label in pictures.train] == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -61,25 +61,25 @@ def test_each_form_of_a_list_says_the_same(tree, tmp_path, form):
         ("n1\nn2\n", {}),
     ],
 )
-def test_a_list_of_synsets_says_what_they_are_called(tmp_path, text, words):
+def test_a_list_of_synsets_gives_their_descriptions(tmp_path, text, words):
     (tmp_path / "synsets.txt").write_text(text)
     assert read_descriptions(tmp_path / "synsets.txt") == words
 
 
-def test_the_devkits_table_says_what_synsets_are_called(tmp_path):
-    kind = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object)]
-    kind.append(("num_children", object))
+def test_the_devkits_table_gives_the_descriptions_of_synsets(tmp_path):
+    fields = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object)]
+    fields.append(("num_children", object))
     rows = [(1, "n02119789", "kit fox, Vulpes macrotis", 0), (2, "n00001740", "entity", 3)]
-    savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, kind).reshape(-1, 1)})
+    savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, fields).reshape(-1, 1)})
     assert read_descriptions(tmp_path / "meta.mat") == {"n02119789": "kit fox, Vulpes macrotis"}
 
 
 def test_classes_can_be_numbered_as_the_devkit_does(tree, tmp_path):
     (tmp_path / "labels").write_text(NUMBERS)
-    found = reorder_classes(find_imagenet(tree, tmp_path / "labels", DEVKIT), DEVKIT)
-    assert found.class_names == DEVKIT
-    assert [label + 1 for _, label in found.test] == [int(number) for number in NUMBERS.split()]
-    assert [label for _, label in found.train] == [2, 2, 0, 0, 1, 1]
+    pictures = reorder_classes(find_imagenet(tree, tmp_path / "labels", DEVKIT), DEVKIT)
+    assert pictures.class_names == DEVKIT
+    assert [label + 1 for _, label in pictures.test] == [int(number) for number in NUMBERS.split()]
+    assert [label for _, label in pictures.train] == [2, 2, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_classes_can_be_numbered_as_the_devkit_does(tree, tmp_path):
         "".join(f"{name} {i} kit_fox\n" for i, name in reversed([*enumerate(DEVKIT, 1)])),
     ],
 )
-def test_the_devkits_order_can_be_a_text(tmp_path, text):
+def test_the_devkits_order_can_be_a_text_file(tmp_path, text):
     (tmp_path / "synsets.txt").write_text(text)
     assert read_synsets(tmp_path / "synsets.txt") == DEVKIT
 
 
-def test_an_unlabeled_test_set_beside_the_validation_set_is_left_alone(tree, tmp_path):
-    ilsvrc(tmp_path / "all", count=1)
+def test_an_unlabeled_test_set_beside_the_validation_set_is_ignored(tree, tmp_path):
+    write_ilsvrc(tmp_path / "all", count=1)
     (tmp_path / "all" / "test").mkdir()
     for name in "ab":
         (tmp_path / "all" / "test" / f"{name}.JPEG").touch()
-    (tmp_path / "labels").write_text(FORMS["val.txt"])
-    found = find_imagenet(tmp_path / "all", tmp_path / "labels", None)
-    assert [label for _, label in found.test] == list(SHOWN)
+    (tmp_path / "labels").write_text(FORMATS["val.txt"])
+    pictures = find_imagenet(tmp_path / "all", tmp_path / "labels", None)
+    assert [label for _, label in pictures.test] == list(SHOWN)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,14 @@ def test_an_unlabeled_test_set_beside_the_validation_set_is_left_alone(tree, tmp
         ("\xff", "cannot be read: it is not a text"),
         ("1\n2\n", r"labels 2 pictures, and .*val holds 5"),
         (NUMBERS, "--synsets should name the meta.mat beside it"),
-        (FORMS["val.txt"].replace("00002.JPEG 0", "00002.JPEG 3"), "line 2: 3 should be .* 0 to 2"),
-        (FORMS["val.txt"].replace("000003.", "000004."), "00000004.JPEG for the second time"),
-        (FORMS["val.txt"].replace("000003.", "000007."), "does not label .*_00000003.JPEG"),
-        (FORMS["val_synsets.txt"].replace(SYNSETS[0], "n9"), "line 2: n9 is none of the classes"),
-        (FORMS["val.txt"] + "\n7", "line 6 is of another form"),
+        (
+            FORMATS["val.txt"].replace("00002.JPEG 0", "00002.JPEG 3"),
+            "line 2: 3 should be .* 0 to 2",
+        ),
+        (FORMATS["val.txt"].replace("000003.", "000004."), "00000004.JPEG for the second time"),
+        (FORMATS["val.txt"].replace("000003.", "000007."), "does not label .*_00000003.JPEG"),
+        (FORMATS["val_synsets.txt"].replace(SYNSETS[0], "n9"), "line 2: n9 is none of the classes"),
+        (FORMATS["val.txt"] + "\n7", "line 6 is of another form"),
     ],
 )
 def test_a_list_that_does_not_fit_is_refused(tree, tmp_path, text, words):
@@ -129,9 +132,9 @@ def test_a_list_that_does_not_fit_is_refused(tree, tmp_path, text, words):
 
 def test_the_devkits_numbers_are_not_read_in_sorted_order(tree, tmp_path):
     (tmp_path / "labels").write_text(NUMBERS)
-    thousand = tuple(f"n{i:08}" for i in range(1000))
+    synsets = tuple(f"n{i:08}" for i in range(1000))
     with pytest.raises(BadInput, match="the devkit's order, which is not the sorted one"):
-        find_imagenet(tree, tmp_path / "labels", thousand)
+        find_imagenet(tree, tmp_path / "labels", synsets)
     with pytest.raises(BadInput, match="line 2: 3 should be a number from 1 to 2"):
         find_imagenet(tree, tmp_path / "labels", DEVKIT[:2])
 
@@ -145,7 +148,7 @@ def test_the_devkits_numbers_are_not_read_in_sorted_order(tree, tmp_path):
         ("synsets.txt", b"n1 1\nn2 3\n", "does not number its synsets 1, 2, 3"),
     ],
 )
-def test_an_order_of_classes_that_is_none_is_refused(tmp_path, name, data, words):
+def test_an_invalid_order_of_classes_is_refused(tmp_path, name, data, words):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BadInput, match=words):
         read_synsets(tmp_path / name)

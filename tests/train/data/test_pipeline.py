@@ -1,4 +1,4 @@
-"""Folders of images, and the pipeline."""
+"""Folders of pictures, and the batches of the pipeline."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_a_folder_of_images_by_class_is_opened(tmp_path, held_out):
         ),
     ],
 )
-def test_a_folder_that_is_no_data_set_is_refused(tmp_path, make, kind, words):
+def test_a_folder_without_a_data_set_is_refused(tmp_path, make, kind, words):
     make(tmp_path)
     with pytest.raises(BadInput, match=words):
         open_data(tmp_path, kind, 8)
@@ -70,7 +70,7 @@ def test_hidden_files_and_folders_are_no_pictures(tmp_path):
 
 
 class Counting:
-    """A source whose examples are their own index, and that notes which were read."""
+    """A source of examples labeled with their index; it records which were read."""
 
     def __init__(self, count):
         self.count, self.read = count, []
@@ -83,47 +83,47 @@ class Counting:
         return {"image": np.zeros((1, 1, 3), np.uint8), "label": index}
 
 
-def labels(source, batches, *, seed=0, position=0, batch_size=4, rows=slice(None)):
-    where = {"seed": seed, "position": position, "rows": rows}
-    iterator = train_batches(source, batch_size=batch_size, threads=1, prefetch=2, **where)
-    drawn = [next(iterator)["label"].tolist() for _ in range(batches)]
+def batch_labels(source, batches, *, seed=0, position=0, batch_size=4, rows=slice(None)):
+    options = {"seed": seed, "position": position, "rows": rows}
+    iterator = train_batches(source, batch_size=batch_size, threads=1, prefetch=2, **options)
+    labels = [next(iterator)["label"].tolist() for _ in range(batches)]
     iterator.close()
-    return drawn
+    return labels
 
 
 def test_each_epoch_is_a_new_permutation_of_all_examples():
-    drawn = np.concatenate(labels(Counting(10), 5)).reshape(2, 10)
-    assert sorted(drawn[0]) == sorted(drawn[1]) == list(range(10))
-    assert drawn[0].tolist() != drawn[1].tolist() != list(range(10))
+    epochs = np.concatenate(batch_labels(Counting(10), 5)).reshape(2, 10)
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert epochs[0].tolist() != epochs[1].tolist() != list(range(10))
 
 
 def test_the_order_follows_from_the_seed_and_goes_on_at_any_position():
-    whole = labels(Counting(10), 8)
-    assert labels(Counting(10), 8) == whole
-    assert labels(Counting(10), 8, seed=1) != whole
-    assert labels(Counting(10), 3, position=5 * 4) == whole[5:]
+    whole = batch_labels(Counting(10), 8)
+    assert batch_labels(Counting(10), 8) == whole
+    assert batch_labels(Counting(10), 8, seed=1) != whole
+    assert batch_labels(Counting(10), 3, position=5 * 4) == whole[5:]
 
 
 def test_a_position_counts_examples_whatever_the_batch_size():
-    whole = np.concatenate(labels(Counting(10), 8))
+    whole = np.concatenate(batch_labels(Counting(10), 8))
     for position in (3, 10, 17):
-        later = np.concatenate(labels(Counting(10), 2, position=position, batch_size=6))
+        later = np.concatenate(batch_labels(Counting(10), 2, position=position, batch_size=6))
         np.testing.assert_array_equal(later, whole[position : position + 12])
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
-def test_the_parts_of_processes_are_the_batch_of_one_and_each_reads_its_own_alone(parts):
-    whole, size = labels(Counting(10), 6), 4 // parts
+def test_processes_share_the_batch_of_one_process_and_each_reads_its_own_rows_alone(parts):
+    whole, size = batch_labels(Counting(10), 6), 4 // parts
     for part in range(parts):
         rows, source = slice(part * size, (part + 1) * size), Counting(10)
-        drawn = labels(source, 6, rows=rows)
-        assert drawn == [batch[rows] for batch in whole]
+        labels = batch_labels(source, 6, rows=rows)
+        assert labels == [batch[rows] for batch in whole]
         assert len(source.read) <= (6 + 4) * size  # some batches are read ahead
 
 
-def test_only_a_few_batches_are_read_ahead():
+def test_only_a_few_batches_are_prefetched():
     source = Counting(10_000)
-    labels(source, 1)
+    batch_labels(source, 1)
     assert len(source.read) <= 4 * 5
 
 
@@ -133,7 +133,7 @@ def test_evaluation_reads_every_example_once_and_in_order_over_all_processes():
         (slice(0, 2), [[0, 1], [4, 5], [8, 9]]),
         (slice(2, 4), [[2, 3], [6, 7], [PADDING, PADDING]]),
     ]:
-        how = {"batch_size": 4, "threads": 2, "prefetch": 2, "rows": rows}
-        batches = list(evaluation_batches(Counting(10), **how))
+        options = {"batch_size": 4, "threads": 2, "prefetch": 2, "rows": rows}
+        batches = list(evaluation_batches(Counting(10), **options))
         assert [batch["label"].tolist() for batch in batches] == expected
         assert {batch["image"].shape[1:] for batch in batches} == {(1, 1, 3)}

@@ -1,4 +1,4 @@
-"""`train.prepare` after stops and damage, and what it refuses."""
+"""`train.prepare` after interruptions and damage, and the inputs that it refuses."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import assert_one_sentence, run
-from tests.support.photographs import SYNSETS, photograph, undecodable
+from tests.support.photographs import SYNSETS, write_photograph, write_undecodable
 from tests.support.prepared import contents, options
 from train.config.errors import BadInput
 from train.data.dataset import open_data
@@ -21,9 +21,9 @@ from train.prepare import main
 from train.runtime import lock
 
 
-def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(tmp_path):
+def test_after_a_kill_the_same_command_finishes_with_the_same_bytes(tmp_path):
     (tmp_path / "in" / "a").mkdir(parents=True)
-    photograph(tmp_path / "in" / "a" / "0.jpg", 0, (1600, 1200))
+    write_photograph(tmp_path / "in" / "a" / "0.jpg", 0, (1600, 1200))
     for i in range(1, 30):
         shutil.copy(tmp_path / "in" / "a" / "0.jpg", tmp_path / "in" / "a" / f"{i}.jpg")
     shutil.copytree(tmp_path / "in" / "a", tmp_path / "in" / "b")
@@ -35,24 +35,24 @@ def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(tmp_path):
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
-    await_end_of_orphans(out)
+    wait_for_orphans(out)
     kept = {path: path.stat().st_mtime_ns for path in out.glob("*.array_record")}
     journal = (out / "unfinished.jsonl").read_text()
     assert not (out / "manifest.json").exists()
     with pytest.raises(BadInput, match=r"out holds no manifest.json, which train.prepare writes"):
         open_data(out, "auto", 64)
-    (out / "unfinished.jsonl").write_text(journal + '{"file": "train-000')  # cut off in a line
+    (out / "unfinished.jsonl").write_text(journal + '{"file": "train-000')  # cut off within a line
     done = run("train.prepare", *arguments, out)
     assert done.returncode == 0, done.stderr
     assert run("train.prepare", *arguments, straight).returncode == 0
     assert contents(out) == contents(straight)
-    noted = [path for path in kept if path.name in journal]
-    assert 3 <= len(noted) < 20
-    assert all(path.stat().st_mtime_ns == kept[path] for path in noted)
+    journaled = [path for path in kept if path.name in journal]
+    assert 3 <= len(journaled) < 20
+    assert all(path.stat().st_mtime_ns == kept[path] for path in journaled)
 
 
-def await_end_of_orphans(out):
-    """Each process has its number in the name of what it was writing."""
+def wait_for_orphans(out):
+    """Wait for the workers; each has its process id in the name of the file that it was writing."""
     for number in {path.suffix[1:] for path in out.glob("*.array_record.*")}:
         state = ["ps", "-o", "stat=", "-p", number]
         for _ in range(200):
@@ -64,7 +64,7 @@ def await_end_of_orphans(out):
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
-def test_a_complete_folder_is_checked_and_mended(prepared, tree, tmp_path, damage):
+def test_a_complete_folder_is_checked_and_repaired(prepared, tree, tmp_path, damage):
     out = tmp_path / "out"
     shutil.copytree(prepared, out)
     path = out / "train-00002-of-00004.array_record"
@@ -88,7 +88,7 @@ def test_statistics_that_are_missing_or_damaged_are_measured_again(
         (out / "colours.npy").unlink()
     elif damage == "flipped":
         (out / "mean.npy").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    else:  # a folder that was made before there were statistics
+    else:  # a folder prepared before statistics were stored
         manifest = json.loads((out / "manifest.json").read_text())
         del manifest["statistics"], manifest["words"]
         (out / "manifest.json").write_text(json.dumps(manifest))
@@ -98,21 +98,21 @@ def test_statistics_that_are_missing_or_damaged_are_measured_again(
     assert contents(out) == contents(prepared)
 
 
-def test_pictures_that_were_left_out_are_taken_when_they_have_been_mended(prepared, tree, tmp_path):
+def test_pictures_that_were_left_out_are_included_once_they_are_repaired(prepared, tree, tmp_path):
     shutil.copytree(tree, tmp_path / "in")
     broken = list((tmp_path / "in" / "train" / SYNSETS[1]).iterdir())
     for path in broken:
         path.write_bytes(b"")
-    whole = options(tmp_path / "in", tmp_path / "out")
+    preparation = options(tmp_path / "in", tmp_path / "out")
     with pytest.raises(BadInput, match="none of the pictures of n02119789 can be decoded"):
-        prepare(whole)
+        prepare(preparation)
     for path in broken:
         shutil.copy(tree / path.relative_to(tmp_path / "in"), path)
-    prepare(whole)
+    prepare(preparation)
     assert contents(tmp_path / "out") == contents(prepared)
 
 
-def test_a_second_process_is_kept_from_the_folder_and_other_flags_while_nothing_is_made(
+def test_a_second_process_is_locked_out_and_flags_may_change_until_a_shard_is_written(
     prepared, tree, tmp_path
 ):
     with (
@@ -128,7 +128,7 @@ def test_a_second_process_is_kept_from_the_folder_and_other_flags_while_nothing_
 def test_a_source_that_has_changed_is_not_mixed_with_the_old_one(prepared, tree, tmp_path):
     shutil.copytree(tree, tmp_path / "in")
     shutil.copytree(prepared, tmp_path / "out")
-    photograph(tmp_path / "in" / "train" / SYNSETS[0] / "new.JPEG", 5)
+    write_photograph(tmp_path / "in" / "train" / SYNSETS[0] / "new.JPEG", 5)
     with pytest.raises(BadInput, match="out was begun with other pictures"):
         prepare(options(tmp_path / "in", tmp_path / "out"))
 
@@ -140,10 +140,10 @@ def test_strict_stops_at_a_picture_that_cannot_be_decoded(tree, tmp_path):
     arguments = (tmp_path / "in", tmp_path / "out", "--labels", tree / "val.txt", "--size", 16)
     done = run("train.prepare", *arguments, "--strict", "--processes", 2)
     assert (done.returncode, done.stderr) == (2, f"error: {broken} is not a picture\n")
-    whole = options(tmp_path / "in", tmp_path / "out", shard_size=2048)
-    assert prepare(whole).class_counts["train"] == (8, 7, 8)
+    tolerant = options(tmp_path / "in", tmp_path / "out", shard_size=2048)
+    assert prepare(tolerant).class_counts["train"] == (8, 7, 8)
     with pytest.raises(BadInput, match=f"{broken.name} is not a picture"):
-        prepare(dataclasses.replace(whole, strict=True))
+        prepare(dataclasses.replace(tolerant, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_strict_stops_at_a_picture_that_cannot_be_decoded(tree, tmp_path):
         ({"out": Path("/etc")}, "/etc holds other files already"),
     ],
 )
-def test_what_cannot_be_prepared_is_refused(prepared, tree, changes, words):
+def test_invalid_options_are_refused_and_change_nothing(prepared, tree, changes, words):
     before = contents(prepared)
     with pytest.raises(BadInput) as caught:
         prepare(dataclasses.replace(options(tree, prepared), **changes))
@@ -179,9 +179,9 @@ def test_the_command_names_arguments_by_their_flags(tree, tmp_path):
 
 def test_a_class_without_a_picture_that_can_be_decoded_is_refused(tmp_path):
     for name in ("a", "b"):
-        undecodable(tmp_path / "in" / name)
-    photograph(tmp_path / "in" / "a" / "0.jpg", 0)
-    photograph(tmp_path / "in" / "a" / "z.jpg", 0)
+        write_undecodable(tmp_path / "in" / name)
+    write_photograph(tmp_path / "in" / "a" / "0.jpg", 0)
+    write_photograph(tmp_path / "in" / "a" / "z.jpg", 0)
     with pytest.raises(BadInput, match=r"none of the pictures of b can be decoded: b/.*, for one"):
         prepare(PrepareOptions(source=tmp_path / "in", out=tmp_path / "out", size=16))
 

@@ -1,4 +1,4 @@
-"""`train.prepare`: pictures to shards."""
+"""`train.prepare` turns pictures into shards."""
 
 import argparse
 import hashlib
@@ -13,7 +13,15 @@ import pytest
 from PIL import Image
 
 from benchmarks import loader
-from tests.support.photographs import DEVKIT, RED, SHOWN, SYNSETS, odd, photograph, undecodable
+from tests.support.photographs import (
+    DEVKIT,
+    RED,
+    SHOWN,
+    SYNSETS,
+    write_odd_pictures,
+    write_photograph,
+    write_undecodable,
+)
 from tests.support.prepared import contents, options, picture, records
 from train.data.dataset import open_data
 from train.data.preparation.prepare import PrepareOptions, prepare
@@ -26,11 +34,11 @@ def test_the_shards_hold_every_picture_once_with_its_label(prepared):
         f"train-{i:05}-of-00004.array_record" for i in range(4)
     ]
     train, test = records(prepared), records(prepared, "test")
-    wanted = {
+    expected = {
         f"train/{name}/{name}_{i}.JPEG": n for n, name in enumerate(SYNSETS) for i in range(8)
     }
-    assert {record["name"]: record["label"] for record in train} == wanted
-    assert len(train) == len(wanted)
+    assert {record["name"]: record["label"] for record in train} == expected
+    assert len(train) == len(expected)
     assert [record["label"] for record in test] == list(SHOWN)
     assert [record["name"][-8:] for record in test] == [f"000{i}.JPEG"[-8:] for i in range(1, 6)]
 
@@ -63,7 +71,7 @@ def test_the_same_source_gives_the_same_bytes_whatever_the_number_of_processes(
     assert contents(tmp_path / "out") == contents(prepared)
 
 
-def test_the_manifest_counts_and_digests_what_there_is(prepared):
+def test_the_manifest_counts_the_pictures_and_digests_the_shards(prepared):
     manifest = json.loads((prepared / "manifest.json").read_text())
     assert manifest["classes"] == list(SYNSETS)
     assert manifest["by_class"] == {"train": [8, 8, 8], "test": [1, 2, 2]}
@@ -88,25 +96,25 @@ def test_the_mean_and_the_colors_of_all_training_pictures_are_kept_beside_them(p
     np.testing.assert_allclose(variances, singular[::-1] ** 2 / len(pixels), rtol=1e-9)
     np.testing.assert_allclose(np.abs(np.array(colors).T @ rows[::-1].T), np.eye(3), atol=1e-7)
 
-    kept = json.loads((prepared / "manifest.json").read_text())["statistics"]
-    assert kept["pictures"] == 24
-    np.testing.assert_allclose(kept["channel_mean"], pixels.mean(axis=0), atol=1e-4)
-    assert kept["files"] == {
+    saved = json.loads((prepared / "manifest.json").read_text())["statistics"]
+    assert saved["pictures"] == 24
+    np.testing.assert_allclose(saved["channel_mean"], pixels.mean(axis=0), atol=1e-4)
+    assert saved["files"] == {
         name: hashlib.sha256((prepared / name).read_bytes()).hexdigest()
         for name in ("mean.npy", "colours.npy")
     }
 
 
-def test_the_words_of_synsets_are_kept(tree, tmp_path):
+def test_the_descriptions_of_synsets_are_kept(tree, tmp_path):
     (tmp_path / "words.txt").write_text(
         f"{SYNSETS[1]} kit fox, Vulpes macrotis\n{SYNSETS[0]}\nn9 x"
     )
     out = tmp_path / "out"
     prepare(options(tree, out, synsets=tmp_path / "words.txt"))
-    words = {SYNSETS[1]: "kit fox, Vulpes macrotis"}
-    assert json.loads((out / "manifest.json").read_text())["words"] == words
-    assert open_data(out, "auto", 16).record()["words"] == words
-    assert prepare(options(tree, out)).class_descriptions == words
+    descriptions = {SYNSETS[1]: "kit fox, Vulpes macrotis"}
+    assert json.loads((out / "manifest.json").read_text())["words"] == descriptions
+    assert open_data(out, "auto", 16).record()["words"] == descriptions
+    assert prepare(options(tree, out)).class_descriptions == descriptions
 
 
 def test_the_devkits_order_of_classes_is_stated_and_used(tree, tmp_path):
@@ -123,7 +131,7 @@ def test_the_devkits_order_of_classes_is_stated_and_used(tree, tmp_path):
 @pytest.mark.parametrize("resize", ["crop", "squash"])
 def test_a_picture_is_cropped_or_squashed_and_fine_patterns_are_averaged(tmp_path, resize):
     stripes = np.zeros((64, 192, 3), np.uint8)
-    stripes[:, 64:128:2] = 255  # thirds: black, black and white by turns, black
+    stripes[:, 64:128:2] = 255  # thirds: black, alternating black and white, black
     for name in ("a", "b"):
         (tmp_path / "in" / name).mkdir(parents=True)
         for i in range(2):
@@ -139,28 +147,28 @@ def test_a_picture_is_cropped_or_squashed_and_fine_patterns_are_averaged(tmp_pat
 
 
 def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_path, capsys):
-    oddities = odd(tmp_path / "in" / "train" / "red")
-    why = undecodable(tmp_path / "in" / "train" / "broken")
-    photograph(tmp_path / "in" / "train" / "broken" / "whole.jpg", 0)
+    oddities = write_odd_pictures(tmp_path / "in" / "train" / "red")
+    reasons = write_undecodable(tmp_path / "in" / "train" / "broken")
+    write_photograph(tmp_path / "in" / "train" / "broken" / "whole.jpg", 0)
     for name in ("red", "broken"):
         (tmp_path / "in" / "val" / name).mkdir(parents=True)
-        photograph(tmp_path / "in" / "val" / name / "whole.jpg", 0)
+        write_photograph(tmp_path / "in" / "val" / name / "whole.jpg", 0)
     main([str(tmp_path / "in"), str(tmp_path / "out"), "--size", "16", "--processes", "2"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     shards = [shard for split in manifest["shards"].values() for shard in split]
-    found = {name: words for shard in shards for name, words in shard["odd"].items()}
-    assert found == {f"train/red/{name}": words for name, words in oddities.items()}
+    odd = {name: words for shard in shards for name, words in shard["odd"].items()}
+    assert odd == {f"train/red/{name}": words for name, words in oddities.items()}
     assert manifest["oddities"] == dict.fromkeys(
         [w for words in oddities.values() for w in words], 1
     )
-    left_out = {name: why for shard in shards for name, why in shard["left_out"].items()}
-    assert left_out.keys() == {f"train/broken/{name}" for name in why}
-    for name, reason in why.items():
+    left_out = {name: reason for shard in shards for name, reason in shard["left_out"].items()}
+    assert left_out.keys() == {f"train/broken/{name}" for name in reasons}
+    for name, reason in reasons.items():
         assert left_out[f"train/broken/{name}"].startswith(reason)
-        assert f"  train/broken/{name} {reason}" in said
-    assert "left out: 5" in said
-    assert "1 CMYK, 1 PNG named .JPEG" in said
+        assert f"  train/broken/{name} {reason}" in output
+    assert "left out: 5" in output
+    assert "1 CMYK, 1 PNG named .JPEG" in output
     for record in records(tmp_path / "out"):
         gray = {"gray.JPEG": (82, 82, 82), "deep.png": (200, 200, 200)}
         if record["label"] == 1:
@@ -168,8 +176,10 @@ def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_pa
             assert abs(picture(record).astype(int) - color).max() < 12, record["name"]
 
 
-def test_the_loaders_benchmark_reads_what_the_shards_were_made_from(prepared, tree):
-    given = argparse.Namespace(records=prepared, folder=tree, images=9, batch_size=4, threads=[1])
-    readers = loader.all_readers(given)
+def test_the_loader_benchmark_reads_both_the_folder_and_its_shards(prepared, tree):
+    arguments = argparse.Namespace(
+        records=prepared, folder=tree, images=9, batch_size=4, threads=[1]
+    )
+    readers = loader.all_readers(arguments)
     for name in ("folder, plain Pillow loop", "folder, by index", "shards, by index"):
         assert readers[name]().images == 8  # every third of 24

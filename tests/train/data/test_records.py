@@ -11,7 +11,7 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from PIL import Image
 
 from alexnet_jax import architectures
-from tests.support.photographs import SYNSETS, ilsvrc, photograph
+from tests.support.photographs import SYNSETS, write_ilsvrc, write_photograph
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.data.dataset import open_data
@@ -20,24 +20,24 @@ from train.data.formats.image_file import BadPicture, decode_jpeg
 from train.data.pipeline import evaluation_batches, train_batches
 from train.data.preparation.prepare import PrepareOptions, prepare
 from train.data.stored_size import stored_size
-from train.run_dir.folder import load_or_measure_statistics, open_run
+from train.run_dir.folder import load_or_measure_statistics, open_run, record_run
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """Three classes, 8 training pictures and a test picture of each."""
+    """Pictures of three classes, 8 to train on and one to test on in each."""
     root = tmp_path_factory.mktemp("source")
-    ilsvrc(root)
+    write_ilsvrc(root)
     shutil.rmtree(root / "val")
     for name in SYNSETS:
         (root / "val" / name).mkdir(parents=True)
-        photograph(root / "val" / name / "0.JPEG", 7)
+        write_photograph(root / "val" / name / "0.JPEG", 7)
     return root
 
 
 @pytest.fixture(scope="module")
 def prepared(tree, tmp_path_factory):
-    """Their records, 32 x 32, in shards of ten."""
+    """The pictures of `tree` as 32 x 32 records in shards of ten."""
     out = tmp_path_factory.mktemp("prepared") / "out"
     prepare(PrepareOptions(source=tree, out=out, size=32, shard_size=10))
     return out
@@ -45,22 +45,24 @@ def prepared(tree, tmp_path_factory):
 
 @pytest.fixture
 def out(prepared, tmp_path):
-    """A copy of them that may be damaged."""
+    """A copy of `prepared` that a test may damage."""
     return shutil.copytree(prepared, tmp_path / "out")
 
 
 def test_a_folder_of_records_is_opened_as_a_data_set(prepared, tree):
     data, folder = open_data(prepared, "auto", 32), open_data(tree, "auto", 32)
     assert data.record() == folder.record()
-    drawn = [data.train[index] for index in range(24)]
-    assert sorted(example["label"] for example in drawn) == [0] * 8 + [1] * 8 + [2] * 8
+    examples = [data.train[index] for index in range(24)]
+    assert sorted(example["label"] for example in examples) == [0] * 8 + [1] * 8 + [2] * 8
     for example in [folder.train[index] for index in range(24)]:
-        alike = [e for e in drawn if np.abs(e["image"] - example["image"].astype(int)).mean() < 3]
-        assert [e["label"] for e in alike] == [example["label"]]  # the same but for JPEG's losses
+        alike = [
+            e for e in examples if np.abs(e["image"] - example["image"].astype(int)).mean() < 3
+        ]
+        assert [e["label"] for e in alike] == [example["label"]]  # equal up to JPEG losses
     assert [data.test[index]["label"] for index in range(3)] == [0, 1, 2]
 
 
-def test_records_pass_through_grains_threads_in_an_order_that_can_be_resumed(prepared):
+def test_records_are_read_by_grains_threads_in_an_order_that_can_be_resumed(prepared):
     source = open_data(prepared, "records", 32).train
 
     def draw(position, count):
@@ -80,14 +82,14 @@ def test_records_pass_through_grains_threads_in_an_order_that_can_be_resumed(pre
     assert sorted(batch["label"]) == [0] * 8 + [1] * 8 + [2] * 8
 
 
-def test_records_are_brought_to_the_size_that_is_asked_for(prepared):
+def test_records_are_resized_to_the_requested_size(prepared):
     whole, small = (open_data(prepared, "auto", size).train[5]["image"] for size in (32, 16))
     assert small.shape == (16, 16, 3)
     mean_of_four = whole.reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
     assert np.abs(small - mean_of_four).mean() < 3
 
 
-def test_a_net_takes_its_input_out_of_what_records_hold_without_enlarging_them(out):
+def test_the_stored_size_follows_the_records_without_enlarging_them(out):
     def stored(net, size, asked=None):
         manifest = json.loads((out / "manifest.json").read_text())
         manifest["settings"]["size"] = size
@@ -104,13 +106,14 @@ def test_a_net_takes_its_input_out_of_what_records_hold_without_enlarging_them(o
         stored("PAPER", 128)
 
 
-def test_a_run_remembers_the_size_that_followed_from_its_records(prepared, tmp_path):
+def test_a_run_saves_the_stored_size_that_its_records_imply(prepared, tmp_path):
     data = open_data(prepared, "auto", 25)
     config = Config().replace(net="SCALED_8_113", data=prepared, stored_size=None, run_dir=tmp_path)
     with pytest.raises(BadInput, match="32 pixels"):
         open_run(config, data)
     config = open_run(config.replace(net="DIGITS"), data)
     assert config.recipe.stored_size == 28
+    record_run(config, data)
     assert json.loads((tmp_path / "config.json").read_text())["config"]["stored_size"] == 28
 
 
@@ -121,7 +124,7 @@ def rewrite(path, change):
     path.write_bytes(change(path.read_bytes()))
 
 
-def with_a_flipped_byte(data):
+def flip_a_byte(data):
     return data[:1000] + bytes([data[1000] ^ 1]) + data[1001:]
 
 
@@ -131,7 +134,7 @@ def with_a_flipped_byte(data):
         (lambda d: (d / TRAIN).unlink(), f"{TRAIN} is missing"),
         (lambda d: rewrite(d / TRAIN, lambda b: b""), f"{TRAIN} is damaged: it holds 0 bytes"),
         (lambda d: rewrite(d / TRAIN, lambda b: b[:-9]), f"{TRAIN} is damaged: it holds 1"),
-        (lambda d: rewrite(d / TRAIN, with_a_flipped_byte), f"{TRAIN} is damaged: its SHA-256"),
+        (lambda d: rewrite(d / TRAIN, flip_a_byte), f"{TRAIN} is damaged: its SHA-256"),
         (lambda d: shutil.copy(d / TRAIN.replace("1", "0", 1), d / TRAIN), f"{TRAIN} is damaged"),
     ],
 )
@@ -144,7 +147,7 @@ def test_a_damaged_shard_is_named_before_the_first_step(out, damage, words):
 
 def test_in_a_large_set_a_damaged_record_is_named_when_it_is_read(out, monkeypatch):
     monkeypatch.setattr(records, "_DIGEST_BYTES", 0)
-    rewrite(out / TRAIN, with_a_flipped_byte)
+    rewrite(out / TRAIN, flip_a_byte)
     train = open_data(out, "auto", 32).train
     with pytest.raises(BadInput, match=f"{out / TRAIN} is damaged: Corrupted"):
         [train[index] for index in range(24)]
@@ -165,7 +168,7 @@ def write_shard(path, *contents):
         (records.pack_record("x.jpg", 0, b"no JPEG"), "x.jpg is not a picture"),
     ],
 )
-def test_a_record_that_is_none_is_named(out, monkeypatch, record, words):
+def test_an_invalid_record_is_named(out, monkeypatch, record, words):
     monkeypatch.setattr(records, "_DIGEST_BYTES", 0)
     path = out / "test-00000-of-00001.array_record"
     write_shard(path, *[record] * 3)
@@ -210,64 +213,64 @@ def test_a_shard_with_fewer_records_than_the_manifest_counts_is_named(out, monke
         open_data(out, "auto", 32)
 
 
-def test_another_programs_manifest_is_no_folder_of_records(tree, tmp_path):
+def test_a_manifest_of_another_program_does_not_make_a_folder_of_records(tree, tmp_path):
     shutil.copytree(tree, tmp_path / "tree")
     (tmp_path / "tree" / "manifest.json").write_text('{"name": "a web page"}')
     assert len(open_data(tmp_path / "tree", "auto", 32).train) == 24
 
 
-def test_both_decoders_give_the_same_bytes_and_the_same_judgment(monkeypatch, rng):
+def test_both_decoders_give_the_same_bytes_and_the_same_errors(monkeypatch, rng):
     simplejpeg = pytest.importorskip("simplejpeg")
     data = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (50, 70, 3), np.uint8)).save(data, "JPEG", quality=95)
     cmyk = io.BytesIO()
     Image.new("CMYK", (9, 9), (0, 200, 30, 4)).save(cmyk, "JPEG")
-    images, complaints = [], []
+    images, messages = [], []
     for decoder in (None, simplejpeg):
         monkeypatch.setattr(image_file, "simplejpeg", decoder)
         images.append([decode_jpeg(jpeg.getvalue(), "x") for jpeg in (data, cmyk)])
         with pytest.raises(BadPicture) as caught:
             decode_jpeg(data.getvalue()[:-200], "x")
-        complaints.append(str(caught.value))
+        messages.append(str(caught.value))
     for one, other in zip(*images, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert complaints[0] == complaints[1]
+    assert messages[0] == messages[1]
 
 
-class OneLook:
-    """A source of which one example may be read, for its size."""
+class ReadOnce:
+    """A source that allows a single read, for the size of its images."""
 
     def __init__(self, source):
-        self.source, self.looks = source, 0
+        self.source, self.reads = source, 0
 
     def __len__(self):
         return len(self.source)
 
     def __getitem__(self, index):
-        self.looks += 1
-        assert self.looks == 1
+        self.reads += 1
+        assert self.reads == 1
         return self.source[index]
 
 
 @pytest.mark.parametrize("mean", ["image", "channel"])
 def test_a_run_on_records_takes_their_statistics(prepared, tmp_path, mean):
     data = open_data(prepared, "auto", 32)
-    data = dataclasses.replace(data, train=OneLook(data.train))
-    found = load_or_measure_statistics(tmp_path, data, mean=mean)
-    whole = np.load(prepared / "mean.npy")
-    wanted = whole
+    data = dataclasses.replace(data, train=ReadOnce(data.train))
+    statistics = load_or_measure_statistics(tmp_path, data, mean=mean)
+    stored_mean = np.load(prepared / "mean.npy")
+    expected = stored_mean
     if mean == "channel":
-        wanted = np.stack(
-            [np.full((32, 32), whole[..., i].astype(float).mean()) for i in range(3)], -1
+        expected = np.stack(
+            [np.full((32, 32), stored_mean[..., i].astype(float).mean()) for i in range(3)], -1
         )
-    np.testing.assert_allclose(found.mean, wanted, rtol=1e-6)
-    np.testing.assert_array_equal(np.load(tmp_path / "mean.npy"), found.mean)
+    np.testing.assert_allclose(statistics.mean, expected, rtol=1e-6)
+    np.testing.assert_array_equal(np.load(tmp_path / "mean.npy"), statistics.mean)
     variances, *colors = np.load(prepared / "colours.npy")
-    np.testing.assert_array_equal(found.variances, variances)
-    np.testing.assert_array_equal(found.components, colors)
+    np.testing.assert_array_equal(statistics.variances, variances)
+    np.testing.assert_array_equal(statistics.components, colors)
 
 
-def test_the_statistics_of_records_are_not_those_of_another_size(prepared):
+def test_statistics_of_records_are_not_used_at_another_size(prepared):
     assert open_data(prepared, "auto", 16).statistics is None
 
 

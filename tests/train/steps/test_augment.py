@@ -1,4 +1,4 @@
-"""What becomes of the training images on the device, against loops in NumPy."""
+"""Augmentation of training images on the device, against loops in NumPy."""
 
 import functools
 
@@ -19,42 +19,42 @@ from train.steps.augment import (
 )
 
 
-def found_at(patch, image, mean, size):
-    """Every (row, column, mirrored) at which this patch could have been cut."""
+def find_windows(crop, image, mean, size):
+    """Every (row, column, mirrored) whose window of `image` equals `crop`."""
     centered = image.astype(np.float32) - mean
     places = []
     for row in range(image.shape[0] - size + 1):
         for column in range(image.shape[1] - size + 1):
             window = centered[row : row + size, column : column + size]
             for mirrored in (False, True):
-                if np.array_equal(patch, window[:, ::-1] if mirrored else window):
+                if np.array_equal(crop, window[:, ::-1] if mirrored else window):
                     places.append((row, column, mirrored))
     return places
 
 
-def keys_of(count):
+def split_keys(count):
     return jax.random.split(jax.random.key(0), count)
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_every_patch_is_a_window_of_its_image_and_all_windows_occur(rng, flip):
+def test_every_crop_is_a_window_of_its_image_and_all_windows_occur(rng, flip):
     images = rng.integers(0, 256, (300, 6, 6, 3), np.uint8)
     mean = rng.uniform(0, 255, (6, 6, 3)).astype(np.float32)
-    patches = random_crops(keys_of(300), jnp.asarray(images), jnp.asarray(mean), size=4, flip=flip)
-    places = [found_at(np.asarray(p), i, mean, 4) for p, i in zip(patches, images)]
+    crops = random_crops(split_keys(300), jnp.asarray(images), jnp.asarray(mean), size=4, flip=flip)
+    places = [find_windows(np.asarray(crop), i, mean, 4) for crop, i in zip(crops, images)]
     assert all(len(place) == 1 for place in places)
     counts = {place: places.count([place]) for [place] in places}
     assert len(counts) == (18 if flip else 9)
     assert min(counts.values()) > 300 / len(counts) / 4
 
 
-def test_an_example_and_an_epoch_have_a_key_of_their_own():
+def test_every_example_has_its_own_key_in_every_epoch():
     epochs, numbers = (x.ravel() for x in jnp.meshgrid(jnp.arange(20), jnp.arange(30)))
     keys = jax.random.key_data(example_keys(jax.random.key(1), epochs, numbers))
     assert len(np.unique(keys, axis=0)) == 600
 
 
-class Pictures:
+class NoiseImages:
     """A dozen examples of noise."""
 
     images = np.random.default_rng(3).integers(0, 256, (12, 6, 6, 3), np.uint8)
@@ -66,41 +66,41 @@ class Pictures:
         return {"image": self.images[index], "label": index}
 
 
-def drawn_inputs(batch_size, *, devices=1, position=0, prefetch=2, epochs=3, **options):
-    """What the net sees of every example in every epoch, by (epoch, example), over two epochs."""
+def augmented_inputs(batch_size, *, devices=1, position=0, prefetch=2, epochs=3, **options):
+    """The augmented image of every example in every epoch, by (epoch, example, place)."""
     mesh = alexnet_jax.make_mesh(devices)
-    noise = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))
+    pca_color = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))
     augment_batch = functools.partial(augment, mean=jnp.zeros((6, 6, 3)), size=4, flip=True, step=0)
-    augment_batch = functools.partial(augment_batch, pca_color=noise, **options)
+    augment_batch = functools.partial(augment_batch, pca_color=pca_color, **options)
     augment_batch = jax.jit(augment_batch, in_shardings=(None, alexnet_jax.batch_sharding(mesh)))
     batches = train_batches(
-        Pictures(),
+        NoiseImages(),
         batch_size=batch_size,
         seed=5,
         position=position,
         threads=3,
         prefetch=prefetch,
     )
-    found = {}
+    augmented = {}
     for _ in range(position, epochs * 12 // batch_size):
         batch = next(batches)
-        np.testing.assert_array_equal(batch["image"], Pictures.images[batch["index"]])
+        np.testing.assert_array_equal(batch["image"], NoiseImages.images[batch["index"]])
         places = zip(batch["epoch"].tolist(), batch["label"].tolist(), batch["place"].tolist())
         inputs = np.asarray(augment_batch(jax.random.key(2), batch))
-        found |= {place: x for place, x in zip(places, inputs)}
+        augmented |= {place: x for place, x in zip(places, inputs)}
     batches.close()
-    return found
+    return augmented
 
 
-def assert_alike(one, other):
-    """But for rounding: another draw moves pixels by whole gray levels."""
+def assert_equal_inputs(one, other):
+    """Equal up to rounding: another draw moves pixels by whole gray levels."""
     for place in one.keys() & other.keys():
         np.testing.assert_allclose(one[place], other[place], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_what_an_example_draws_in_an_epoch_does_not_depend_on_batches_devices_or_stops(together):
-    whole = drawn_inputs(4, crops_together=together)
+    whole = augmented_inputs(4, crops_together=together)
     assert {(epoch, example) for epoch, example, _ in whole} == {
         (epoch, example) for epoch in range(3) for example in range(12)
     }
@@ -110,23 +110,23 @@ def test_what_an_example_draws_in_an_epoch_does_not_depend_on_batches_devices_or
         {"batch_size": 4, "devices": 4},
         {"batch_size": 4, "position": 5},
     ):
-        other = drawn_inputs(**changes, crops_together=together)
+        other = augmented_inputs(**changes, crops_together=together)
         assert other.keys() <= whole.keys()
         assert len(other) >= 16
-        assert_alike(whole, other)
+        assert_equal_inputs(whole, other)
 
 
 def test_another_epoch_or_example_draws_anew():
-    whole = drawn_inputs(12)
+    whole = augmented_inputs(12)
     by_example = {}
     for (_, example, _), x in whole.items():
         by_example.setdefault(example, []).append(x)
-    for first, second, third in by_example.values():  # its colors differ, wherever the patch is
+    for first, second, third in by_example.values():  # colors differ even where crops agree
         assert not np.array_equal(first, second)
         assert not np.array_equal(second, third)
 
 
-def test_images_in_a_row_share_their_patch_but_not_their_colors(rng):
+def test_images_in_a_row_share_their_crop_but_not_their_colors(rng):
     one = rng.integers(0, 256, (6, 6, 3), np.uint8)
     places = np.arange(40)
     batch = {"image": np.stack([one] * 40), "index": rng.permutation(40), "place": places}
@@ -141,47 +141,47 @@ def test_images_in_a_row_share_their_patch_but_not_their_colors(rng):
         step=0,
         crops_together=8,
     )
-    cut = [found_at(np.asarray(x), one, 0, 4)[0] for x in augment_batch()]
-    rows = [cut[first : first + 8] for first in range(0, 40, 8)]
+    windows = [find_windows(np.asarray(x), one, 0, 4)[0] for x in augment_batch()]
+    rows = [windows[first : first + 8] for first in range(0, 40, 8)]
     assert all(len(set(row)) == 1 for row in rows)
     assert len({row[0] for row in rows}) > 1
     shifted = augment_batch(pca_color=original_pca_color(jnp.ones(3), jnp.eye(3)))
     assert len(np.unique(shifted[:8, 0, 0, 0])) == 8
 
 
-# What the authors' later program ships for ImageNet: deviations, and principal colors in columns.
+# ImageNet's standard deviations and principal colors (columns), from the authors' later program.
 DEVIATIONS = np.array([19.7208, 37.0939, 121.7801])
 COLORS = np.array(
     [[0.4180, -0.8170, 0.3973], [-0.7126, -0.0235, 0.7012], [-0.5635, -0.5762, -0.5920]]
 ).T
 
 
-def shifts_of(noise, count, step=0):
-    """How far black images are shifted, [count, 3], each of them as a whole."""
+def color_shifts(pca_color, count, step=0):
+    """The color that is added to each of `count` black images, [count, 3]."""
     images = jnp.zeros((count, 2, 3, 3))
-    moved = np.asarray(add_pca_color(keys_of(count), images, noise, step), np.float64)
+    moved = np.asarray(add_pca_color(split_keys(count), images, pca_color, step), np.float64)
     assert np.all(moved == moved[:, :1, :1])
     return moved[:, 0, 0]
 
 
-def test_the_papers_noise_follows_its_formula_on_pixels_from_0_to_1():
-    shifts = shifts_of(paper_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS)), 40_000)
+def test_the_papers_pca_color_follows_its_formula_on_pixels_from_0_to_1():
+    shifts = color_shifts(paper_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS)), 40_000)
     expected = np.zeros((3, 3))
     for p, deviation in zip(COLORS.T, DEVIATIONS):
         eigenvalue = (deviation / 255) ** 2
-        expected += 0.1**2 * eigenvalue**2 * np.outer(p, p)  # of alpha, from N(0, 0.1^2)
+        expected += 0.1**2 * eigenvalue**2 * np.outer(p, p)  # alpha is drawn from N(0, 0.1^2)
     np.testing.assert_allclose(np.cov(shifts.T / 255), expected, rtol=0.03, atol=1e-6)
     np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.1)
     assert np.std(shifts @ COLORS[:, 2]) == pytest.approx(5.8, abs=0.1)  # gray levels
 
 
 @pytest.mark.parametrize("kind", ["paper", "original"])
-def test_color_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
+def test_pca_color_equals_a_loop_over_pixels_given_its_draws(rng, kind):
     images = rng.uniform(-128, 128, (3, 2, 2, 3)).astype(np.float32)
     make = {"paper": paper_pca_color, "original": original_pca_color}[kind]
-    noise = make(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
-    ours = add_pca_color(keys_of(3), jnp.asarray(images), noise, 0)
-    for number, key in enumerate(keys_of(3)):
+    pca_color = make(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
+    ours = add_pca_color(split_keys(3), jnp.asarray(images), pca_color, 0)
+    for number, key in enumerate(split_keys(3)):
         alpha = 0.1 * np.asarray(jax.random.normal(key, (3,)), np.float64)
         for row in range(2):
             for column in range(2):
@@ -193,20 +193,22 @@ def test_color_noise_equals_a_loop_over_pixels_given_its_draws(rng, kind):
                 np.testing.assert_allclose(ours[number, row, column], pixel, rtol=1e-4, atol=1e-3)
 
 
-def test_the_originals_noise_has_a_hundredth_of_the_pixels_covariance_and_shrinks_the_image():
-    noise = original_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
+def test_the_originals_pca_color_has_a_hundredth_of_the_pixels_covariance_and_shrinks_the_image():
+    pca_color = original_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))
     pixels = COLORS @ np.diag(DEVIATIONS**2) @ COLORS.T
-    shifts = shifts_of(noise, 40_000)
+    shifts = color_shifts(pca_color, 40_000)
     np.testing.assert_allclose(np.cov(shifts.T), 0.01 * pixels / 1.1**2, rtol=0.03)
     gray = jnp.full((9, 4, 4, 3), 55.0)
-    moved = add_pca_color(keys_of(9), gray, noise, 0)
-    black = add_pca_color(keys_of(9), jnp.zeros_like(gray), noise, 0)
+    moved = add_pca_color(split_keys(9), gray, pca_color, 0)
+    black = add_pca_color(split_keys(9), jnp.zeros_like(gray), pca_color, 0)
     np.testing.assert_allclose(moved - black, 50, rtol=1e-5)
 
 
-def test_each_image_draws_its_own_color_until_the_noise_ends(rng):
+def test_each_image_draws_its_own_color_until_pca_color_ends(rng):
     images = jnp.asarray(rng.normal(size=(6, 4, 4, 3)), jnp.float32)
-    noise = original_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))._replace(until=7)
-    at = functools.partial(add_pca_color, keys_of(6), images, noise)
+    pca_color = original_pca_color(jnp.asarray(DEVIATIONS**2), jnp.asarray(COLORS))._replace(
+        until=7
+    )
+    at = functools.partial(add_pca_color, split_keys(6), images, pca_color)
     assert len(np.unique(at(6)[:, 0, 0, 0])) == 6
     np.testing.assert_array_equal(at(7), images)

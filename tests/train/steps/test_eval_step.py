@@ -1,4 +1,4 @@
-"""Error rates of one net and of several together, counted by hand."""
+"""Error rates of one network and of an ensemble, counted by hand."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ COUNT = 10
 
 @pytest.fixture(scope="module")
 def two_nets():
-    """Of two nets: architecture, parameters, mean, and images at the size that each needs."""
+    """Two networks (architecture, parameters, mean, images of its stored size), and labels."""
     rng = np.random.default_rng(0)
     nets = []
     for net, stored, params in [
@@ -34,50 +34,50 @@ def two_nets():
 
 @pytest.fixture(scope="module")
 def expected(two_nets):
-    """The probabilities [n, 10, classes] of each net, by loops over windows written out."""
-    found = []
+    """The probabilities [n, 10, classes] of each network, by loops over its crops."""
+    probabilities = []
     for net, params, mean, images in two_nets[0]:
         size = net.image_sizes[0]
         far, middle = len(mean) - size, (len(mean) - size) // 2
-        of_patches = []
+        by_crop = []
         for mirror in (1, -1):
             for top, left in ((0, 0), (0, far), (middle, middle), (far, 0), (far, far)):
                 window = (images - mean)[:, top : top + size, left : left + size][:, :, ::mirror]
                 powers = np.exp(reference.tiny_logits(params, window))
-                of_patches.append(powers / powers.sum(axis=1, keepdims=True))
-        found.append(np.stack(of_patches, axis=1))
-    return found
+                by_crop.append(powers / powers.sum(axis=1, keepdims=True))
+        probabilities.append(np.stack(by_crop, axis=1))
+    return probabilities
 
 
 def batches(images, labels, batch_size):
-    """All of them, the last batch filled up."""
+    """Batches of all images, the last one padded."""
     source = [{"image": image, "label": label} for image, label in zip(images, labels)]
     return evaluation_batches(source, batch_size=batch_size, threads=1, prefetch=1)
 
 
 @pytest.mark.parametrize(
-    ("devices", "batch_size", "patches"),
+    ("devices", "batch_size", "crops"),
     [(1, 1, 1), (1, 64, 1), (2, 7, 1), (2, 4, 10), (4, 10, 10)],
 )
 def test_every_image_counts_once_whatever_the_batch_size(
-    two_nets, expected, devices, batch_size, patches
+    two_nets, expected, devices, batch_size, crops
 ):
     nets, labels = two_nets
     mesh = alexnet_jax.make_mesh(devices)
-    scorers = [
-        functools.partial(make_eval_step(net, jnp.asarray(mean), mesh, crops=patches), params)
+    eval_steps = [
+        functools.partial(make_eval_step(net, jnp.asarray(mean), mesh, crops=crops), params)
         for net, params, mean, _ in nets
     ]
-    ours = evaluate(scorers, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
+    ours = evaluate(eval_steps, zip(*(batches(images, labels, batch_size) for *_, images in nets)))
 
     center = [p[:, 2] for p in expected]
-    views = [center] if patches == 1 else [center, [p.mean(axis=1) for p in expected]]
+    views = [center] if crops == 1 else [center, [p.mean(axis=1) for p in expected]]
     assert len(ours) == 3
-    for net, of_net in enumerate(ours):
-        assert len(of_net) == len(views)
-        for view, outcomes in zip(views, of_net):
-            right = [*view, (view[0] + view[1]) / 2][net]
-            assert_outcomes(outcomes, right, labels)
+    for net, outcomes_by_view in enumerate(ours):
+        assert len(outcomes_by_view) == len(views)
+        for view, outcomes in zip(views, outcomes_by_view):
+            probabilities = [*view, (view[0] + view[1]) / 2][net]
+            assert_outcomes(outcomes, probabilities, labels)
 
 
 def assert_outcomes(outcomes, probabilities, labels):
@@ -92,9 +92,9 @@ def assert_outcomes(outcomes, probabilities, labels):
         assert rates[f"top{k}_error"] == pytest.approx(top_k_misses / COUNT)
 
 
-def test_one_net_alone_has_no_mean(two_nets):
+def test_one_net_alone_has_no_averaged_predictions(two_nets):
     (net, params, mean, images), labels = two_nets[0][0], two_nets[1]
-    score = make_eval_step(net, jnp.asarray(mean), alexnet_jax.make_mesh(1))
-    whole = ([batch] for batch in batches(images, labels, COUNT))
-    [[outcomes]] = evaluate([functools.partial(score, params)], whole)
+    eval_step = make_eval_step(net, jnp.asarray(mean), alexnet_jax.make_mesh(1))
+    one_batch = ([batch] for batch in batches(images, labels, COUNT))
+    [[outcomes]] = evaluate([functools.partial(eval_step, params)], one_batch)
     assert outcomes.losses.shape == (COUNT,)

@@ -10,55 +10,55 @@ from tests.support import reference
 from train.steps.optimizers import adam, lars, sgd
 
 
-def path(optimizer, w, gradients, rates):
-    """What becomes of a layer's weights and biases, [steps, 2, n]: both start from `w`.
+def run_steps(optimizer, w, gradients, rates):
+    """A layer's weights and biases after each step, [steps, 2, n]; both start from `w`.
 
-    `rates` [steps, 2] are those of weights and biases.
+    `rates` [steps, 2]: the learning rates of weights and of biases.
     """
     both = lambda x: Layer(jnp.asarray(x, jnp.float32), jnp.asarray(x, jnp.float32))  # noqa: E731
-    params, found = {"conv1": both(w)}, []
+    params, history = {"conv1": both(w)}, []
     state = optimizer.init(params)
     for gradient, (weights, biases) in zip(gradients, rates, strict=True):
         rate = {"conv1": Layer(jnp.float32(weights), jnp.float32(biases))}
         with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an integer
             update, state = optimizer.update({"conv1": both(gradient)}, state, params, rates=rate)
         params = jax.tree.map(jnp.add, params, update)
-        found.append(np.stack(params["conv1"]))
-    return np.array(found)
+        history.append(np.stack(params["conv1"]))
+    return np.array(history)
 
 
-def test_the_update_equals_section_5_across_two_cuts_of_the_rate(rng):
+def test_the_update_equals_section_5_across_two_step_decays(rng):
     w, gradients = rng.normal(size=20), rng.normal(size=(12, 20))
     weights = [0.1] * 4 + [0.01] * 3 + [0.001] * 5
     biases = [0.2] * 8 + [0.02] * 4
-    ours = path(sgd(), w, gradients, list(zip(weights, biases)))
+    ours = run_steps(sgd(), w, gradients, list(zip(weights, biases)))
     expected = reference.section_5(w, gradients, weights)
     np.testing.assert_allclose(ours[:, 0], expected, rtol=1e-5, atol=1e-6)
     expected = reference.section_5(w, gradients, biases)
     np.testing.assert_allclose(ours[:, 1], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_momentum_and_weight_decay_are_those_that_are_asked_for(rng):
+def test_momentum_and_weight_decay_follow_their_arguments(rng):
     w, gradients = rng.normal(size=3), rng.normal(size=(6, 3))
-    ours = path(sgd(momentum=0.5, weight_decay=0.1), w, gradients, [(0.05, 0.05)] * 6)
+    ours = run_steps(sgd(momentum=0.5, weight_decay=0.1), w, gradients, [(0.05, 0.05)] * 6)
     expected = reference.section_5(w, gradients, [0.05] * 6, momentum=0.5, weight_decay=0.1)
     np.testing.assert_allclose(ours[:, 0], expected, rtol=1e-5)
 
 
-def test_biases_are_spared_the_decay_where_that_is_asked_for(rng):
+def test_biases_do_not_decay_without_decay_biases(rng):
     w, gradients = rng.normal(size=3), rng.normal(size=(6, 3))
-    ours = path(sgd(weight_decay=0.1, decay_biases=False), w, gradients, [(0.05, 0.05)] * 6)
+    ours = run_steps(sgd(weight_decay=0.1, decay_biases=False), w, gradients, [(0.05, 0.05)] * 6)
     decayed = reference.section_5(w, gradients, [0.05] * 6, weight_decay=0.1)
-    spared = reference.section_5(w, gradients, [0.05] * 6, weight_decay=0)
+    undecayed = reference.section_5(w, gradients, [0.05] * 6, weight_decay=0)
     np.testing.assert_allclose(ours[:, 0], decayed, rtol=1e-5)
-    np.testing.assert_allclose(ours[:, 1], spared, rtol=1e-5)
+    np.testing.assert_allclose(ours[:, 1], undecayed, rtol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", [sgd(), adam(weight_decay=0.1), lars()])
-def test_a_rate_of_zero_stops_an_array_at_once_and_its_neighbor_goes_on(rng, optimizer):
-    """Neither decay nor the velocity gathered until then moves it."""
+def test_a_learning_rate_of_zero_freezes_an_array_at_once_and_not_its_neighbor(rng, optimizer):
+    """Neither weight decay nor the accumulated velocity moves it."""
     w, gradients = rng.normal(size=5), rng.normal(size=(9, 5))
-    ours = path(optimizer, w, gradients, [(0.1, 0.1)] * 4 + [(0.0, 0.1)] * 5)
+    ours = run_steps(optimizer, w, gradients, [(0.1, 0.1)] * 4 + [(0.0, 0.1)] * 5)
     weights, biases = ours[:, 0], ours[:, 1]
     assert np.all(weights[3:] == weights[3])
     assert not np.any(weights[3] == weights[2])
@@ -76,12 +76,12 @@ def test_adam_equals_the_algorithm_of_its_paper(rng, weight_decay):
         expected -= 0.01 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
 
     optimizer = adam(momentum=0.8, weight_decay=weight_decay)
-    ours = path(optimizer, w, gradients, [(0.01, 0.01)] * 8)
+    ours = run_steps(optimizer, w, gradients, [(0.01, 0.01)] * 8)
     np.testing.assert_allclose(ours[-1], [expected, expected], rtol=1e-4)
 
 
 def test_lars_moves_the_weights_of_a_layer_by_a_thousandth_of_their_norm(rng):
-    """Optax's reading of You, Gitman and Ginsburg (2017), in float64; biases go by section 5."""
+    """LARS as Optax implements it (You, Gitman and Ginsburg, 2017), in float64; biases use SGD."""
     w, b = rng.normal(size=(4, 5)), rng.normal(size=5)
     gradients, rates = rng.normal(size=(6, 4, 5)), [8.0] * 3 + [0.8] * 3
     expected, velocity = w.copy(), np.zeros_like(w)
@@ -96,8 +96,8 @@ def test_lars_moves_the_weights_of_a_layer_by_a_thousandth_of_their_norm(rng):
     params = arrays(w, b)
     state, updates = optimizer.init(params), []
     for gradient, rate in zip(gradients, rates, strict=True):
-        given, rate_of_each = arrays(gradient, gradient[0]), arrays(rate, rate / 100)
-        update, state = optimizer.update(given, state, params, rates=rate_of_each)
+        layer_gradients, layer_rates = arrays(gradient, gradient[0]), arrays(rate, rate / 100)
+        update, state = optimizer.update(layer_gradients, state, params, rates=layer_rates)
         params = jax.tree.map(jnp.add, params, update)
         updates.append(np.linalg.norm(update["fc6"].weights))
     np.testing.assert_allclose(params["fc6"].weights, expected, rtol=1e-5, atol=1e-6)

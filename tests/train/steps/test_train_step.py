@@ -1,4 +1,4 @@
-"""The jitted training step: in bfloat16, and lowered for machines that are not here."""
+"""The jitted training step: in bfloat16, and lowered for accelerators that this machine lacks."""
 
 import re
 from functools import partial
@@ -46,7 +46,7 @@ def test_losses_in_bfloat16_track_those_in_float32():
     rounded, params = losses_and_params("bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     assert not np.array_equal(exact, rounded)
-    assert exact[-1] < 0.9 * exact[0]  # there is something to track
+    assert exact[-1] < 0.9 * exact[0]  # the loss falls, so there is a curve to track
     np.testing.assert_allclose(rounded, exact, rtol=0.02)
 
 
@@ -83,7 +83,7 @@ def counts(program):
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_prediction_lowers_for_accelerators_with_xlas_own_operations(platform):
-    """Five layers and three pools of two towers, no grouped convolution."""
+    """Five layers and three pools in each of two towers, no grouped convolution."""
     program = lowered_prediction(platform)
     assert counts(program) == [10, 6, 0, 0]
     assert "feature_group_count = 2" not in program
@@ -92,13 +92,13 @@ def test_prediction_lowers_for_accelerators_with_xlas_own_operations(platform):
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_the_step_lowers_for_accelerators_with_xlas_own_operations(platform, devices):
-    """A tower: five layers forward, five kernels' gradients, four inputs' gradients."""
+    """Convolutions a tower: 5 forward, 5 gradients of kernels, 4 gradients of inputs."""
     program = lowered_step(platform, devices)
     towers = 2 if devices == 1 else 1
     assert counts(program) == [14 * towers, 3 * towers, 3 * towers, 3]
 
 
-def test_only_the_cpu_gets_what_is_made_for_it():
-    """Ten convolutions, of the first two layers; the others become products (`winograd`)."""
+def test_only_the_cpu_gets_winograd_products_and_their_barriers():
+    """Ten convolutions for the first two layers; the others become products (`winograd`)."""
     program = lowered_step("cpu", 1)
     assert counts(program) == [10, 0, 0, 3 * 3 + 4 + 14]  # barriers: products, norms, ReLUs
