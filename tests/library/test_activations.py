@@ -1,4 +1,4 @@
-"""Activities inside other people's code: any layers, under every transformation, no dearer."""
+"""Activations of any layers: on any devices, under jit, grad and vmap, and what they cost."""
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +30,12 @@ def activations(params, images, names, mesh=None):
 @pytest.mark.parametrize("names", [LAYERS, ["relu3", "pool1"], ["fc8"], "conv2", []], ids=str)
 @pytest.mark.parametrize("devices", [1, 2])
 def test_any_layers_equal_loops_on_any_devices_under_jit(params, images, names, devices):
-    wanted = {"conv2"} if names == "conv2" else {*(names := list(names))}
+    layers = {"conv2"} if names == "conv2" else {*(names := list(names))}
     mesh = alexnet_jax.make_mesh(devices)
-    found = jax.jit(lambda p, x: activations(p, x, names, mesh))(params, images)
-    assert found.keys() == wanted
+    captured = jax.jit(lambda p, x: activations(p, x, names, mesh))(params, images)
+    assert captured.keys() == layers
     expected = reference.tiny_activations(params, np.asarray(images))
-    for name, value in found.items():
+    for name, value in captured.items():
         tolerance = 1e-4 * np.abs(expected[name]).max()
         np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=tolerance)
 
@@ -58,33 +58,33 @@ def test_the_gradient_of_an_inner_layer_by_the_image_equals_a_difference_quotien
 
 
 def test_nets_and_images_of_any_number_go_through_vmap(params, images):
-    """Over single images, and over two nets at once."""
+    """`vmap` over single images, and over the parameters of two networks."""
     names = ["pool1", "relu3", "fc8"]
     one_by_one = jax.vmap(lambda image: activations(params, image[None], names))(images)
     nets = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), params)
-    of_nets = jax.vmap(lambda net: activations(net, images, names))(nets)
+    stacked = jax.vmap(lambda net: activations(net, images, names))(nets)
     negative = jax.tree.map(jnp.negative, params)
-    for net, of_net in ((params, 0), (negative, 1)):
+    for net, position in ((params, 0), (negative, 1)):
         expected = reference.tiny_activations(net, np.asarray(images))
         for name in names:
             close = {"rtol": 1e-3, "atol": 1e-4 * np.abs(expected[name]).max()}
-            np.testing.assert_allclose(of_nets[name][of_net], expected[name], **close)
+            np.testing.assert_allclose(stacked[name][position], expected[name], **close)
             if net is params:
                 np.testing.assert_allclose(one_by_one[name][:, 0], expected[name], **close)
 
 
 def test_in_bfloat16_layers_are_bfloat16_and_near_the_loops(params, images):
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
-    found = jax.jit(lambda p, x: activations(p, x, LAYERS))(half, images)
+    captured = jax.jit(lambda p, x: activations(p, x, LAYERS))(half, images)
     rounded = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), half)
     expected = reference.tiny_activations(rounded, np.asarray(images.astype(jnp.bfloat16), float))
-    for name, value in found.items():
+    for name, value in captured.items():
         assert value.dtype == jnp.bfloat16
         error = np.asarray(value, np.float64) - expected[name]
         assert np.sqrt((error**2).mean()) < 0.02 * np.sqrt((expected[name] ** 2).mean())
 
 
-MULTIPLY_ACCUMULATES = {  # of PAPER, as published: of all layers up to this one
+MULTIPLY_ACCUMULATES = {  # of PAPER, as published: the sum over all layers up to this one
     "pool1": 105_415_200,
     "conv3": 105_415_200 + 223_948_800 + 149_520_384,
     "fc6": 665_784_864 + 37_748_736,
@@ -94,11 +94,11 @@ MULTIPLY_ACCUMULATES = {  # of PAPER, as published: of all layers up to this one
 
 @pytest.mark.parametrize("deepest", MULTIPLY_ACCUMULATES)
 def test_xla_counts_the_operations_of_the_layers_up_to_the_deepest_and_no_others(deepest):
-    """Two for each multiply-accumulate; fewer at the edges, where kernels lie over padding."""
+    """Two for each multiply-accumulate; fewer at the edges, where kernels overlap the padding."""
     params = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     names = ["conv1", deepest]
     function = jax.jit(lambda p, x: alexnet_jax.activations(p, x, names))
-    counted = function.lower(params, image).compile().cost_analysis()["flops"]
+    flops = function.lower(params, image).compile().cost_analysis()["flops"]
     assert PAPER.layer_info()[-1].name == "fc8"
-    assert 0.9 < counted / (2 * MULTIPLY_ACCUMULATES[deepest]) < 1.1
+    assert 0.9 < flops / (2 * MULTIPLY_ACCUMULATES[deepest]) < 1.1

@@ -1,4 +1,4 @@
-"""What follows from a net's list of layers, against published figures."""
+"""Shapes and counts of an architecture, against published figures."""
 
 import re
 
@@ -11,7 +11,7 @@ from alexnet_jax.architectures import DIGITS, PAPER
 from alexnet_jax.layer_specs import Conv, Flatten, MaxPool, Output, Relu
 from tests.support.tiny import TINY
 
-# Per layer: parameters, and millions of multiply-accumulates for an image.
+# Per layer: parameters, and millions of multiply-accumulates per image.
 PUBLISHED = {
     "conv1": (34_944, 105.4),
     "conv2": (307_456, 223.9),
@@ -69,7 +69,7 @@ def test_the_summary_shows_totals_and_where_the_towers_meet():
     assert "towers are summed" in next(line for line in lines if line.startswith("fc8"))
 
 
-def test_any_number_of_classes_can_be_scored_by_two_towers():
+def test_two_towers_can_have_any_number_of_classes():
     net = PAPER.with_classes(5)
     assert net.classes == 5
     assert net.layer_info()[-1].weight_shape == (4096, 5)

@@ -1,4 +1,4 @@
-"""Saliency, occlusion and class images against the loops of tests.reference."""
+"""Saliency, occlusion and class images against the loops of tests.support.reference."""
 
 import functools
 
@@ -23,7 +23,7 @@ def images(rng):
     return jnp.asarray(60 * rng.normal(size=(2, 14, 14, 3)), jnp.float32)
 
 
-def test_saliency_is_the_largest_change_of_the_classs_score_by_a_color(params, images):
+def test_saliency_is_the_largest_change_of_the_classs_logit_by_a_color(params, images):
     classes = jnp.array([3, 5])
     saliency = functools.partial(visualize.saliency, architecture=TINY)
     maps = jax.jit(saliency)(params, images, classes)
@@ -41,16 +41,16 @@ def test_saliency_is_the_largest_change_of_the_classs_score_by_a_color(params, i
         assert maps[image, row, column] == pytest.approx(max(slopes), rel=1e-2, abs=1e-6)
 
 
-def test_occlusion_is_the_probability_behind_a_square_at_each_place(params, images):
-    found = visualize.occlusion(params, images[0], 3, size=5, stride=3, architecture=TINY)
-    assert found.shape == (4, 4)  # corners at 0, 3, 6 and 9 of 14 pixels
+def test_occlusion_is_the_probability_with_each_square_covered(params, images):
+    maps = visualize.occlusion(params, images[0], 3, size=5, stride=3, architecture=TINY)
+    assert maps.shape == (4, 4)  # corners at 0, 3, 6 and 9 of 14 pixels
     for i in range(4):
         for j in range(4):
             covered = np.asarray(images[:1], np.float64).copy()
             covered[0, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5] = 0
             logits = reference.tiny_logits(params, covered)[0]
             powers = np.exp(logits - logits.max())
-            assert found[i, j] == pytest.approx(powers[3] / powers.sum(), rel=1e-3, abs=1e-5)
+            assert maps[i, j] == pytest.approx(powers[3] / powers.sum(), rel=1e-3, abs=1e-5)
 
 
 def test_class_images_excite_their_classes(params):
@@ -59,11 +59,11 @@ def test_class_images_excite_their_classes(params):
     def after(steps, **rates):
         return visualize.class_images(params, classes, key, architecture=TINY, steps=steps, **rates)
 
-    found, noise = after(20, rate=0.5, decay=0.0), after(0)
-    assert found.shape == (7, 14, 14, 3)
-    logits = np.asarray(alexnet_jax.apply(params, found, architecture=TINY))
-    before = np.asarray(alexnet_jax.apply(params, noise, architecture=TINY))
-    assert (logits.diagonal() > before.diagonal()).all()
-    assert (logits.diagonal() == logits.max(axis=0)).all()  # no other class's image does it better
+    images, noise = after(20, rate=0.5, decay=0.0), after(0)
+    assert images.shape == (7, 14, 14, 3)
+    logits = np.asarray(alexnet_jax.apply(params, images, architecture=TINY))
+    noise_logits = np.asarray(alexnet_jax.apply(params, noise, architecture=TINY))
+    assert (logits.diagonal() > noise_logits.diagonal()).all()
+    assert (logits.diagonal() == logits.max(axis=0)).all()  # no other image excites a class more
     step = after(1, rate=4.0, decay=0.5) - 0.5 * noise
     np.testing.assert_allclose(np.sqrt((step**2).mean(axis=(1, 2, 3))), 4, rtol=1e-3)

@@ -1,4 +1,4 @@
-"""Batch normalization: its two ways of working, its running statistics, its devices."""
+"""Batch normalization in training and at test time, its running statistics, on any devices."""
 
 from functools import partial
 
@@ -25,11 +25,11 @@ NET = Architecture(
     layers=(
         Conv("conv1", 8, kernel=3, std=0.3),
         Relu(),
-        BatchNorm(),  # of the maps of each tower
+        BatchNorm(),  # over the maps of each tower
         MaxPool(),
         Conv("conv2", 8, kernel=3, std=0.3),
         Gather(),
-        BatchNorm(momentum=0.9),  # of all maps, the same in both towers
+        BatchNorm(momentum=0.9),  # over all maps, the same in both towers
         Flatten(),
         Dropout(),
         Output("fc3", 3, std=0.3),
@@ -57,7 +57,7 @@ def second_maps(params, normed):
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_at_test_time_the_running_moments_normalize(devices, images):
+def test_at_test_time_the_running_statistics_normalize(devices, images):
     params, mesh = draw_params(NET), alexnet_jax.make_mesh(devices)
     names = ["norm1", "norm2"]
     ours = jax.jit(partial(alexnet_jax.activations, names=names, architecture=NET, mesh=mesh))(
@@ -72,7 +72,7 @@ def test_at_test_time_the_running_moments_normalize(devices, images):
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_in_training_the_moments_are_those_of_the_whole_batch(devices, images):
+def test_in_training_the_batch_statistics_are_those_of_the_global_batch(devices, images):
     params, mesh = draw_params(NET), alexnet_jax.make_mesh(devices)
     run = jax.jit(partial(alexnet_jax.apply_train, architecture=NET, mesh=mesh))
     _, stats = run(params, images, jax.random.key(0))
@@ -85,7 +85,7 @@ def test_in_training_the_moments_are_those_of_the_whole_batch(devices, images):
     )
 
 
-def test_in_training_the_running_moments_play_no_part(images):
+def test_in_training_the_running_statistics_have_no_effect(images):
     params, key = draw_params(NET), jax.random.key(0)
     others = params | {"norm1_running": BatchStats(jnp.full(8, 7.0), jnp.full(8, 50.0))}
     apply = partial(alexnet_jax.apply, images=images, architecture=NET)
@@ -94,7 +94,7 @@ def test_in_training_the_running_moments_play_no_part(images):
 
 
 @pytest.mark.parametrize("devices", [2, 4])
-def test_scores_and_gradients_are_the_same_on_any_devices(devices, images):
+def test_logits_and_gradients_are_the_same_on_any_devices(devices, images):
     def loss(mesh, params):
         logits, _ = alexnet_jax.apply_train(
             params, images, jax.random.key(0), architecture=NET, mesh=mesh
@@ -103,42 +103,43 @@ def test_scores_and_gradients_are_the_same_on_any_devices(devices, images):
 
     params = draw_params(NET)
     run = jax.jit(jax.grad(loss, 1, has_aux=True), static_argnums=0)
-    (grads, logits), (there, logits_there) = (
+    (grads, logits), (sharded_grads, sharded_logits) = (
         run(mesh, params) for mesh in (None, alexnet_jax.make_mesh(devices))
     )
-    np.testing.assert_allclose(logits, logits_there, rtol=1e-4, atol=1e-4 * np.abs(logits).max())
+    np.testing.assert_allclose(logits, sharded_logits, rtol=1e-4, atol=1e-4 * np.abs(logits).max())
     for name in params:
-        for one, other in zip(grads[name], there[name], strict=True):
+        for one, other in zip(grads[name], sharded_grads[name], strict=True):
             size = max(np.abs(one).max(), 1)  # conv2's biases have no effect
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * size)
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_step_moves_the_running_moments_and_a_checkpoint_keeps_them(devices, rng, tmp_path):
+def test_a_step_updates_the_running_statistics_and_a_checkpoint_keeps_them(devices, rng, tmp_path):
     mesh, optimizer = alexnet_jax.make_mesh(devices), sgd()
-    begin = jax.device_put(
+    initial = jax.device_put(
         init_state(jax.random.key(0), NET, optimizer), state_shardings(NET, optimizer, mesh)
     )
     images = rng.integers(0, 256, (4, 9, 9, 3)).astype(np.uint8)
     batch = training_batch(images, np.array([0, 1, 2, 0]))
-    maps = first_maps(begin.params, images.astype(np.float32))
+    maps = first_maps(initial.params, images.astype(np.float32))
     means, variances = reference.batch_stats(maps)
     recipe = {"schedule": constant(0.1), "key": jax.random.key(0), "flip": False}
     step = make_train_step(NET, optimizer, jnp.zeros((9, 9, 3)), **recipe, mesh=mesh)
-    state, _ = step(begin, batch)
+    state, _ = step(initial, batch)
     running = state.params["norm1_running"]
-    np.testing.assert_allclose(running.means, 0.01 * means, rtol=1e-4)  # they began at 0 and at 1
+    # The initial means are 0, the variances 1.
+    np.testing.assert_allclose(running.means, 0.01 * means, rtol=1e-4)
     np.testing.assert_allclose(running.variances, 0.99 + 0.01 * variances, rtol=1e-4)
     assert np.abs(state.params["norm1"].weights - 1).max() > 1e-6
 
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state, 1, None)
         checkpoints.wait()
-        back, _ = checkpoints.restore(1, state, state_shardings(NET, optimizer, mesh))
-    jax.tree.map(np.testing.assert_array_equal, back.params, state.params)
+        restored, _ = checkpoints.restore(1, state, state_shardings(NET, optimizer, mesh))
+    jax.tree.map(np.testing.assert_array_equal, restored.params, state.params)
 
 
-def test_parameters_without_running_moments_are_refused(images):
+def test_parameters_without_running_statistics_are_refused(images):
     params = draw_params(NET)
     del params["norm1_running"]
     with pytest.raises(ValueError, match="NORMED has the layers conv1, norm1, norm1_running"):

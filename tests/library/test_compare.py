@@ -1,4 +1,4 @@
-"""Two networks compute the same at test time, or they do not."""
+"""Which differences between two networks change what they compute at test time."""
 
 import dataclasses
 
@@ -11,8 +11,8 @@ from alexnet_jax.layer_specs import BatchNorm, Conv, Dropout, ResponseNorm
 PAPER = architectures.PAPER
 
 
-def changed(net, kind, **fields):
-    """The net with other fields in each layer of a kind."""
+def replace_fields(net, kind, **fields):
+    """Replace fields in each layer of one type."""
     layers = tuple(
         dataclasses.replace(spec, **fields) if isinstance(spec, kind) else spec
         for spec in net.layers
@@ -22,16 +22,16 @@ def changed(net, kind, **fields):
 
 @pytest.mark.parametrize("net", architectures.NETS, ids=lambda net: net.name)
 def test_classes_names_and_initial_values_do_not_matter(net):
-    other = dataclasses.replace(changed(net, Conv, std=0.5, bias=2.0), name="OTHER")
-    other = changed(other.with_classes(7), BatchNorm, momentum=0.5)
+    other = dataclasses.replace(replace_fields(net, Conv, std=0.5, bias=2.0), name="OTHER")
+    other = replace_fields(other.with_classes(7), BatchNorm, momentum=0.5)
     assert same_computation(net, other)
     assert same_computation(other, net)
 
 
 def test_inverted_dropout_does_not_matter_and_the_papers_does():
-    kept = [spec for spec in PAPER.layers if not isinstance(spec, Dropout)]
-    without = dataclasses.replace(PAPER, layers=tuple(kept))
-    assert same_computation(changed(PAPER, Dropout, inverted=True), without)
+    layers = [spec for spec in PAPER.layers if not isinstance(spec, Dropout)]
+    without = dataclasses.replace(PAPER, layers=tuple(layers))
+    assert same_computation(replace_fields(PAPER, Dropout, inverted=True), without)
     assert not same_computation(PAPER, without)
 
 
@@ -39,18 +39,18 @@ def test_inverted_dropout_does_not_matter_and_the_papers_does():
     "other",
     [
         dataclasses.replace(PAPER, towers=1),
-        changed(PAPER, Conv, padding=(1, 2)),
-        changed(PAPER, ResponseNorm, k=1.0),
-        changed(PAPER, Conv, name="conv"),
+        replace_fields(PAPER, Conv, padding=(1, 2)),
+        replace_fields(PAPER, ResponseNorm, k=1.0),
+        replace_fields(PAPER, Conv, name="conv"),
         architectures.ORIGINAL,
     ],
 )
-def test_whatever_changes_an_activity_matters(other):
+def test_whatever_changes_an_activation_matters(other):
     assert not same_computation(PAPER, other)
     assert not same_computation(PAPER, other, widths=False)
 
 
 def test_widths_matter_unless_they_are_left_out():
-    wider = changed(PAPER, Conv, maps=512)
+    wider = replace_fields(PAPER, Conv, maps=512)
     assert not same_computation(PAPER, wider)
     assert same_computation(PAPER, wider, widths=False)

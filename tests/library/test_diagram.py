@@ -1,4 +1,4 @@
-"""Pictures of nets: every net, what is written in it, and what joins its towers."""
+"""Diagrams of every network: the labels of its layers and the links between its towers."""
 
 import dataclasses
 import functools
@@ -18,11 +18,11 @@ from tests.support.tiny import TINY
 NETS = [*architectures.NETS, architectures.scaled(8, 113), architectures.scaled(16, 75, towers=1)]
 
 
-figure_of = functools.cache(diagram.figure)
+cached_figure = functools.cache(diagram.figure)
 
 
 def texts(figure):
-    """Every text of a figure with its place, in inches from the middle and from the top."""
+    """Every text of a figure with its position, in inches from the middle and from the top."""
     return [(*text.get_position(), text.get_text()) for text in figure.axes[0].texts]
 
 
@@ -32,11 +32,11 @@ def dimensions(shape):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
-    infos, written = net.layer_info(), texts(figure_of(net))
-    heights = {text: y for x, y, text in written}
+    infos, labels = net.layer_info(), texts(cached_figure(net))
+    heights = {text: y for x, y, text in labels}
     assert {net.name, "images", dimensions(infos[0].input_shape)} <= set(heights)
     for info in infos:
-        row = {text for _, y, text in written if abs(y - heights[info.name]) < 0.1}
+        row = {text for _, y, text in labels if abs(y - heights[info.name]) < 0.1}
         if info.output_shape != info.input_shape:
             assert dimensions(info.output_shape) in row
         if info.parameters:
@@ -50,11 +50,11 @@ def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
-def test_each_tower_is_a_column_with_what_it_holds(net):
-    written = figure_of(net).axes[0].texts
-    heights = {text.get_text(): text.get_position()[1] for text in written}
-    inside = {}  # what stands in blocks, which is centered, by its height
-    for text in written:
+def test_each_tower_is_a_column_with_its_number_of_maps(net):
+    labels = cached_figure(net).axes[0].texts
+    heights = {text.get_text(): text.get_position()[1] for text in labels}
+    inside = {}  # the numbers inside the blocks, which are centered, by height
+    for text in labels:
         if text.get_ha() == "center" and text.get_text() != "+":
             x, y = text.get_position()
             inside.setdefault(y, []).append((x, int(text.get_text())))
@@ -70,7 +70,7 @@ def test_each_tower_is_a_column_with_what_it_holds(net):
 
 
 def crossings(figure):
-    """The heights at which something red leads from one side of the middle to the other."""
+    """The heights of the red bands that lead from one tower to the other."""
     red = to_rgb(ACCENT)
     bands = [p for p in figure.axes[0].patches if p.get_facecolor()[:3] == red]
     ends = [band.get_xy()[:4] for band in bands]
@@ -80,21 +80,21 @@ def crossings(figure):
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere_else(net):
-    figure = figure_of(net)
+    figure = cached_figure(net)
     heights = {text: y for _, y, text in texts(figure)}
     meet = [s for s in net.layer_info() if isinstance(s.spec, Gather)] if net.towers == 2 else []
-    found = crossings(figure)
-    assert len(found) == len(meet)
-    for info, y in zip(meet, found):
+    links = crossings(figure)
+    assert len(links) == len(meet)
+    for info, y in zip(meet, links):
         assert abs(heights[info.name] - y) < 0.15
-    said = [text for _, _, text in texts(figure) if text.startswith("the towers")]
-    parted = [s for s in net.layer_info() if isinstance(s.spec, Split)]
-    assert said.count("the towers meet") == len(meet)
-    assert said.count("the towers split") == len(parted)
-    assert said.count("the towers are summed") == ("+" in heights) == (net.towers == 2)
+    labels = [text for _, _, text in texts(figure) if text.startswith("the towers")]
+    splits = [info for info in net.layer_info() if isinstance(info.spec, Split)]
+    assert labels.count("the towers meet") == len(meet)
+    assert labels.count("the towers split") == len(splits)
+    assert labels.count("the towers are summed") == ("+" in heights) == (net.towers == 2)
 
 
-def test_a_word_that_the_diagram_does_not_know_is_drawn_by_its_names():
+def test_a_layer_type_that_the_diagram_does_not_know_is_drawn_by_its_names():
     @dataclass(frozen=True)
     class UnheardOf:
         name: str = "unheard1"
@@ -117,14 +117,14 @@ def test_the_command_draws_into_each_kind_of_file(tmp_path, capsys, ending):
 
 
 def test_the_size_of_the_images_can_be_chosen():
-    written = {text for _, _, text in texts(diagram.figure(architectures.PAPER, 227))}
-    assert "227 × 227 × 3" in written
+    labels = {text for _, _, text in texts(diagram.figure(architectures.PAPER, 227))}
+    assert "227 × 227 × 3" in labels
     with pytest.raises(ValueError, match="PAPER takes images of 224 x 224 or 227 x 227 pixels"):
         diagram.figure(architectures.PAPER, 200)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["PAPER", "--diagram", "net.jpg"], "must end in .png, .svg, .pdf; net.jpg does not"),
         (
@@ -136,9 +136,9 @@ def test_the_size_of_the_images_can_be_chosen():
         (["ALEX", "--diagram", "net.png"], "there is no net named 'ALEX'"),
     ],
 )
-def test_a_diagram_that_cannot_be_drawn_is_refused_in_one_sentence(arguments, words, capsys):
+def test_a_diagram_that_cannot_be_drawn_is_refused_in_one_sentence(arguments, message, capsys):
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert words in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1

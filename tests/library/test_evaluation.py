@@ -1,4 +1,4 @@
-"""Crops, averaged predictions and top-k misses, against windows and means written out in NumPy."""
+"""Crops, averaged predictions and top-k misses, against windows and means in plain NumPy."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +9,7 @@ from tests.support import reference
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(7, 7, 4), (6, 9, 4), (5, 5, 5)])
-def test_ten_crops_are_the_five_windows_of_section_4_1_and_their_reflections(
-    rng, height, width, size
-):
+def test_ten_crops_are_the_five_windows_of_section_4_1_and_their_flips(rng, height, width, size):
     images = rng.normal(size=(2, height, width, 3)).astype(np.float32)
     ours = np.asarray(evaluation.ten_crops(jnp.asarray(images), size))
     assert ours.shape == (2, 10, size, size, 3)
@@ -40,8 +38,8 @@ def test_predictions_are_averaged_as_probabilities_over_crops_and_over_nets(rng)
     expected = np.zeros((5, 7))
     for net in range(3):
         for crop in range(10):
-            powers = np.exp(logits[net, :, crop])
-            expected += powers / powers.sum(axis=-1, keepdims=True) / 30
+            exponentials = np.exp(logits[net, :, crop])
+            expected += exponentials / exponentials.sum(axis=-1, keepdims=True) / 30
     over_crops = evaluation.average_predictions(jnp.asarray(logits, jnp.float32), axis=2)
     ours = evaluation.average_predictions(over_crops, axis=0)
     np.testing.assert_allclose(np.exp(ours), expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The net inside Flax, of either kind: the same arrays, logits and steps as without."""
+"""The network as an NNX and as a Linen module: arrays, logits and steps as without Flax."""
 
 import flax.linen
 import jax
@@ -17,7 +17,7 @@ from tests.support.tiny import TINY, draw_params
 NETS = pytest.mark.parametrize("net", [TINY, NORMED], ids=lambda net: net.name)
 
 
-def some_images(net, count=4):
+def draw_images(net, count=4):
     size = net.image_sizes[0]
     pixels = np.random.default_rng(3).normal(size=(count, size, size, 3))
     return jnp.asarray(60 * pixels, jnp.float32)
@@ -43,24 +43,24 @@ def test_parameters_come_back_from_both_kinds_as_they_went_in(net):
 
 
 @NETS
-def test_a_module_scores_what_apply_scores_on_any_devices(net):
-    params, images = draw_params(net), some_images(net)
+def test_a_module_gives_the_logits_of_apply_on_any_devices(net):
+    params, images = draw_params(net), draw_images(net)
     expected = alexnet_jax.apply(params, images, architecture=net)
     np.testing.assert_array_equal(AlexNet(net, params=params)(images), expected)
     logits = LinenAlexNet(net).apply(linen_variables(params), images)
     np.testing.assert_array_equal(logits, expected)
     mesh = alexnet_jax.make_mesh(2)
     model = AlexNet(net, params=params, mesh=mesh)
-    on_two = nnx.jit(lambda model, images: model(images))(model, images)
-    np.testing.assert_allclose(on_two, expected, rtol=1e-4, atol=1e-3)
-    on_two = LinenAlexNet(net, mesh).apply(linen_variables(params), images)
-    np.testing.assert_allclose(on_two, expected, rtol=1e-4, atol=1e-3)
+    on_two_devices = nnx.jit(lambda model, images: model(images))(model, images)
+    np.testing.assert_allclose(on_two_devices, expected, rtol=1e-4, atol=1e-3)
+    on_two_devices = LinenAlexNet(net, mesh).apply(linen_variables(params), images)
+    np.testing.assert_allclose(on_two_devices, expected, rtol=1e-4, atol=1e-3)
 
 
 @NETS
 def test_a_new_module_has_the_initial_values_of_section_5(net):
     model = AlexNet(net, rngs=nnx.Rngs(0))
-    variables = LinenAlexNet(net).init(jax.random.key(0), some_images(net))
+    variables = LinenAlexNet(net).init(jax.random.key(0), draw_images(net))
     shapes = jax.tree.map(jnp.shape, alexnet_jax.init(jax.random.key(0), net))
     for params in (model.params, linen_params(variables)):
         assert jax.tree.map(jnp.shape, params) == shapes
@@ -78,10 +78,10 @@ def loss(logits, labels):
 
 @NETS
 def test_a_step_of_nnx_optimizer_is_that_of_optax_on_the_plain_parameters(net):
-    images, labels = some_images(net), jnp.array([0, 1, 2, 0])
-    params, rule = draw_params(net), optax.sgd(0.01, momentum=0.9)
+    images, labels = draw_images(net), jnp.array([0, 1, 2, 0])
+    params, transform = draw_params(net), optax.sgd(0.01, momentum=0.9)
     model = AlexNet(net, params=params)
-    optimizer = nnx.Optimizer(model, rule, wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, transform, wrt=nnx.Param)
 
     @nnx.jit
     def step(model, optimizer):
@@ -92,12 +92,12 @@ def test_a_step_of_nnx_optimizer_is_that_of_optax_on_the_plain_parameters(net):
     step(model, optimizer)
 
     trained = {name: x for name, x in params.items() if isinstance(x, alexnet_jax.Layer)}
-    state = rule.init(trained)
+    state = transform.init(trained)
     for _ in range(2):
         gradients = jax.grad(
             lambda p: loss(alexnet_jax.apply(params | p, images, architecture=net), labels)
         )(trained)
-        updates, state = rule.update(gradients, state)
+        updates, state = transform.update(gradients, state)
         trained = optax.apply_updates(trained, updates)
     for name, layer in (params | trained).items():
         for a, b in zip(model.params[name], layer, strict=True):
@@ -106,51 +106,51 @@ def test_a_step_of_nnx_optimizer_is_that_of_optax_on_the_plain_parameters(net):
 
 
 def test_in_training_nnx_draws_other_masks_each_time_and_none_after_eval():
-    images = some_images(TINY)
+    images = draw_images(TINY)
     model = AlexNet(TINY, rngs=nnx.Rngs(0))
     assert not np.allclose(model(images), model(images))
     model.eval()
     expected = alexnet_jax.apply(model.params, images, architecture=TINY)
     np.testing.assert_array_equal(model(images), expected)
-    without = AlexNet(TINY, params=draw_params(TINY))
-    without.train()
+    without_rngs = AlexNet(TINY, params=draw_params(TINY))
+    without_rngs.train()
     with pytest.raises(ValueError, match="must be made with rngs, which draw dropout masks"):
-        without(images)
+        without_rngs(images)
     with pytest.raises(ValueError, match="AlexNet needs rngs to draw its parameters, or params"):
         AlexNet(TINY)
 
 
-def test_in_training_both_kinds_move_the_running_moments_as_keras_does():
-    params, images = draw_params(NORMED), some_images(NORMED)
+def test_in_training_both_kinds_update_the_running_statistics_as_keras_does():
+    params, images = draw_params(NORMED), draw_images(NORMED)
     maps = alexnet_jax.activations(params, images, "relu1", architecture=NORMED)["relu1"]
     maps = np.asarray(maps, np.float64)
-    before = params["norm1_running"]
-    means = 0.99 * before.means + 0.01 * maps.mean((0, 1, 2))
-    variances = 0.99 * before.variances + 0.01 * maps.var((0, 1, 2))
+    initial = params["norm1_running"]
+    means = 0.99 * initial.means + 0.01 * maps.mean((0, 1, 2))
+    variances = 0.99 * initial.variances + 0.01 * maps.var((0, 1, 2))
 
     model = AlexNet(NORMED, params=params, rngs=nnx.Rngs(0))
     nnx.jit(lambda model: nnx.grad(lambda model: model(images).sum())(model))(model)
-    moved = [model.params["norm1_running"]]
+    updates = [model.params["norm1_running"]]
     apply = LinenAlexNet(NORMED).apply
     rngs = {"dropout": jax.random.key(0)}
-    _, changed = apply(
+    _, variables = apply(
         linen_variables(params), images, train=True, rngs=rngs, mutable=["batch_stats"]
     )
-    moved.append(changed["batch_stats"]["norm1_running"])
-    for running in moved:
+    updates.append(variables["batch_stats"]["norm1_running"])
+    for running in updates:
         np.testing.assert_allclose(running.means, means, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(running.variances, variances, rtol=1e-4)
 
 
 def test_linen_differentiates_by_its_variables_as_jax_does_by_the_parameters():
-    params, images = draw_params(TINY), some_images(TINY)
+    params, images = draw_params(TINY), draw_images(TINY)
     key = jax.random.key(5)
     model = LinenAlexNet(TINY)
 
-    def by_variables(variables):
+    def sum_logits(variables):
         return model.apply({"params": variables}, images, train=True, rngs={"dropout": key}).sum()
 
-    gradients = jax.grad(by_variables)(linen_variables(params)["params"])
+    gradients = jax.grad(sum_logits)(linen_variables(params)["params"])
     assert gradients.keys() == params.keys()
     assert isinstance(gradients["conv1"], alexnet_jax.Layer)
     assert np.isfinite(gradients["conv1"].weights).all()
@@ -158,7 +158,7 @@ def test_linen_differentiates_by_its_variables_as_jax_does_by_the_parameters():
     assert isinstance(model, flax.linen.Module)
 
 
-def test_the_papers_net_is_what_a_module_is_unless_told_otherwise():
+def test_a_module_is_the_papers_net_by_default():
     model = nnx.eval_shape(lambda: AlexNet(rngs=nnx.Rngs(0)))
     assert model.conv2.weights.shape == (5, 5, 48, 256)
     assert LinenAlexNet().architecture == PAPER

@@ -32,7 +32,7 @@ def test_a_dense_layer_equals_the_formula(rng):
 
 
 def test_the_gradient_of_biases_in_bfloat16_sums_in_float32(rng):
-    """A sum of 25,088 numbers between 0 and 1, which one kept in bfloat16 loses."""
+    """A sum of 25,088 numbers between 0 and 1, for which bfloat16 has too few digits."""
     zeros = Layer(jnp.zeros((3, 3, 2, 4), jnp.bfloat16), jnp.zeros(4, jnp.bfloat16))
     maps = jnp.zeros((8, 56, 56, 2), jnp.bfloat16)
     cotangent = jnp.asarray(rng.uniform(size=(8, 56, 56, 4)), jnp.bfloat16)
@@ -51,7 +51,7 @@ def test_max_pooling_equals_loops(rng, size, stride):
 
 
 @pytest.mark.parametrize("pool", [max_pool, layers._max_of_windows])
-def test_a_window_that_hangs_over_the_edge_takes_the_pixels_that_there_are(rng, pool):
+def test_a_window_over_the_edge_takes_the_pixels_inside_the_maps(rng, pool):
     x = -1 - rng.uniform(size=(2, 7, 7, 3)).astype(np.float32)  # less than a padding of zeros
     ours = pool(MaxPool(2, 2, padding=(0, 1)), jnp.asarray(x))
     assert ours.shape == (2, 4, 4, 3)
@@ -67,8 +67,8 @@ def test_max_pooling_is_the_same_on_a_cpu_as_elsewhere_and_so_is_its_gradient(rn
         for pool in (max_pool, layers._max_of_windows)
     ]
     np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-6)
-    elsewhere = jax.export.export(jax.jit(lambda x: max_pool(MaxPool(), x)), platforms=["cuda"])
-    assert "reduce_window" in elsewhere(x).mlir_module()
+    on_cuda = jax.export.export(jax.jit(lambda x: max_pool(MaxPool(), x)), platforms=["cuda"])
+    assert "reduce_window" in on_cuda(x).mlir_module()
 
 
 NORMS = [
@@ -99,10 +99,10 @@ def test_alpha_can_be_the_papers_or_the_original_programs(rng):
 @pytest.mark.parametrize("numbers", NORMS)
 @pytest.mark.parametrize("divide", [False, True])
 def test_the_gradient_of_response_normalization_equals_differences(rng, numbers, divide):
-    """The judge is the loop in float64, moved a little to either side along a direction."""
+    """Central differences of the loop in float64, along random directions."""
     a, weight = 30 * rng.normal(size=(2, 2, 7)), rng.normal(size=(2, 2, 7))
     n = numbers.get("n", 5)
-    looped = dict(numbers, alpha=numbers.get("alpha", 1e-4) / (n if divide else 1))
+    loop_numbers = dict(numbers, alpha=numbers.get("alpha", 1e-4) / (n if divide else 1))
 
     def ours(a):
         out = local_response_norm(a, **numbers, divide_alpha_by_n=divide)
@@ -112,7 +112,7 @@ def test_the_gradient_of_response_normalization_equals_differences(rng, numbers,
     for _ in range(5):
         direction, step = rng.normal(size=a.shape), 1e-4
         sides = [
-            (reference.response_norm(a + s * direction, **looped) * weight).sum()
+            (reference.response_norm(a + s * direction, **loop_numbers) * weight).sum()
             for s in (step, -step)
         ]
         difference = (sides[0] - sides[1]) / (2 * step)
@@ -127,16 +127,16 @@ def test_spatial_normalization_equals_loops(rng, numbers):
 
 
 @pytest.mark.parametrize(
-    ("word", "sentence"),
+    ("spec", "sentence"),
     [
         (partial(ResponseNorm, n=4), "n must be odd"),
         (partial(SpatialNorm, size=4), "size must be odd"),
         (partial(MaxPool, 2, 2, (0, 2)), "padding must be below its size"),
     ],
 )
-def test_a_word_that_makes_no_sense_is_refused(word, sentence):
+def test_a_layer_spec_that_makes_no_sense_is_refused(spec, sentence):
     with pytest.raises(ValueError, match=sentence):
-        word()
+        spec()
 
 
 def test_dropout_keeps_half_and_draws_each_unit_and_example_apart():
@@ -155,7 +155,7 @@ def test_a_dropout_mask_belongs_to_the_examples_index_in_the_global_batch():
     np.testing.assert_array_equal(whole[4:], part)
 
 
-def test_the_window_sum_of_a_tpu_equals_the_one_of_the_others(rng):
+def test_the_window_sum_of_a_tpu_equals_that_of_other_devices(rng):
     values = jnp.asarray(rng.standard_normal((2, 3, 3, 11)), jnp.float32)
     for n in (1, 3, 5, 13):
         np.testing.assert_allclose(
@@ -168,5 +168,5 @@ def test_the_window_sum_of_a_tpu_equals_the_one_of_the_others(rng):
 def test_the_inputs_gradient_of_a_product_is_the_same_on_a_cpu_and_elsewhere(rng):
     cotangent = jnp.asarray(rng.standard_normal((4, 6)), jnp.float32)
     weights = jnp.asarray(rng.standard_normal((9, 6)), jnp.float32)
-    got = layers._times_transposed(cotangent, weights)
-    np.testing.assert_allclose(got, np.asarray(cotangent) @ np.asarray(weights).T, rtol=1e-5)
+    ours = layers._times_transposed(cotangent, weights)
+    np.testing.assert_allclose(ours, np.asarray(cotangent) @ np.asarray(weights).T, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""init, apply and activations."""
+"""`init`, `apply` and `activations`."""
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def test_dropout_is_off_without_a_key_and_repeats_with_the_same_one(params, imag
     assert not np.allclose(apply(jax.random.key(0)), apply(None))
 
 
-def test_the_mean_over_dropout_masks_is_near_the_test_time_score(params, images):
+def test_the_mean_over_dropout_masks_is_near_the_test_time_logits(params, images):
     """Halving at test time is what makes this so (§4.2); the nonlinearity leaves a small gap."""
     draw = jax.jit(
         jax.vmap(lambda key: alexnet_jax.apply(params, images, architecture=TINY, dropout_key=key))
@@ -127,11 +127,11 @@ def test_parameters_of_another_net_are_refused_by_layer(params, images):
         alexnet_jax.apply(params, jnp.zeros((1, 224, 224, 3)))
 
 
-def test_an_unknown_activation_is_refused_with_the_names_there_are(params, images):
+def test_an_unknown_activation_is_refused_with_the_known_names(params, images):
     with pytest.raises(ValueError, match="TINY has no layer 'conv9', but conv1, relu1, norm1"):
         alexnet_jax.activations(params, images, ["conv9"], architecture=TINY)
 
 
 def test_small_kernels_of_the_digits_net_start_from_a_larger_deviation():
-    words = [layer for layer in DIGITS.layers if isinstance(layer, Conv | Dense | Output)]
-    assert {word.std for word in words} == {0.05}
+    specs = [layer for layer in DIGITS.layers if isinstance(layer, Conv | Dense | Output)]
+    assert {spec.std for spec in specs} == {0.05}

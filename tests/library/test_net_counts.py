@@ -1,11 +1,11 @@
-"""Every net's parameters and multiply-accumulates, by hand and as published."""
+"""Parameters and multiply-accumulates of every network, by hand and as published."""
 
 import pytest
 
 from alexnet_jax import architectures
 from alexnet_jax.architectures import NETS
 
-# Parameters by layer: kernel x kernel x maps that it sees x maps, and a bias for each.
+# Parameters by layer: kernel x kernel x input maps x output maps, and a bias per output map.
 TWO_TOWERS = [
     11 * 11 * 3 * 96 + 96,
     5 * 5 * 48 * 256 + 256,
@@ -67,7 +67,7 @@ COUNTS = {
             3 * 3 * 192 * 384 + 384,
             3 * 3 * 192 * 256 + 256,
             6 * 6 * 128 * 8192 + 8192,  # 4096 features of each tower, from its own maps
-            4096 * 4096 + 4096,  # 2048 of each, from its own 4096
+            4096 * 4096 + 4096,  # 2048 features of each, from its own 4096
             4096 * 1000 + 1000,
         ],
     ),
@@ -132,8 +132,8 @@ def test_a_net_has_the_parameters_that_follow_by_hand_and_are_published(name):
 
 def test_running_statistics_are_counted_apart():
     statistics = {net.name: sum(info.statistics for info in net.layer_info()) for net in NETS}
-    trained = {name: count for name, count in statistics.items() if count}
-    assert trained == {"BATCH_NORM": 2_752, "KERAS_TUTORIAL": 1_216, "KERAS_FIFTH_11": 896}
+    nonzero = {name: count for name, count in statistics.items() if count}
+    assert nonzero == {"BATCH_NORM": 2_752, "KERAS_TUTORIAL": 1_216, "KERAS_FIFTH_11": 896}
 
 
 def test_every_net_is_counted():
@@ -141,7 +141,7 @@ def test_every_net_is_counted():
     assert all(getattr(architectures, net.name) is net for net in NETS)
 
 
-WORK = {
+MULTIPLY_ACCUMULATES = {
     "PAPER": 724_406_816,
     "CAFFE": 724_406_816,
     "ONE_GPU": 391_514_384,
@@ -152,7 +152,7 @@ WORK = {
 }
 
 
-@pytest.mark.parametrize("name", WORK)
+@pytest.mark.parametrize("name", MULTIPLY_ACCUMULATES)
 def test_a_net_takes_the_multiply_accumulates_that_are_published(name):
     infos = architectures.by_name(name).layer_info()
-    assert sum(info.multiply_accumulates for info in infos) == WORK[name]
+    assert sum(info.multiply_accumulates for info in infos) == MULTIPLY_ACCUMULATES[name]

@@ -1,4 +1,4 @@
-"""Nets of the original program, of Caffe and of notebooks: loops, one device against two."""
+"""Networks of the original program, Caffe and notebooks: against loops, and on two devices."""
 
 import itertools
 import signal
@@ -46,18 +46,18 @@ def squares_and_logits(net, images, mesh, params):
     return (logits**2).sum(), logits
 
 
-TWO = [net for net in NETS if net.towers == 2]
+TWO_TOWERS = [net for net in NETS if net.towers == 2]
 
 
-@pytest.mark.parametrize("net", TWO, ids=lambda net: net.name)
+@pytest.mark.parametrize("net", TWO_TOWERS, ids=lambda net: net.name)
 def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
     """With dropout on; norms across the maps of both towers included."""
     net = narrow(net)
     params, images = draw_params(net), images_for(net, rng)
     run = jax.jit(partial(squares_and_logits, net, images), static_argnums=0)
-    here, there = (run(alexnet_jax.make_mesh(n), params)[1] for n in (1, 2))
-    assert here.std() > 1e-3
-    np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-4 * np.abs(here).max())
+    one, two = (run(alexnet_jax.make_mesh(n), params)[1] for n in (1, 2))
+    assert one.std() > 1e-3
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4 * np.abs(one).max())
 
 
 def test_the_original_nets_order_and_norms_equal_loops(rng):
@@ -69,16 +69,16 @@ def test_the_original_nets_order_and_norms_equal_loops(rng):
 
 
 def test_the_original_starts_its_last_convolutions_from_a_larger_deviation():
-    words = [layer for layer in architectures.ORIGINAL.layers if isinstance(layer, Conv)]
-    assert [word.std for word in words] == [0.01, 0.01, 0.03, 0.03, 0.03]
+    specs = [layer for layer in architectures.ORIGINAL.layers if isinstance(layer, Conv)]
+    assert [spec.std for spec in specs] == [0.01, 0.01, 0.03, 0.03, 0.03]
 
 
-def words_of(net):
+def layer_types(net):
     return [type(layer).__name__ for layer in net.layers]
 
 
 def test_the_nets_without_norms_are_the_original_without_them():
-    norms = [i for i, word in enumerate(words_of(architectures.ORIGINAL)) if "Norm" in word]
+    norms = [i for i, name in enumerate(layer_types(architectures.ORIGINAL)) if "Norm" in name]
     layers = architectures.ORIGINAL.layers
     without = lambda at: tuple(layer for i, layer in enumerate(layers) if i not in at)  # noqa: E731
     assert architectures.NO_NORM.layers == without(norms)
@@ -114,11 +114,11 @@ def test_caffes_towers_meet_at_the_norms_fc6_fc7_and_the_output():
     params = jax.eval_shape(partial(alexnet_jax.init, architecture=net), jax.random.key(0))
     images = jax.ShapeDtypeStruct((2, 227, 227, 3), jnp.float32)
     sizes = [2 * 55 * 55 * 6, 2 * 27 * 27 * 16, 2 * 6 * 6 * 16, 2 * 32]  # maps of 96 / 16, ...
-    moved = collectives(jax.jit(apply, in_shardings=shardings), params, images)
-    assert moved == sorted([*(("all-gather", n) for n in sizes), ("all-reduce", 2 * 7)])
+    transfers = collectives(jax.jit(apply, in_shardings=shardings), params, images)
+    assert transfers == sorted([*(("all-gather", n) for n in sizes), ("all-reduce", 2 * 7)])
 
 
-def test_the_summary_shows_where_towers_part_again():
+def test_the_summary_shows_where_towers_split_again():
     lines = alexnet_jax.summary(architectures.CAFFE).splitlines()
     assert [line.split()[0] for line in lines if "towers split" in line] == ["split1"]
     meeting = [line.split()[0] for line in lines if "towers meet" in line]
@@ -146,20 +146,20 @@ MEETING = Architecture(
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
-    """What the towers make of a map that all saw comes back to it as a sum, on any devices."""
+    """The gradients of a replicated map are summed over the towers, on any devices."""
     params, images = draw_params(MEETING), images_for(MEETING, rng, 4)
     run = jax.jit(
         jax.grad(partial(squares_and_logits, MEETING, images), 1, has_aux=True), static_argnums=0
     )
     mesh = alexnet_jax.make_mesh(devices)
-    (grads, logits), (there, logits_there) = run(None, params), run(mesh, params)
-    np.testing.assert_allclose(logits, logits_there, rtol=1e-5, atol=1e-5 * np.abs(logits).max())
+    (grads, logits), (sharded_grads, sharded_logits) = run(None, params), run(mesh, params)
+    np.testing.assert_allclose(logits, sharded_logits, rtol=1e-5, atol=1e-5 * np.abs(logits).max())
     for name in params:
-        for one, other in zip(grads[name], there[name]):
+        for one, other in zip(grads[name], sharded_grads[name]):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
 
 
-def test_maps_that_meet_and_part_again_are_cut_as_before():
+def test_maps_are_the_same_after_a_gather_and_a_split():
     infos = {info.name: info for info in MEETING.layer_info()}
     assert [infos[name].replicated_out for name in ("conv1", "norm1", "split1")] == [
         False,
@@ -191,11 +191,11 @@ def test_inverted_dropout_doubles_in_training_and_leaves_test_time_alone(rng):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_torchvisions_dropout_stands_before_fc6_and_fc7():
-    words = [info.name for info in architectures.TORCHVISION.layer_info()]
+def test_torchvisions_dropout_comes_before_fc6_and_fc7():
+    names = [info.name for info in architectures.TORCHVISION.layer_info()]
     tail = "flatten5 dropout5 fc6 relu6 dropout6 fc7 relu7 fc8"
-    assert words[-8:] == tail.split()
-    assert not any("norm" in word for word in words)
+    assert names[-8:] == tail.split()
+    assert not any("norm" in name for name in names)
 
 
 def test_the_paper_can_be_scaled_to_any_width_and_image():
@@ -267,7 +267,7 @@ def test_a_scaled_net_learns_eight_colors_at_113_pixels():
 
 
 @pytest.mark.parametrize("net", [net for net in NETS if net.towers == 1], ids=lambda net: net.name)
-def test_a_net_of_one_tower_scores_images(net, rng):
+def test_a_net_of_one_tower_gives_logits(net, rng):
     net = narrow(net)
     params, images = draw_params(net), images_for(net, rng)
     logits = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
@@ -285,7 +285,7 @@ def test_the_command_prints_a_nets_summary(capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["ALEX"], ["PAPER", "CAFFE"], ["SCALED_8_9"]])
-def test_the_command_refuses_what_names_no_net_in_one_sentence(arguments, capsys):
+def test_the_command_refuses_wrong_arguments_in_one_sentence(arguments, capsys):
     assert main(arguments) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
@@ -293,7 +293,7 @@ def test_the_command_refuses_what_names_no_net_in_one_sentence(arguments, capsys
     assert not printed.out
 
 
-def test_a_reader_that_has_read_enough_ends_a_summary_without_a_word():
+def test_a_summary_into_a_closed_pipe_ends_silently():
     command = [sys.executable, "-m", "alexnet_jax", "PAPER"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()

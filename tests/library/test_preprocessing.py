@@ -1,4 +1,4 @@
-"""From 8-bit pictures to what a net reads: formula, center, and resizing as Pillow does it."""
+"""Preprocessing of 8-bit pictures: the formula, the center crop, and Pillow's resizing."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ def pictures(rng, height, width, count=2):
     return rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def test_stored_pictures_are_scaled_centered_and_divided_at_the_crops_own_place(rng):
+def test_stored_pictures_are_scaled_centered_and_divided_at_the_pixels_of_the_crop(rng):
     mean = rng.uniform(0, 1, (13, 13, 3))
     preprocessing = Preprocessing(
         stored_size=13, input_size=8, scale=1 / 255, mean=mean, std=(0.5, 0.25, 2)
@@ -23,15 +23,15 @@ def test_stored_pictures_are_scaled_centered_and_divided_at_the_crops_own_place(
     out = np.asarray(jax.jit(preprocessing)(images))
     assert out.shape == (2, 8, 8, 3)
     assert out.dtype == np.float32
-    for b, i, j, c in np.ndindex(2, 8, 8, 3):  # (13 - 8) // 2 = 2 pixels are cut off before
+    for b, i, j, c in np.ndindex(2, 8, 8, 3):  # the crop starts at pixel (13 - 8) // 2 = 2
         pixel = images[b, i + 2, j + 2, c] / 255 - mean[i + 2, j + 2, c]
         assert out[b, i, j, c] == pytest.approx(pixel / (0.5, 0.25, 2)[c], abs=1e-5)
 
 
 def by_pillow(picture, height, width, method):
-    """Columns first: which Pillow does first, and rounds in between, differs with its version."""
-    whole = Image.fromarray(picture).resize((width, picture.shape[0]), method)
-    return np.asarray(whole.resize((width, height), method), np.float32)
+    """Columns before rows: Pillow rounds in between, and its order depends on its version."""
+    wide = Image.fromarray(picture).resize((width, picture.shape[0]), method)
+    return np.asarray(wide.resize((width, height), method), np.float32)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
@@ -54,7 +54,7 @@ def test_other_sizes_are_resized_as_pillow_does_and_torchvision_crops(rng, sides
     assert abs(np.asarray(squashed(images)[0]) - expected).max() <= 1
 
 
-def test_what_cannot_be_raw_pictures_is_refused(rng):
+def test_arrays_that_are_no_raw_pictures_are_refused(rng):
     preprocessing = Preprocessing(stored_size=32, input_size=28, mean=np.zeros(3))
     with pytest.raises(TypeError, match="uint8, as decoded, not float32"):
         preprocessing(np.zeros((1, 32, 32, 3), np.float32))
@@ -63,7 +63,7 @@ def test_what_cannot_be_raw_pictures_is_refused(rng):
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"input_size": 33}, "not 33 and 32"),
         ({"mean": np.zeros((28, 28, 3))}, r"mean must be \[3\] or \[32, 32, 3\]"),
@@ -74,7 +74,7 @@ def test_what_cannot_be_raw_pictures_is_refused(rng):
         ({"source_colors": "GBR"}, "source_colors must be 'RGB' or 'BGR'"),
     ],
 )
-def test_nonsense_is_refused_by_its_field(fields, words):
+def test_nonsense_is_refused_by_its_field(fields, message):
     good = {"stored_size": 32, "input_size": 28, "mean": np.zeros(3)}
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         Preprocessing(**(good | fields))

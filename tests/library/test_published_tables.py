@@ -1,4 +1,4 @@
-"""Nets against the tables that notebooks print of them, line by line."""
+"""Networks against the tables that notebooks print, line by line."""
 
 import pytest
 
@@ -22,10 +22,16 @@ def test_paper_is_the_layer_list_of_a_notebooks_text():
     infos = architectures.PAPER.layer_info(224)
     convolutions = [info for info in infos if isinstance(info.spec, Conv)]
     assert [
-        (s.input_shape, s.weight_shape[3], s.weight_shape[:3], s.output_shape, s.spec.stride)
-        for s in convolutions
+        (
+            info.input_shape,
+            info.weight_shape[3],
+            info.weight_shape[:3],
+            info.output_shape,
+            info.spec.stride,
+        )
+        for info in convolutions
     ] == CONVOLUTIONS
-    assert [s.input_shape for s in infos if isinstance(s.spec, Flatten)] == [LAST_MAPS]
+    assert [info.input_shape for info in infos if isinstance(info.spec, Flatten)] == [LAST_MAPS]
     dense = [info for info in infos if isinstance(info.spec, Dense | Output)]
     assert [(*info.input_shape, *info.output_shape) for info in dense] == NEURONS
 
@@ -59,10 +65,10 @@ MODULES = [
 
 
 def module(info):
-    """The PyTorch module that computes what a info does."""
+    """Return the PyTorch module that computes a layer, as an entry of MODULES."""
     match info.spec:
         case Conv(kernel=kernel, stride=stride, padding=padding):
-            # Zeros that no kernel reaches are none: those of conv1, on 227 pixels.
+            # Padding that no kernel reaches counts as none: that of conv1, on 227 pixels.
             padding_used = (
                 stride * (info.output_shape[0] - 1) + kernel - padding[0] - info.input_shape[0]
             )
@@ -95,8 +101,8 @@ def test_single_tower_is_the_module_list_of_a_notebooks_code():
             assert info.parameters == inputs * outputs * kernel**2 + outputs
 
 
-# What Keras prints of a net: type, output shape, parameters. "+relu" is a layer that is given its
-# activation as an argument, and so has no line of its own for it.
+# Keras's summary of a network: type, output shape, parameters. "+relu" marks a layer that has its
+# activation as an argument, so the activation has no line of its own.
 KERAS_TABLES = {
     "KERAS_STRIDE_4": """
         Conv2D              56 56 96    34944
@@ -153,7 +159,7 @@ KERAS_NAMES = {
 
 
 def lines(table):
-    """A printed table as (type, output shape, parameters), activations always on their own."""
+    """Yield (type, output shape, parameters) of a printed table, a line for each activation."""
     for line in table.strip().splitlines():
         kind, *shape, parameters = line.split()
         shape = tuple(map(int, shape))
@@ -166,5 +172,8 @@ def lines(table):
 def test_a_keras_net_is_the_summary_that_its_notebook_prints(name):
     infos = architectures.by_name(name).layer_info()
     assert infos[0].input_shape == (224, 224, 3)
-    ours = [(KERAS_NAMES[type(s.spec).__name__], s.output_shape, s.parameters) for s in infos]
+    ours = [
+        (KERAS_NAMES[type(info.spec).__name__], info.output_shape, info.parameters)
+        for info in infos
+    ]
     assert ours == list(lines(KERAS_TABLES[name]))

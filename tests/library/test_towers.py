@@ -1,4 +1,4 @@
-"""One device = two = four = eight; and the towers meet only where Figure 2 lets them."""
+"""The same numbers on 1, 2, 4 and 8 devices; towers communicate only where Figure 2 lets them."""
 
 import re
 from functools import partial
@@ -40,14 +40,14 @@ def loss(params, images, mesh):
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_scores_and_gradients_do_not_depend_on_the_number_of_devices(params, images, devices):
-    """With dropout on: the masks are the same, too."""
+def test_logits_and_gradients_do_not_depend_on_the_number_of_devices(params, images, devices):
+    """With dropout on: the masks are the same too."""
     grad = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)
     grads, logits = grad(params, images, None)
-    there, logits_there = grad(params, images, alexnet_jax.make_mesh(devices))
-    np.testing.assert_allclose(logits, logits_there, rtol=1e-5, atol=1e-5)
+    sharded_grads, sharded_logits = grad(params, images, alexnet_jax.make_mesh(devices))
+    np.testing.assert_allclose(logits, sharded_logits, rtol=1e-5, atol=1e-5)
     for name in params:
-        for one, other in zip(grads[name], there[name]):
+        for one, other in zip(grads[name], sharded_grads[name]):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
 
 
@@ -57,9 +57,9 @@ def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(param
     run = jax.jit(
         partial(alexnet_jax.activations, names=names, architecture=TINY), static_argnames="mesh"
     )
-    here, there = run(params, images), run(params, images, mesh=alexnet_jax.make_mesh(devices))
+    one, several = run(params, images), run(params, images, mesh=alexnet_jax.make_mesh(devices))
     for name in names:
-        np.testing.assert_allclose(here[name], there[name], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(one[name], several[name], rtol=1e-5, atol=1e-4)
 
 
 def twenty_steps(net, devices):
@@ -70,8 +70,8 @@ def twenty_steps(net, devices):
         out_shardings=state_shardings(net, optimizer, mesh),
     )()
     mean = jnp.full((18, 18, 3), 128.0)
-    noise = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
-    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": noise}
+    color = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
+    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "noise": color}
     step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
     losses = []
     for number in range(20):
@@ -104,30 +104,30 @@ NORMED = Architecture(
 
 @pytest.mark.parametrize(("net", "counts"), [(TINY, (2, 4, 8)), (NORMED, (2, 3, 8))])
 def test_twenty_training_steps_do_not_depend_on_the_number_of_devices(net, counts):
-    """Crops, flips, color noise, dropout and batch norm included, to the rounding of float32."""
+    """With crops, flips, PCA color augmentation, dropout and batch norm, to float32 rounding."""
     losses, params = twenty_steps(net, 1)
     assert len(set(losses)) == 20
     for devices in counts:
-        losses_there, params_there = twenty_steps(net, devices)
-        np.testing.assert_allclose(losses, losses_there, rtol=1e-5)
-        for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(params_there)):
+        sharded_losses, sharded_params = twenty_steps(net, devices)
+        np.testing.assert_allclose(losses, sharded_losses, rtol=1e-5)
+        for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(sharded_params)):
             size = max(np.abs(one).max(), 0.01)  # biases before a batch norm have no effect
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * size)
 
 
 def test_each_device_holds_its_rows_of_a_batch(rng):
     rows = rng.normal(size=(12, 2))
-    for devices, towers, parts in [(1, 2, 1), (2, 2, 1), (8, 2, 4), (3, 1, 3)]:
+    for devices, towers, shards in [(1, 2, 1), (2, 2, 1), (8, 2, 4), (3, 1, 3)]:
         mesh = alexnet_jax.make_mesh(devices, towers)
-        assert alexnet_jax.towers.num_batch_shards(mesh) == parts
+        assert alexnet_jax.towers.num_batch_shards(mesh) == shards
         assert alexnet_jax.towers.local_batch_slice(mesh, 12) == slice(
             0, 12
         )  # this process has all devices
         batch = global_batch(rows, mesh, 12)
         np.testing.assert_array_equal(batch, rows.astype(np.float32))
-        pieces = {tuple(piece.data.ravel().tolist()) for piece in batch.addressable_shards}
-        whole = np.split(rows.astype(np.float32), parts)
-        assert pieces == {tuple(part.ravel().tolist()) for part in whole}
+        local = {tuple(shard.data.ravel().tolist()) for shard in batch.addressable_shards}
+        expected = np.split(rows.astype(np.float32), shards)
+        assert local == {tuple(shard.ravel().tolist()) for shard in expected}
 
 
 BATCH = 4
@@ -135,19 +135,19 @@ COLLECTIVES = r"all-gather|all-reduce|reduce-scatter|all-to-all|collective-permu
 
 
 def collectives(function, *arguments):
-    """What the compiled program moves: [(operation, numbers in its result)]."""
+    """The collectives of a compiled program, sorted: [(operation, numbers in its result)]."""
     program = function.lower(*arguments).compile().as_text()
-    found = []
+    moved = []
     for line in program.splitlines():
         match = re.search(rf"= \(?f32\[([\d,]*)\].* ({COLLECTIVES})(?:-start)?\(", line)
         if re.search(rf" ({COLLECTIVES})(-start)?\(", line):
             assert match, line  # one array of floats, not a tuple of several
-            found.append((match.group(2), np.prod([int(n) for n in match.group(1).split(",")])))
-    return sorted(found)
+            moved.append((match.group(2), np.prod([int(n) for n in match.group(1).split(",")])))
+    return sorted(moved)
 
 
 def lowered(function):
-    """The function of (params, images) at full size, jitted for two devices, and its arguments."""
+    """A function of (params, images) jitted at full size for two devices, and its arguments."""
     mesh = alexnet_jax.make_mesh(2)
     shardings = alexnet_jax.param_shardings(mesh, PAPER), alexnet_jax.batch_sharding(mesh)
     params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))
@@ -169,34 +169,34 @@ def test_the_towers_of_the_paper_meet_only_at_conv3_fc6_fc7_and_the_output():
 
 
 def test_the_gradient_goes_back_between_the_towers_at_the_same_places_only():
-    """Each gather returns as a sum of which every tower keeps its own half."""
+    """The gradient of a gather is a sum over towers, of which each tower keeps its half."""
 
     def loss(params, images, mesh):
         key = jax.random.key(0)
         return alexnet_jax.apply(params, images, dropout_key=key, mesh=mesh).sum()
 
     back = [("reduce-scatter", size // 2) for _, size in GATHERS]
-    found = collectives(*lowered(jax.grad(loss)))
+    operations = collectives(*lowered(jax.grad(loss)))
     # The sum of logits itself is not needed for a gradient of their plain sum.
-    assert [c for c in found if c != SUM] == sorted([*GATHERS, *back])
+    assert [c for c in operations if c != SUM] == sorted([*GATHERS, *back])
 
 
 def test_each_device_holds_half_of_the_parameters():
     mesh = alexnet_jax.make_mesh(2)
     shardings = alexnet_jax.param_shardings(mesh, PAPER)
     params = jax.eval_shape(alexnet_jax.init, jax.random.key(0))
-    held = sum(
+    count = sum(
         np.prod(sharding.shard_shape(leaf.shape))
         for leaf, sharding in zip(jax.tree.leaves(params), jax.tree.leaves(shardings))
     )
-    assert held == (60_965_224 - 1000) / 2 + 1000  # the biases of the logits are in both
+    assert count == (60_965_224 - 1000) / 2 + 1000  # the biases of the logits are in both
 
 
 @pytest.mark.parametrize(
-    ("devices", "words"), [(3, "a multiple of 2"), (0, "not 0"), (64, "finds")]
+    ("devices", "message"), [(3, "a multiple of 2"), (0, "not 0"), (64, "finds")]
 )
-def test_a_mesh_that_cannot_be_made_is_refused(devices, words):
-    with pytest.raises(ValueError, match=words):
+def test_a_mesh_that_cannot_be_made_is_refused(devices, message):
+    with pytest.raises(ValueError, match=message):
         alexnet_jax.make_mesh(devices)
 
 
@@ -207,8 +207,8 @@ def test_a_batch_that_pairs_of_devices_cannot_share_is_refused(params):
 
 
 def test_one_tower_cannot_run_on_two_devices():
-    words = tuple(layer for layer in TINY.layers if type(layer).__name__ != "Gather")
-    single = alexnet_jax.Architecture("SINGLE", (14,), 1, words)
+    layers = tuple(layer for layer in TINY.layers if type(layer).__name__ != "Gather")
+    single = alexnet_jax.Architecture("SINGLE", (14,), 1, layers)
     params = alexnet_jax.init(jax.random.key(0), single)
     images = jnp.zeros((2, 14, 14, 3))
     logits = jax.eval_shape(partial(alexnet_jax.apply, architecture=single), params, images)

@@ -1,4 +1,4 @@
-"""3 x 3 convolutions by fewer products equal the sum that defines them."""
+"""Winograd's 3 x 3 convolutions equal the direct sum, and run where they pay."""
 
 from functools import partial
 
@@ -21,28 +21,28 @@ def arrays(rng, size, counts):
 
 
 @pytest.mark.parametrize("size", [(5, 6), (4, 7), (1, 2)])
-def test_they_equal_loops(rng, size):
+def test_winograd_convolutions_equal_loops(rng, size):
     maps, kernels = arrays(rng, size, (2, 3))
     ours = winograd.convolve(maps, kernels)
-    whole = reference.conv(maps, kernels, np.zeros(3), 1, 1, 1)
-    np.testing.assert_allclose(ours, whole, atol=1e-5)
+    expected = reference.conv(maps, kernels, np.zeros(3), 1, 1, 1)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(5, 6), (4, 7)])
-def test_their_gradients_equal_those_of_xlas_convolution_in_float64(rng, size):
+def test_winograd_gradients_equal_those_of_xlas_convolution_in_float64(rng, size):
     def plain(maps, kernels):
         window, axes = [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
         return lax.conv_general_dilated(maps, kernels, (1, 1), window, dimension_numbers=axes)
 
     maps, kernels = arrays(rng, size, (2, 3))
-    maps = jnp.concatenate([maps, 2 * maps])  # two parts
+    maps = jnp.concatenate([maps, 2 * maps])  # two groups of 32 images
     cotangent = rng.normal(size=(64, *size, 3))
     ours = jax.vjp(winograd.convolve, maps, kernels)[1](jnp.asarray(cotangent, jnp.float32))
     with jax.enable_x64(True):
-        wide = [jnp.asarray(np.asarray(x, np.float64)) for x in (maps, kernels)]
-        exact = jax.vjp(plain, *wide)[1](jnp.asarray(cotangent))
-    for got, wanted in zip(ours, exact):
-        np.testing.assert_allclose(got, wanted, atol=2e-6 * np.abs(wanted).max())
+        arguments = [jnp.asarray(np.asarray(x, np.float64)) for x in (maps, kernels)]
+        exact = jax.vjp(plain, *arguments)[1](jnp.asarray(cotangent))
+    for gradient, expected in zip(ours, exact):
+        np.testing.assert_allclose(gradient, expected, atol=2e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_their_gradients_equal_those_of_xlas_convolution_in_float64(rng, size):
         (64, (96, 128), jnp.bfloat16, 1),  # its rounding would show
     ],
 )
-def test_a_cpu_uses_them_where_they_pay(batch, counts, dtype, convolutions):
+def test_a_cpu_uses_winograd_where_it_pays(batch, counts, dtype, convolutions):
     layer = Layer(jnp.zeros((3, 3, *counts), dtype), jnp.zeros(counts[1], dtype))
     run = jax.jit(partial(conv, Conv("c", counts[1], 3, padding=(1, 1)), layer))
     program = run.lower(jax.ShapeDtypeStruct((batch, 6, 6, counts[0]), dtype)).as_text()
