@@ -132,7 +132,8 @@ def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
     assert (again.recipe.steps, again.data.threads, again.recipe.batch_size) == (21, 1, 250)
     back = refusal("--run-dir", run_dir, "--resume", "--steps", 3)
     assert "is at step 21, past the last step, 3" in back
-    with pytest.raises(BadInput, match="--epochs: the run's length is --steps 21"):
+    assert parse(["--run-dir", str(run_dir), "--resume"]) == again
+    with pytest.raises(BadInput, match="--epochs: the run's length is --steps 21; change that"):
         parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
 
 
@@ -162,8 +163,17 @@ def test_predict_leaves_the_run_as_it_is(trained, tmp_path):
     ("name", "content", "words"),
     [
         ("config.json", b"{", "config.json cannot be read"),
-        ("config.json", b"{}", "config.json is not a run's configuration"),
-        ("config.json", b'{"config": {}, "data": {"class_names": ["a"]}}', "json is damaged"),
+        ("config.json", b"{}", "its config.json is not that of a run"),
+        (
+            "config.json",
+            b'{"config": {}, "data": {"class_names": ["a"]}}',
+            "its config.json is not that of a run",
+        ),
+        (
+            "config.json",
+            b'{"config": {"net": "DIGITS", "epochs": "9"}, "data": {"class_names": ["a"]}}',
+            "config.json is damaged, or of another version: epochs",
+        ),
         ("mean.npy", b"no array", "mean.npy cannot be read"),
         ("mean.npy", None, "mean.npy is not a mean image of 28 x 28 x 3"),
     ],

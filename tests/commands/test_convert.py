@@ -1,4 +1,4 @@
-"""python -m alexnet_jax convert, and what is said of files that cannot be weights."""
+"""python -m alexnet_jax convert, and its messages about files that hold no weights."""
 
 import hashlib
 
@@ -16,16 +16,16 @@ NAMES = ("a", "b", "c", "d", "e", "f", "g")
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """A file of ours of a small net."""
-    path = tmp_path / "kept"
+def saved(tmp_path):
+    """A file of TINY in our own format."""
+    path = tmp_path / "saved"
     preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.ones(3))
     alexnet_jax.save(path, draw_params(TINY), TINY, preprocessing, NAMES)
     return path
 
 
 def refusal(capsys, *arguments):
-    """The one sentence that a command ends with."""
+    """The message of a command that fails: one sentence."""
     assert main([str(argument) for argument in arguments]) == 2
     out = capsys.readouterr()
     assert out.out == ""
@@ -34,7 +34,7 @@ def refusal(capsys, *arguments):
     return out.err
 
 
-def test_a_file_of_torchs_becomes_one_of_ours(tmp_path, capsys, monkeypatch):
+def test_a_torch_file_is_converted_to_our_format(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(weights.torchvision, "TORCHVISION", NET.with_classes(1000))
     source, target = FILES / "zip.pth", tmp_path / "tiny.safetensors"
     assert main(["convert", str(source), str(target)]) == 0
@@ -53,26 +53,26 @@ def test_a_file_of_torchs_becomes_one_of_ours(tmp_path, capsys, monkeypatch):
     assert (np.asarray(params["fc6"].weights) == np.asarray(before[0]["fc6"].weights)).all()
 
 
-def test_names_of_classes_outlive_a_conversion(kept, tmp_path):
-    assert main(["convert", str(kept), str(tmp_path / "other.safetensors")]) == 0
+def test_a_conversion_keeps_the_names_of_classes(saved, tmp_path):
+    assert main(["convert", str(saved), str(tmp_path / "other.safetensors")]) == 0
     assert weights.read(tmp_path / "other.safetensors").class_names == NAMES
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
-def test_a_published_file_is_called_by_its_name(kept, tmp_path, capsys, monkeypatch, algorithm):
-    digest = hashlib.new(algorithm, kept.read_bytes()).hexdigest()[:8]
+def test_a_published_file_is_named_by_its_digest(saved, tmp_path, capsys, monkeypatch, algorithm):
+    digest = hashlib.new(algorithm, saved.read_bytes()).hexdigest()[:8]
     entries = (
-        weights.known_files.KnownFile("another's", "kept", algorithm, "00000000"),
+        weights.known_files.KnownFile("another's", "saved", algorithm, "00000000"),
         weights.known_files.KnownFile("somebody's", "net.pth", algorithm, digest),
     )
     monkeypatch.setattr(weights.known_files, "KNOWN_FILES", entries)
-    assert main(["convert", str(kept), str(tmp_path / "x.safetensors")]) == 0
+    assert main(["convert", str(saved), str(tmp_path / "x.safetensors")]) == 0
     line = capsys.readouterr().out.splitlines()[0]
     assert line.endswith(f"somebody's net.pth, by its published {algorithm.upper()}")
 
 
-def test_a_file_by_the_name_of_a_published_one_with_other_content_is_told(kept, tmp_path, capsys):
-    kept.rename(tmp_path / "bvlc_alexnet.caffemodel")
+def test_a_file_with_a_published_name_and_other_content_is_reported(saved, tmp_path, capsys):
+    saved.rename(tmp_path / "bvlc_alexnet.caffemodel")
     arguments = [str(tmp_path / "bvlc_alexnet.caffemodel"), str(tmp_path / "x.safetensors")]
     assert main(["convert", *arguments]) == 0
     line = capsys.readouterr().out.splitlines()[0]
@@ -90,9 +90,9 @@ def test_the_published_digests_are_those_of_the_readmes_and_names():
     }
 
 
-def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(kept, tmp_path, capsys):
+def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(saved, tmp_path, capsys):
     target = tmp_path / "x.safetensors"
-    assert "OUT must end in .safetensors" in refusal(capsys, "convert", kept, "x.onnx")
+    assert "OUT must end in .safetensors" in refusal(capsys, "convert", saved, "x.onnx")
     assert "none: No such file or directory" in refusal(
         capsys, "convert", tmp_path / "none", target
     )
@@ -100,10 +100,10 @@ def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(kept, tmp_
     words = "it holds none of Caffe's weights, to which a mean image belongs"
     mean = tmp_path / "mean.npy"
     np.save(mean, np.zeros((3, 9, 9)))
-    assert words in refusal(capsys, "convert", kept, target, "--mean", mean)
-    assert "--help explains the arguments" in refusal(capsys, "convert", kept)
+    assert words in refusal(capsys, "convert", saved, target, "--mean", mean)
+    assert "--help explains the arguments" in refusal(capsys, "convert", saved)
     target.write_bytes(b"mine")
-    assert f"OUT {target} exists already" in refusal(capsys, "convert", kept, target)
+    assert f"OUT {target} exists already" in refusal(capsys, "convert", saved, target)
     assert target.read_bytes() == b"mine"
 
 
@@ -112,6 +112,6 @@ def test_a_hostile_file_ends_the_command_in_one_sentence(tmp_path, capsys, monke
     call = pickled.name("os.system") + pickled.row(pickled.text("touch MARK")) + pickled.CALL
     path = tmp_path / "evil.pth"
     path.write_bytes(pickled.zipped(pickled.program(call), {}))
-    said = refusal(capsys, "convert", path, tmp_path / "x.safetensors")
-    assert said == f"error: {path}: it asks for os.system, which is refused\n"
+    message = refusal(capsys, "convert", path, tmp_path / "x.safetensors")
+    assert message == f"error: {path}: it asks for os.system, which is refused\n"
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""The commands under the name that they are installed by, from any folder."""
+"""The installed commands, run under their own name from any folder."""
 
 import pytest
 
@@ -20,6 +20,6 @@ def test_a_message_of_the_library_names_the_command_that_was_called(package, tmp
     """A folder of records that train.prepare has not completed."""
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "unfinished.jsonl").write_text("{}\n")
-    where = {} if package == "train" else {"cwd": tmp_path}
-    done = run(f"{package}.main", "--data", tmp_path / "shards", **where)
+    options = {} if package == "train" else {"cwd": tmp_path}
+    done = run(f"{package}.main", "--data", tmp_path / "shards", **options)
     assert_one_sentence(done, f"holds no manifest.json, which {package}.prepare writes")

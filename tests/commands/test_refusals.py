@@ -65,7 +65,7 @@ from train.trainer.build import load_network_and_data
             "--bias-rate is for --schedule cuts and plateau, not original",
         ),
         (["--resume"], "--resume needs --run-dir"),
-        (["--resume", "--run-dir", "nowhere"], "nowhere holds no run"),
+        (["--resume", "--run-dir", "nowhere"], "nowhere: it holds no run"),
         (["--data-kind", "zip"], "'zip'"),
     ],
 )
@@ -117,7 +117,7 @@ def test_what_data_cannot_be_is_refused(flags, words):
         (["run", "--json", "nowhere/x"], "nowhere/x cannot be written: nowhere is not a folder"),
         (["run", "--json", "/"], "/ cannot be written: it is a folder"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
-        (["nowhere"], "nowhere holds no run"),
+        (["nowhere"], "nowhere: it holds no run"),
     ],
 )
 def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):

@@ -49,15 +49,9 @@ def load_config(run_dir: Path) -> Config:
 
 def read_record(run_dir: Path) -> dict[str, Any]:
     """Read all of a run folder's config.json. Raises BadInput if it is missing or broken."""
-    path = run_dir / "config.json"
+    from alexnet_jax.weights.readers.run_folder import read_run_record
+
     try:
-        record = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadInput(f"{run_dir} holds no run (no config.json in it)") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from None
-    match record:
-        case {"config": {}, "data": {"class_names": [str(), *_] as names}}:
-            if all(isinstance(name, str) for name in names):
-                return record
-    raise BadInput(f"{path} is not a run's configuration")
+        return read_run_record(run_dir)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{run_dir}: {error}") from None

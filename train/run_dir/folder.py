@@ -43,7 +43,7 @@ def make_folder(config: Config) -> Path:
 
 
 def open_run(config: Config, data: DataSet) -> Config:
-    """Write config.json for a new run; for a resumed one, check first that the data are the same.
+    """Check the folder of a run that is about to start or to be resumed. Writes nothing.
 
     Returns the configuration with its `stored_size`. Raises BadInput if the folder holds another
     run, or the resumed run has learned from other data.
@@ -53,17 +53,20 @@ def open_run(config: Config, data: DataSet) -> Config:
     # Keep the size itself: the records that it may depend on can be elsewhere later.
     config = config.replace(stored_size=stored_size(config, get_architecture(config)))
     if is_main_process():
-        _write_config(config, run_dir, data)
+        _refuse_existing_run(config, run_dir)  # again: one may have started in the meantime
+        if config.launch.resume:
+            check_data(run_dir, data)
     barrier("the folder of the run")
     return config
 
 
-def _write_config(config: Config, run_dir: Path, data: DataSet) -> None:
+def record_run(config: Config, data: DataSet) -> None:
+    """Write config.json. Raises BadInput if that is impossible."""
+    run_dir = config.launch.run_dir
+    assert run_dir is not None
     record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
-    _refuse_existing_run(config, run_dir)  # again: one may have started in the meantime
     if config.launch.resume:
         record = read_record(run_dir)
-        check_data(run_dir, data)
     try:
         save_config(config, record | {"data": data.record()})
     except OSError as error:

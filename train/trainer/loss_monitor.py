@@ -3,6 +3,8 @@
 import json
 import math
 
+from alexnet_jax.weights.files.atomic import write_atomically
+
 from ..config.errors import Ended
 from ..data.examples import example_name
 from ..data.pipeline import example_indices
@@ -69,7 +71,7 @@ class Divergence:
         examples = [{"index": index, "name": example_name(source, index)} for index in indices]
         record = {"what": what, "step": step, "batch": batch, "examples": examples}
         path = self.checkpoints.folder.parent / "diverged.json"
-        path.write_text(json.dumps(record, indent=1) + "\n")
+        write_atomically(path, json.dumps(record, indent=1) + "\n")
         return Ended(
             f"stopped: {what}, of batch {batch}, whose images are listed in {path}; "
             f"{last_good_checkpoint(self.checkpoints)}; "

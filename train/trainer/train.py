@@ -18,6 +18,7 @@ from ..run_dir.folder import (
     load_or_measure_statistics,
     make_folder,
     open_run,
+    record_run,
 )
 from ..run_dir.metrics import MetricsLog
 from ..runtime import device_memory, lock, stop_signal
@@ -88,6 +89,7 @@ def train(
             if initial is not None:
                 state = initial.apply_to(state, architecture)
             if is_main_process():
+                record_run(config, data)  # now that nothing more is refused
                 print(build.describe_run(run, folder, int(state.step)), flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
