@@ -1,4 +1,4 @@
-"""Several runs on one test set: each with its own net, mean and size; the same images for all."""
+"""Several runs on the same test images, each with its own network, mean and stored size."""
 
 import functools
 import shutil
@@ -31,7 +31,9 @@ def run(data, tmp_path_factory):
 
 def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, tmp_path):
     settings = {"net": "SCALED_4_67", "stored_size": 70}
-    other = begin(tmp_path / "scaled", factor=2, data=data, **settings)  # or scores hardly differ
+    other = begin(
+        tmp_path / "scaled", factor=2, data=data, **settings
+    )  # else the logits hardly differ
     nets = [open_predictor(folder) for folder in (run, other)]
     sources = open_test_images(nets, None)
     assert list(sources) == [28, 70]
@@ -41,11 +43,11 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
     for net, middle in zip(nets, (slice(2, 26), slice(1, 68))):
         test = open_data(data, "folder", net.stored_size, held_out=0.3).test
         images = np.stack([test[i]["image"] for i in range(9)]) - np.load(net.folder / "mean.npy")
-        patches = jnp.asarray(images[:, middle, middle])
-        scores = jax.jit(functools.partial(alexnet_jax.apply, architecture=net.architecture))(
-            net.params, patches
+        crops = jnp.asarray(images[:, middle, middle])
+        logits = jax.jit(functools.partial(alexnet_jax.apply, architecture=net.architecture))(
+            net.params, crops
         )
-        powers = np.exp(np.asarray(scores, np.float64))
+        powers = np.exp(np.asarray(logits, np.float64))
         both += powers / powers.sum(axis=1, keepdims=True) / 2
     labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
     [outcomes] = ours[-1]
@@ -54,12 +56,12 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
     assert outcomes.rates()["top1_error"] == reference.top_k_misses(both, labels, 1) / 9
 
 
-def test_the_pictures_that_the_run_held_out_are_tested_on(data, run, tmp_path):
+def test_a_run_is_tested_on_the_pictures_that_it_held_out(data, run, tmp_path):
     moved = shutil.copytree(data, tmp_path / "moved")
-    for place in (None, moved):
-        [source] = open_test_images([open_predictor(run)], place).values()
-        _, at_training = load_network_and_data(load_config(run))
-        assert source.files == at_training.test.files
+    for folder in (None, moved):
+        [source] = open_test_images([open_predictor(run)], folder).values()
+        _, training_data = load_network_and_data(load_config(run))
+        assert source.files == training_data.test.files
         assert len(source) == 9
 
 
@@ -71,12 +73,12 @@ def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run
             open_test_images(nets, None)
 
 
-def test_runs_on_other_data_need_to_be_told_what_to_test_on(run, tmp_path):
-    elsewhere = pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
-    nets = [open_predictor(run), open_predictor(begin(tmp_path / "run", data=elsewhere))]
+def test_runs_on_different_data_need_data_to_test_on(run, tmp_path):
+    other_data = pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
+    nets = [open_predictor(run), open_predictor(begin(tmp_path / "run", data=other_data))]
     with pytest.raises(BadInput, match=r"learned from .* and .*; `data` says what to test them on"):
         open_test_images(nets, None)
-    [source] = open_test_images(nets, elsewhere).values()
+    [source] = open_test_images(nets, other_data).values()
     assert len(source) == 3
 
 
@@ -92,14 +94,14 @@ def test_runs_with_other_classes_are_not_averaged(run, tmp_path):
 
 @pytest.mark.parametrize("devices", [2, 6])
 def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tmp_path, devices):
-    """Six devices divide a batch of the one by six, of the other by three."""
+    """Of six devices, one tower divides a batch by six, two towers by three."""
     other = begin(tmp_path / "run", data=data, net="SCALED_4_67_ONE_TOWER")
     rates = []
     for count in (1, devices):
         nets = [open_predictor(folder, devices=count) for folder in (run, other)]
         outcomes = evaluate_together(nets, open_test_images(nets, None), crops=1, batch_size=4)
         assert len(outcomes[-1][0].labels) == 9
-        rates.append([of_net[0].rates() for of_net in outcomes])
+        rates.append([results[0].rates() for results in outcomes])
     for alone, together in zip(*rates):
         assert together == pytest.approx(alone, rel=1e-4)
 

@@ -13,11 +13,11 @@ from train.steps.eval_step import EvalResults
 NAMES = ("ant", "bee", "[cat]", "dog")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
 GUESSES = np.array([0, 1, 1, 2, 1, 0, 0, 2, 0])
-TOP5_MISSED = np.array([0, 0, 1, 1, 0, 0, 0, 0, 1], bool)
-OUTCOMES = EvalResults(LABELS, GUESSES, np.zeros(9), LABELS != GUESSES, TOP5_MISSED)
+TOP5_MISSES = np.array([0, 0, 1, 1, 0, 0, 0, 0, 1], bool)
+OUTCOMES = EvalResults(LABELS, GUESSES, np.zeros(9), LABELS != GUESSES, TOP5_MISSES)
 
 
-def test_errors_by_class_are_of_its_own_images():
+def test_errors_of_a_class_are_over_its_own_images():
     rows = tables.by_class(OUTCOMES, NAMES)
     assert [tuple(row.values()) for row in rows] == [
         ("ant", 4, 3 / 4, 2 / 4),
@@ -27,7 +27,7 @@ def test_errors_by_class_are_of_its_own_images():
     ]
 
 
-def test_confused_pairs_come_most_frequent_first_and_then_by_class():
+def test_confused_pairs_are_sorted_by_frequency_and_then_by_class():
     rows = tables.most_confused(OUTCOMES, NAMES, 3)
     assert [tuple(row.values()) for row in rows] == [
         ("ant", "bee", 2, 2 / 4),
@@ -39,30 +39,30 @@ def test_confused_pairs_come_most_frequent_first_and_then_by_class():
     assert tables.most_confused(right, NAMES, 3) == []
 
 
-def test_a_synset_is_shown_with_the_first_of_its_words():
+def test_a_synset_is_shown_with_the_first_of_its_names():
     words = {"ant": "ant, emmet, pismire"}
     net = SimpleNamespace(folder="run", architecture=SimpleNamespace(name="NET"), step=1)
     net.class_names, net.class_descriptions = NAMES, words
-    found = tables.summarize([net], [[OUTCOMES]], per_class=True, confusions=1)
-    assert [row["class"] for row in found["classes"]] == ["ant ant", *NAMES[1:]]
-    assert found["confusions"][0]["class"] == "ant ant"
+    results = tables.summarize([net], [[OUTCOMES]], per_class=True, confusions=1)
+    assert [row["class"] for row in results["classes"]] == ["ant ant", *NAMES[1:]]
+    assert results["confusions"][0]["class"] == "ant ant"
 
 
 def test_tables_show_the_figures_that_json_holds(tmp_path, capsys):
     row = {"run": "runs/" + 90 * "x", "net": "DIGITS", "step": 150, "patches": 10}
-    found = {
+    results = {
         "images": 12345,
         "errors": [row | {"loss": 0.5, "top1_error": 0.375, "top5_error": 0.17}],
         "classes": tables.by_class(OUTCOMES, NAMES),
         "confusions": tables.most_confused(OUTCOMES, NAMES, 1),
     }
-    tables.show(found)
+    tables.show(results)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row["run"], "DIGITS", "150", "10", "37.50", "%", "17.00", "%"] in rows
     assert ["12,345", "test", "images"] in rows
     assert ["[cat]", "2", "50.00", "%", "50.00", "%"] in rows
     assert ["ant", "bee", "2", "50.00", "%"] in rows
-    tables.write(found, tmp_path / "errors.json")
-    assert json.loads((tmp_path / "errors.json").read_text()) == found
+    tables.write(results, tmp_path / "errors.json")
+    assert json.loads((tmp_path / "errors.json").read_text()) == results
     with pytest.raises(BadInput, match=r"`json` .*/nowhere/x\.json cannot be written: No such"):
-        tables.write(found, tmp_path / "nowhere" / "x.json")
+        tables.write(results, tmp_path / "nowhere" / "x.json")

@@ -1,4 +1,4 @@
-"""Which checkpoints are kept, and what becomes of a damaged one."""
+"""Which checkpoints are kept, and how a damaged one is handled."""
 
 import dataclasses
 import shutil
@@ -21,8 +21,8 @@ OPTIMIZER = sgd()
 
 
 def state(step):
-    drawn = init_state(jax.random.key(step), TINY, OPTIMIZER)
-    return dataclasses.replace(drawn, step=jnp.int32(step))
+    initial = init_state(jax.random.key(step), TINY, OPTIMIZER)
+    return dataclasses.replace(initial, step=jnp.int32(step))
 
 
 def shardings(devices):
@@ -73,7 +73,7 @@ def test_a_checkpoint_restores_on_any_number_of_devices(tmp_path, saved_on, rest
     assert after.params["conv1"].weights.sharding.num_devices == restored_on
 
 
-def test_what_orbax_cannot_read_is_named_too(tmp_path):
+def test_a_checkpoint_that_orbax_cannot_read_is_named_too(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state(7), 7, None)
         checkpoints.wait()
@@ -87,7 +87,7 @@ def test_what_orbax_cannot_read_is_named_too(tmp_path):
 
 @pytest.fixture(scope="module")
 def two_steps(tmp_path_factory):
-    """A run's folder with the checkpoints 1, the better one, and 2."""
+    """A run folder with the checkpoints of steps 1 and 2, of which 1 has the lower error."""
     run_dir = tmp_path_factory.mktemp("two")
     with Checkpoints(run_dir) as checkpoints:
         for step, error in {1: 0.1, 2: 0.2}.items():
@@ -104,22 +104,22 @@ def assert_restores(run_dir, which, step):
         np.testing.assert_array_equal(a, b)
 
 
-def test_no_flipped_bit_is_read_back_as_another_number(two_steps, tmp_path, rng):
+def test_a_flipped_bit_is_never_read_as_another_number(two_steps, tmp_path, rng):
     run_dir = shutil.copytree(two_steps, tmp_path / "run")
     folder = run_dir / "checkpoints" / "2"
-    unnoticed, files = set(), [path for path in folder.rglob("*") if path.is_file()]
+    undetected, files = set(), [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 8
     for path in files:
-        whole = path.read_bytes()
-        for place in rng.integers(0, len(whole), 5):
-            flipped = bytearray(whole)
+        original = path.read_bytes()
+        for place in rng.integers(0, len(original), 5):
+            flipped = bytearray(original)
             flipped[place] ^= 1 << rng.integers(0, 8)
             path.write_bytes(flipped)
             if checksums.fault(folder) is None:
-                unnoticed.add(path.name)
+                undetected.add(path.name)
                 assert_restores(run_dir, 2, 2)
-        path.write_bytes(whole)
-    assert unnoticed <= {"_CHECKPOINT_METADATA", "commit_success.txt", "digests.json"}
+        path.write_bytes(original)
+    assert undetected <= {"_CHECKPOINT_METADATA", "commit_success.txt", "digests.json"}
 
 
 def halve(folder):
@@ -150,7 +150,7 @@ def empty(folder):
         (empty, "it has no digests.json"),
     ],
 )
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_is_used(
     two_steps, tmp_path, capsys, damage, words
 ):
     run_dir = shutil.copytree(two_steps, tmp_path / "run")
@@ -158,17 +158,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
     damage(damaged)
 
     assert_restores(run_dir, "latest", 1)
-    said = capsys.readouterr().err
-    assert said.startswith(f"note: checkpoint {damaged} is skipped: ")
-    assert words in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"note: checkpoint {damaged} is skipped: ")
+    assert words in message
+    assert message.count("\n") == 1
     with (
         Checkpoints(run_dir, read_only=True) as checkpoints,
         pytest.raises(BadInput, match="checkpoints/2 is damaged: "),
     ):
         checkpoints.find(2)
 
-    with Checkpoints(run_dir) as checkpoints:  # a run that goes on
+    with Checkpoints(run_dir) as checkpoints:  # as a resumed run opens it
         assert words in capsys.readouterr().err
         assert (run_dir / "damaged" / "2").is_dir()
         assert checkpoints.latest_step() == 1
@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
     assert_restores(run_dir, "latest", 2)
 
 
-def test_without_the_best_checkpoint_the_next_best_is_taken(two_steps, tmp_path, capsys):
+def test_without_the_best_checkpoint_the_next_best_is_used(two_steps, tmp_path, capsys):
     run_dir = shutil.copytree(two_steps, tmp_path / "run")
     assert_restores(run_dir, "best", 1)
     halve(run_dir / "checkpoints" / "1")
@@ -184,7 +184,7 @@ def test_without_the_best_checkpoint_the_next_best_is_taken(two_steps, tmp_path,
     assert "checkpoints/1 is skipped" in capsys.readouterr().err
 
 
-def test_a_run_none_of_whose_checkpoints_is_whole_is_refused_as_it_is(two_steps, tmp_path):
+def test_a_run_without_an_undamaged_checkpoint_is_refused_and_left_as_it_is(two_steps, tmp_path):
     run_dir = shutil.copytree(two_steps, tmp_path / "run")
     for step in (1, 2):
         halve(run_dir / "checkpoints" / str(step))
@@ -198,22 +198,22 @@ def test_a_run_none_of_whose_checkpoints_is_whole_is_refused_as_it_is(two_steps,
     assert not (run_dir / "damaged").exists()
 
 
-def test_a_checkpoint_has_its_digests_before_it_has_its_name(tmp_path, monkeypatch):
-    write, named = checksums.write, []
+def test_digests_are_written_before_a_checkpoint_gets_its_final_name(tmp_path, monkeypatch):
+    write, is_final = checksums.write, []
     with Checkpoints(tmp_path) as checkpoints:
 
-        def observed(folder):
+        def write_and_record(folder):
             write(folder)
-            named.append(checkpoints.path(7).exists())
+            is_final.append(checkpoints.path(7).exists())
 
-        monkeypatch.setattr(checksums, "write", observed)
+        monkeypatch.setattr(checksums, "write", write_and_record)
         checkpoints.save(state(7), 7, None)
         checkpoints.wait()
-        assert named == [False]
+        assert is_final == [False]
         assert checksums.fault(checkpoints.path(7)) is None
 
 
-def test_an_error_that_is_no_number_does_not_make_the_best(tmp_path):
+def test_a_checkpoint_with_an_error_of_nan_is_never_the_best(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         for step, error in {1: 0.5, 2: float("nan"), 3: float("nan"), 4: 0.6}.items():
             checkpoints.save(state(step), step, {"top1_error": error})
@@ -225,21 +225,21 @@ def test_an_error_that_is_no_number_does_not_make_the_best(tmp_path):
 def test_a_checkpoint_of_another_net_is_refused_by_the_first_difference(two_steps):
     other = init_state(jax.random.key(0), TINY.with_classes(3), OPTIMIZER)
     halved = jax.tree.map(lambda x: x.astype(jnp.bfloat16), state(0))
-    by_adam = init_state(jax.random.key(0), TINY, adam())
-    of_adam = state_shardings(TINY, adam(), alexnet_jax.make_mesh(1))
-    for like, lies, words in [
+    adam_state = init_state(jax.random.key(0), TINY, adam())
+    adam_shardings = state_shardings(TINY, adam(), alexnet_jax.make_mesh(1))
+    for like, placement, words in [
         (other, shardings(1), r"2 has weights of \(32, 7\) in fc8, not \(32, 3\)"),
         (halved, shardings(1), "2 has weights of float32 in conv1, not bfloat16"),
-        (by_adam, of_adam, "2 has no opt_state/count"),
+        (adam_state, adam_shardings, "2 has no opt_state/count"),
     ]:
         with (
             Checkpoints(two_steps, read_only=True) as checkpoints,
             pytest.raises(BadInput, match=words),
         ):
-            checkpoints.restore(2, like, lies)
+            checkpoints.restore(2, like, placement)
 
 
-def test_a_layer_that_one_of_both_lacks_is_the_describe_difference():
+def test_a_layer_that_only_one_state_has_is_described():
     def net(*names):
         return {"params": {name: {"weights": jnp.zeros((2, 3))} for name in names}}
 

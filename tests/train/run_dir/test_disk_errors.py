@@ -1,4 +1,4 @@
-"""A disk that fills ends the run in a sentence, and costs nothing that was saved."""
+"""A full disk ends the run in one sentence, and no saved checkpoint is lost."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def run(run_dir, *flags, largest_file=None):
 
 def assert_stopped(done, run_dir, words, step):
     assert done.returncode == 1, done.stderr
-    assert (  # threads of Orbax may add lines of their own
+    assert (  # Orbax may print lines from its threads
         f"stopped: {run_dir} cannot be written: {words}; the last checkpoint is "
         f"{run_dir}/checkpoints/{step}; when the disk is mended, continue with: "
         f"python -m train.main --run-dir {run_dir} --resume\n"
@@ -48,7 +48,7 @@ def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_the_run_goes_on(
+def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one_to_resume_from(
     ten_steps, tmp_path
 ):
     run_dir = shutil.copytree(ten_steps, tmp_path / "run")
@@ -69,26 +69,26 @@ def test_a_log_that_cannot_be_written_ends_the_run_too(ten_steps, tmp_path):
     assert_stopped(done, run_dir, "File too large", 10)
 
 
-def test_on_a_disk_that_is_full_the_run_stops_and_goes_on_when_there_is_space(ten_steps, tmp_path):
-    place = tmp_path / "small"
-    place.mkdir()
-    taken = sum(len(content) for content in files(ten_steps).values())
-    small = ["mount", "-t", "tmpfs", "-o", f"size={taken + 300_000}", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(small, capture_output=True).returncode:
+def test_a_full_disk_stops_the_run_which_resumes_when_there_is_space(ten_steps, tmp_path):
+    disk = tmp_path / "small"
+    disk.mkdir()
+    used = sum(len(content) for content in files(ten_steps).values())
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={used + 300_000}", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     try:
-        run_dir = shutil.copytree(ten_steps, place / "run")
-        (place / "else").write_bytes(bytes(150_000))
+        run_dir = shutil.copytree(ten_steps, disk / "run")
+        (disk / "filler").write_bytes(bytes(150_000))
         done = run(run_dir, "--resume", "--steps", 20)
         assert_stopped(done, run_dir, "No space left on device", 10)
-        subprocess.run([*small[:3], "-o", "remount,size=100M", str(place)], check=True)
+        subprocess.run([*mount[:3], "-o", "remount,size=100M", str(disk)], check=True)
         done = run(run_dir, "--resume", "--steps", 20)
         assert (done.returncode, done.stderr) == (0, "")
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_only_what_a_disk_says_is_taken_for_it():
+def test_only_errors_of_the_disk_are_reported_as_such():
     full = OSError(28, os.strerror(28))
     assert disk_errors.find_disk_error(full) == "No space left on device"
     assert disk_errors.find_disk_error(

@@ -1,4 +1,4 @@
-"""Damaged files of a run end in a sentence or in what they hold, as damaged data do."""
+"""A damaged file of a run is read or refused in one sentence, as damaged data is."""
 
 import json
 
@@ -35,7 +35,7 @@ DIGITS = open_data(None, "auto", 28)
 
 
 def read_run(folder):
-    """All that is read of a run's folder when it is opened, but its checkpoints."""
+    """Read all files that opening a run folder reads, except its checkpoints."""
     config = saved.load_config(folder)
     size = stored_size(config, get_architecture(config))
     check_data(folder, DIGITS)

@@ -20,7 +20,7 @@ from train.trainer.train import train
 
 RUN = Path(__file__).parents[2] / "support" / "made_at_a1eac61" / "run"
 LOSSES_AT_A1EAC61 = {9: 2.60994, 10: 2.53715, 11: 2.41621, 12: 2.21311}
-"""What a1eac61 itself logged when it resumed the run to step 12; six digits are kept."""
+"""The losses that a1eac61 itself logged when it resumed the run to step 12, to six digits."""
 
 
 def test_a_run_resumes_with_the_losses_that_the_older_version_had(tmp_path):
@@ -33,7 +33,7 @@ def test_a_run_resumes_with_the_losses_that_the_older_version_had(tmp_path):
     assert losses == pytest.approx(LOSSES_AT_A1EAC61, rel=1e-5)
 
 
-def test_it_predicts_and_alexnet_jax_loads_the_same_network():
+def test_the_run_predicts_and_alexnet_jax_loads_the_same_network():
     predictor = open_predictor(RUN)
     assert (predictor.step, predictor.architecture.name) == (8, "SCALED_4_67")
     params, architecture, preprocessing = alexnet_jax.load(RUN)

@@ -1,4 +1,4 @@
-"""The log of a run, and what is left of it after a crash."""
+"""The log of a run, also after a crash."""
 
 import json
 import struct
@@ -9,7 +9,7 @@ from train.figures.curves import draw_curves
 from train.run_dir.metrics import MetricsLog, read_metrics
 
 
-def test_rows_behind_the_step_that_a_run_goes_on_from_are_written_anew(tmp_path):
+def test_rows_after_the_step_that_a_run_resumes_from_are_replaced(tmp_path):
     with MetricsLog(tmp_path, 0) as log:
         for step in range(1, 6):
             log.write(step, {"loss": 1 / step})
@@ -23,7 +23,7 @@ def test_rows_behind_the_step_that_a_run_goes_on_from_are_written_anew(tmp_path)
     ]
 
 
-def test_a_damaged_line_costs_that_line_alone(tmp_path):
+def test_a_damaged_line_is_skipped_and_all_others_are_read(tmp_path):
     good = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
     lines = [good[0], "", "5", '{"loss": 1}', good[1], '{"step": 9, "lo', good[2]]
     (tmp_path / "metrics.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff\xfe")
@@ -31,7 +31,7 @@ def test_a_damaged_line_costs_that_line_alone(tmp_path):
     assert draw_curves(tmp_path).exists()
 
 
-def test_tensorboard_reads_every_number_and_forgets_what_is_written_anew(tmp_path):
+def test_tensorboard_reads_every_number_and_drops_the_replaced_rows(tmp_path):
     with MetricsLog(tmp_path, 3) as log:
         log.write(4, {"loss": 0.5, "top1_error": 0.25})
     [path] = (tmp_path / "tensorboard").iterdir()

@@ -1,4 +1,4 @@
-"""What the commands set in their process before JAX starts."""
+"""The settings that commands make in their process before JAX starts."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from train.config.errors import BadInput
 from train.runtime import backend
 
 
-def printed(code, **environment):
-    """What a new process prints, with these environment variables and none of their kind."""
+def run_python(code, **environment):
+    """The output of `code` in a new process; of the variables below it has `environment` alone."""
     ours = ("GLIBC_TUNABLES", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR")
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     run = subprocess.run(
@@ -25,28 +25,28 @@ def printed(code, **environment):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is the GNU C library's")
-def test_a_command_begins_anew_with_huge_pages_unless_the_user_has_set_something():
+def test_a_command_restarts_with_huge_pages_unless_the_user_has_set_tunables():
     code = "backend.restart_with_huge_pages()\nprint(os.environ['GLIBC_TUNABLES'])"
-    assert printed(code) == "glibc.malloc.hugetlb=1"
-    assert printed(code, GLIBC_TUNABLES="glibc.malloc.arena_max=3") == "glibc.malloc.arena_max=3"
+    assert run_python(code) == "glibc.malloc.hugetlb=1"
+    assert run_python(code, GLIBC_TUNABLES="glibc.malloc.arena_max=3") == "glibc.malloc.arena_max=3"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is the GNU C library's")
-def test_a_session_at_a_prompt_is_not_begun_anew():
-    """As `%run -m train.main` in a notebook would: its variables would be gone."""
+def test_an_interactive_session_is_not_restarted():
+    """As by `%run -m train.main` in a notebook, which would lose its variables."""
     session = "import sys\nsys.ps1 = '> '\nbackend.restart_with_huge_pages()\n"
-    assert printed(session + "print(os.environ.get('GLIBC_TUNABLES'))") == "None"
+    assert run_python(session + "print(os.environ.get('GLIBC_TUNABLES'))") == "None"
 
 
-def test_where_jax_has_begun_with_fewer_devices_it_is_said():
-    """As in a notebook, for whose second run it is too late to have more."""
+def test_too_few_devices_after_jax_has_started_are_an_error():
+    """As in a notebook, where a second run can no longer add devices."""
     with pytest.raises(BadInput, match="`devices` 64: JAX finds 8 CPU only; JAX_NUM_CPU_DEVICES"):
         backend.set_up_devices(64)
 
 
-def test_compiled_programs_are_kept_in_the_users_cache_unless_told_elsewhere(tmp_path):
+def test_compiled_programs_are_kept_in_the_users_cache_unless_a_folder_is_set(tmp_path):
     code = "backend.enable_compile_cache()\nimport jax\nprint(jax.config.jax_compilation_cache_dir)"
-    kept = printed(code, XDG_CACHE_HOME=str(tmp_path))
-    assert kept.startswith(str(tmp_path / "alexnet_jax" / "xla"))
-    told = str(tmp_path / "elsewhere")
-    assert printed(code, JAX_COMPILATION_CACHE_DIR=told) == told
+    folder = run_python(code, XDG_CACHE_HOME=str(tmp_path))
+    assert folder.startswith(str(tmp_path / "alexnet_jax" / "xla"))
+    other = str(tmp_path / "elsewhere")
+    assert run_python(code, JAX_COMPILATION_CACHE_DIR=other) == other

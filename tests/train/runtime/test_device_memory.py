@@ -12,15 +12,15 @@ from train.runtime import device_memory
 from train.trainer.train import train
 
 
-def refuse(needs, batch_size, limit, parts=1):
-    """Refuse with programs of which only the bytes are known."""
+def check_memory(needs, batch_size, limit, parts=1):
+    """Run the check on fake programs that take `needs(size)` bytes; returns the sizes compiled."""
     compiled = []
 
     def program(size):
         compiled.append(size)
-        taken = needs(size)
+        temporary = needs(size)
         sizes = {f"{name}_size_in_bytes": 0 for name in ("argument", "output", "temp", "alias")}
-        sizes["temp_size_in_bytes"] = taken
+        sizes["temp_size_in_bytes"] = temporary
         return SimpleNamespace(memory_analysis=lambda: SimpleNamespace(**sizes))
 
     device_memory.compile_within_memory(program, batch_size, limit, parts)
@@ -28,31 +28,31 @@ def refuse(needs, batch_size, limit, parts=1):
 
 
 @pytest.mark.parametrize("batch_size", [2, 100, 1000, 4096])
-def test_the_batch_size_that_is_named_fits_and_is_nearly_the_largest(batch_size):
-    def needs(size):  # some memory is taken in pieces
+def test_the_suggested_batch_size_fits_and_is_nearly_the_largest(batch_size):
+    def needs(size):  # memory does not grow evenly
         return 10_000 + 1000 * size + 300 * (size % 7)
 
     limit = needs(batch_size) // 2 + 6000
     with pytest.raises(BadInput) as refused:
-        refuse(needs, batch_size, limit)
+        check_memory(needs, batch_size, limit)
     fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
     largest = max(size for size in range(batch_size) if needs(size) <= limit)
     assert 0.98 * largest - 2 <= fits <= largest
     assert needs(fits) <= limit
 
 
-def test_a_batch_that_fits_or_whose_device_does_not_say_is_compiled_once():
-    assert refuse(lambda size: size, 64, 64) == [64]
-    assert refuse(lambda size: size, 64, None) == [64]
+def test_a_batch_that_fits_or_has_no_known_limit_is_compiled_once():
+    assert check_memory(lambda size: size, 64, 64) == [64]
+    assert check_memory(lambda size: size, 64, None) == [64]
 
 
-def test_if_the_net_alone_is_too_large_that_is_said():
+def test_a_network_that_does_not_fit_at_batch_size_1_is_refused():
     with pytest.raises(BadInput, match="not even a batch of 1 fits"):
-        refuse(lambda size: 1000 + size, 64, 500)
+        check_memory(lambda size: 1000 + size, 64, 500)
 
 
 @pytest.mark.parametrize("limit", range(8, 96, 7))
-def test_the_batch_size_that_is_named_can_be_divided_among_the_devices(limit):
+def test_the_suggested_batch_size_can_be_divided_among_the_devices(limit):
     compiled = []
 
     def needs(size):
@@ -60,13 +60,13 @@ def test_the_batch_size_that_is_named_can_be_divided_among_the_devices(limit):
         return size
 
     with pytest.raises(BadInput) as refused:
-        refuse(needs, 96, limit, parts=8)
+        check_memory(needs, 96, limit, parts=8)
     fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
     assert fits == limit // 8 * 8
     assert not [size for size in compiled if size % 8]
 
 
-def test_a_program_that_the_compiler_gives_up_is_too_large():
+def test_a_program_that_runs_out_of_memory_in_the_compiler_is_too_large():
     def needs(size):
         if size > 50:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory in hbm")
@@ -75,13 +75,13 @@ def test_a_program_that_the_compiler_gives_up_is_too_large():
     for limit in (100, None):
         words = "needs more memory than a device has; a new run with `batch_size` 32 would fit"
         with pytest.raises(BadInput, match=words):
-            refuse(needs, 64, limit)
+            check_memory(needs, 64, limit)
 
 
-def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_path, monkeypatch):
+def test_a_refused_run_is_told_a_batch_size_that_the_same_device_accepts(tmp_path, monkeypatch):
     monkeypatch.setattr(
         device_memory, "memory_limit", lambda mesh: 20 * 2**20
-    )  # 26 MiB are needed for 64
+    )  # a batch of 64 needs 26 MiB
     with pytest.raises(BadInput) as refused:
         train(Config().replace(run_dir=tmp_path / "run", batch_size=64, steps=1))
     fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
@@ -90,7 +90,7 @@ def test_a_run_is_refused_with_a_batch_size_that_the_same_device_accepts(tmp_pat
     assert not (tmp_path / "run" / "checkpoints" / "1").exists()
 
 
-def test_a_device_whose_memory_runs_out_later_ends_the_run_in_a_sentence(tmp_path, monkeypatch):
+def test_running_out_of_device_memory_later_ends_the_run_in_one_sentence(tmp_path, monkeypatch):
     def step(state, batch):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
 
@@ -101,7 +101,7 @@ def test_a_device_whose_memory_runs_out_later_ends_the_run_in_a_sentence(tmp_pat
     assert stopped.value.status == 1
 
 
-def test_virtual_devices_share_what_the_machine_or_its_container_has(tmp_path, monkeypatch):
+def test_virtual_devices_share_the_memory_of_the_machine_or_its_container(tmp_path, monkeypatch):
     with open("/proc/meminfo") as file:
         machine = 1024 * int(file.readline().split()[1])
     monkeypatch.setattr(device_memory, "_CGROUP_LIMITS", ())

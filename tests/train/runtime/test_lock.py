@@ -1,4 +1,4 @@
-"""One process at a time trains in a folder."""
+"""Only one process at a time trains in a folder."""
 
 import os
 import platform
@@ -31,14 +31,14 @@ def test_a_second_run_on_a_folder_is_refused_and_a_dead_ones_lock_taken_over(tmp
         pass
 
 
-def test_the_command_refuses_a_folder_in_which_another_trains(tmp_path):
+def test_the_command_refuses_a_folder_in_which_another_process_trains(tmp_path):
     words = f"{tmp_path} is being trained by process {os.getpid()} on {platform.node()}"
     with lock.acquire(tmp_path), pytest.raises(BadInput, match=words):
         main(["--run-dir", str(tmp_path), "--steps", "1"])
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
-def test_where_no_locks_are_known_it_is_said_and_the_run_begins(tmp_path, monkeypatch, capsys):
+def test_without_file_locks_a_run_warns_and_begins(tmp_path, monkeypatch, capsys):
     def unsupported(*_):
         raise OSError(95, "Operation not supported")
 
