@@ -8,7 +8,7 @@ from train.runtime import backend
 
 backend.set_up_devices(8)
 
-import jax  # noqa: E402 - the devices must be prepared before it, here and below
+import jax  # noqa: E402 - set_up_devices must run before JAX is imported, also by the imports below
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
@@ -20,10 +20,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _each_program_is_compiled_once(tmp_path_factory):
-    """Half of the suite's time was XLA's, over and over for runs of the same small net.
+def _compile_each_program_once(tmp_path_factory):
+    """Cache compiled programs: XLA took half of the suite's time on the same small networks.
 
-    The folder is this worker's own: JAX does not write its entries atomically.
+    Each worker of pytest has its own folder, because JAX does not write entries atomically.
     """
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
@@ -36,13 +36,13 @@ def _each_program_is_compiled_once(tmp_path_factory):
 
 @pytest.fixture
 def rng():
-    """Return a generator of random numbers that is the same in every test."""
+    """Return a random generator with the same seed in every test."""
     return np.random.default_rng(0)
 
 
 @pytest.fixture
 def bounded(tmp_path, monkeypatch):
-    """The memory of the process may grow by 400 MB in a test, whatever it reads."""
+    """Check that a test grows the memory of the process by less than 400 MB."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
@@ -52,7 +52,7 @@ def bounded(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """ILSVRC in small, 24 training and 5 validation pictures, with a list of the latter."""
+    """A small ILSVRC: 24 training and 5 validation pictures, and the list of validation labels."""
     root = tmp_path_factory.mktemp("source")
     write_ilsvrc(root)
     (root / "val.txt").write_text("\n".join(SYNSETS[label] for label in SHOWN))
@@ -61,7 +61,7 @@ def tree(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(tree, tmp_path_factory):
-    """Its shards, made by one process."""
+    """The shards of `tree`, written by one process."""
     out = tmp_path_factory.mktemp("prepared") / "out"
     prepare(options(tree, out))
     return out

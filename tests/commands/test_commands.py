@@ -1,4 +1,4 @@
-"""The commands as a user meets them: a run, what reads it, and how they explain themselves."""
+"""The commands as a user runs them: a run, the commands that read it, and their help."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.commands import assert_one_sentence, refusal, run
-from tests.support.runs import pictures
+from tests.support.runs import write_noise_pictures
 from train import predict
 from train.config import saved
 from train.config.config import Config
@@ -24,14 +24,14 @@ COMMANDS = ("main", "evaluate", "predict", "figures", "fetch", "prepare")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A short run on one device, and what it printed."""
+    """The folder of a short run on one device, and its finished process."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     done = run("train.main", "--run-dir", run_dir, "--epochs", 1, "--batch-size", 250)
     assert done.returncode == 0, done.stderr
     return run_dir, done
 
 
-def test_a_run_ends_with_error_curves_and_checkpoint_and_leaves_no_noise(trained):
+def test_a_run_ends_with_error_curves_and_checkpoint_and_prints_no_warnings(trained):
     run_dir, done = trained
     assert done.stderr == ""
     *_, result, curves, checkpoint = done.stdout.splitlines()
@@ -76,9 +76,11 @@ def test_predict_prints_five_classes_and_probabilities(trained, tmp_path):
     assert 10 < sum(percents) <= 100.05
 
 
-def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(trained, tmp_path):
+def test_evaluate_gives_the_error_that_training_logged_on_any_devices_and_batches(
+    trained, tmp_path
+):
     rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
-    at_training = next(row for row in rows if "test_loss" in row)
+    logged = next(row for row in rows if "test_loss" in row)
     errors = {}
     for name, flags in {
         "one": ["--per-class", "--confusion", 2],
@@ -87,18 +89,18 @@ def test_evaluate_finds_the_error_of_the_training_on_any_devices_and_batches(tra
         path = tmp_path / f"{name}.json"
         done = run("train.evaluate", trained[0], "--json", path, *flags)
         assert (done.returncode, done.stderr) == (0, "")
-        found = json.loads(path.read_text())
-        assert found["images"] == 1000
-        errors[name] = found["errors"]
+        results = json.loads(path.read_text())
+        assert results["images"] == 1000
+        errors[name] = results["errors"]
         if name == "one":
-            assert sum(row["images"] for row in found["classes"]) == 1000
-            assert len(found["confusions"]) == 2
+            assert sum(row["images"] for row in results["classes"]) == 1000
+            assert len(results["confusions"]) == 2
             assert "most often confused" in done.stdout
     assert [row["patches"] for row in errors["two"]] == [1, 10]
     for [central, *_] in errors.values():
         for k in (1, 5):
-            assert central[f"top{k}_error"] == at_training[f"test_top{k}_error"]
-        assert central["loss"] == pytest.approx(at_training["test_loss"], rel=1e-5)
+            assert central[f"top{k}_error"] == logged[f"test_top{k}_error"]
+        assert central["loss"] == pytest.approx(logged["test_loss"], rel=1e-5)
 
 
 def test_figures_draws_the_curves_again(trained):
@@ -118,20 +120,20 @@ def test_a_folder_that_holds_a_run_is_refused_and_nothing_is_lost(trained):
 
 
 def test_a_run_is_not_resumed_on_other_data(trained, tmp_path):
-    pictures(tmp_path, ["cat", "dog"])
-    said = refusal("--run-dir", trained[0], "--resume", "--data", tmp_path)
-    assert "holds a run on other data" in said
+    write_noise_pictures(tmp_path, ["cat", "dog"])
+    message = refusal("--run-dir", trained[0], "--resume", "--data", tmp_path)
+    assert "holds a run on other data" in message
 
 
-def test_a_resumed_run_remembers_what_it_was_told_anew(trained, tmp_path):
+def test_a_resumed_run_saves_the_flags_that_changed(trained, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(trained[0], run_dir)
     done = run("train.main", "--run-dir", run_dir, "--resume", "--steps", 21, "--threads", 1)
     assert done.returncode == 0, done.stderr
     again = parse(["--run-dir", str(run_dir), "--resume"])
     assert (again.recipe.steps, again.data.threads, again.recipe.batch_size) == (21, 1, 250)
-    back = refusal("--run-dir", run_dir, "--resume", "--steps", 3)
-    assert "is at step 21, past the last step, 3" in back
+    message = refusal("--run-dir", run_dir, "--resume", "--steps", 3)
+    assert "is at step 21, past the last step, 3" in message
     assert parse(["--run-dir", str(run_dir), "--resume"]) == again
     with pytest.raises(BadInput, match="--epochs: the run's length is --steps 21; change that"):
         parse(["--run-dir", str(run_dir), "--resume", "--epochs", "9"])
@@ -197,7 +199,7 @@ def test_an_experiment_sets_the_defaults_and_flags_change_them():
     assert parse([]) == Config()
 
 
-EXPLAINED = """
+HELP_OF_ALL = """
 import importlib, sys
 for name in sys.argv[1:]:
     try:
@@ -210,7 +212,7 @@ sys.exit("jax" in sys.modules)
 
 def test_every_command_explains_itself_without_starting_jax():
     names = [name.replace("figures", "figures.__main__") for name in COMMANDS]
-    command = [sys.executable, "-c", EXPLAINED, *names]
+    command = [sys.executable, "-c", HELP_OF_ALL, *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert [done.stdout.count(f"usage: python -m train.{name} ") for name in COMMANDS] == [1] * 6

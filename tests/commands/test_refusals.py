@@ -1,4 +1,4 @@
-"""What the commands refuse, each in one sentence, and what a run loses by damaged data: nothing."""
+"""Errors of the commands, each one sentence; a run loses nothing by damaged data."""
 
 import io
 import os
@@ -90,7 +90,7 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
         (["--run-dir", "/proc/run"], "--run-dir /proc/run cannot be written"),
     ],
 )
-def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
+def test_an_invalid_run_is_refused_by_the_command(flags, words):
     assert words in refusal(*flags)
 
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_run_is_refused_by_the_command(flags, words):
         ({"stored_size": 16385}, "images of 16385 pixels square are too large: 16384 is the most"),
     ],
 )
-def test_what_data_cannot_be_is_refused(flags, words):
+def test_invalid_data_is_refused(flags, words):
     with pytest.raises(BadInput, match=words):
         load_network_and_data(Config().replace(**flags))
 
@@ -127,42 +127,44 @@ def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):
     assert "\n" not in str(caught.value)
 
 
-def test_checkpoints_without_their_configuration_are_not_taken_for_a_new_run(tmp_path):
+def test_a_folder_of_checkpoints_without_a_configuration_is_not_taken_for_a_new_run(tmp_path):
     (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
     assert "holds a run already" in refusal("--run-dir", tmp_path / "run")
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_keeps_what_was_good(tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoints(tmp_path):
     flags = ["--run-dir", tmp_path / "run", "--learning-rate", 1e6, "--save-steps", 1]
     done = run("train.main", *flags, "--steps", 40)
     assert_one_sentence(done, "stopped: the ", status=1)
     assert " step " in done.stderr
     assert "a new run with a lower --learning-rate may help" in done.stderr
-    kept = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
-    if kept:
-        assert f"the last good checkpoint is {tmp_path}/run/checkpoints/{max(kept)};" in done.stderr
+    saved = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    if saved:
+        assert (
+            f"the last good checkpoint is {tmp_path}/run/checkpoints/{max(saved)};" in done.stderr
+        )
 
 
-def one_picture_a_class(root):
+def write_one_picture_per_class(root):
     for name in ("train/a", "train/b", "test/a", "test/b"):
         (root / name).mkdir(parents=True)
         Image.new("RGB", (30, 30)).save(root / name / "x.png")
 
 
-def test_a_damaged_picture_ends_the_run_by_its_name(tmp_path):
-    one_picture_a_class(tmp_path)
+def test_a_damaged_picture_ends_the_run_and_is_named(tmp_path):
+    write_one_picture_per_class(tmp_path)
     (tmp_path / "train" / "a" / "broken.png").write_bytes(b"no picture")
-    said = refusal("--run-dir", tmp_path / "run", "--data", tmp_path)
-    assert said == f"{tmp_path}/train/a/broken.png is not a picture"
+    message = refusal("--run-dir", tmp_path / "run", "--data", tmp_path)
+    assert message == f"{tmp_path}/train/a/broken.png is not a picture"
 
 
 def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_path):
-    one_picture_a_class(tmp_path)
+    write_one_picture_per_class(tmp_path)
     for name in ("0.png", "y.png"):
         (tmp_path / "train" / "a" / name).write_bytes(b"no picture")
     flags = ["--data", tmp_path, "--batch-size", 4, "--run-dir", tmp_path / "run"]
-    said = refusal(*flags, "--bad-images", 1)
-    assert "is not a picture, and --bad-images allows 1" in said
+    message = refusal(*flags, "--bad-images", 1)
+    assert "is not a picture, and --bad-images allows 1" in message
     shutil.rmtree(tmp_path / "run")
     done = run("train.main", *flags, "--bad-images", 2, "--steps", 3)
     assert (done.returncode, done.stderr) == (0, "")
@@ -171,7 +173,7 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
     assert "\nskipped 2 training pictures that cannot be decoded\n" in done.stdout
 
 
-def test_what_was_learned_before_a_damaged_picture_is_kept_and_the_run_can_be_mended(tmp_path):
+def test_a_run_ended_by_a_damaged_picture_has_a_checkpoint_and_can_be_resumed(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("train/a", "train/b", "test/a", "test/b"):
         (tmp_path / name).mkdir(parents=True)
@@ -185,20 +187,20 @@ def test_what_was_learned_before_a_damaged_picture_is_kept_and_the_run_can_be_me
     assert_one_sentence(done, f"{broken} cannot be decoded")
     assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
     broken.unlink()
-    mended = run("train.main", "--run-dir", tmp_path / "run", "--resume")
-    assert mended.returncode == 0, mended.stderr
-    assert "began with 8 training and 8 test images; there are 8 training and 7" in mended.stdout
-    assert "on 7 images" in mended.stdout
+    resumed = run("train.main", "--run-dir", tmp_path / "run", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "began with 8 training and 8 test images; there are 8 training and 7" in resumed.stdout
+    assert "on 7 images" in resumed.stdout
 
 
-def test_a_name_that_is_no_unicode_is_printed_and_little_memory_is_no_traceback(
+def test_a_name_outside_unicode_is_printed_and_a_lack_of_memory_is_one_sentence(
     monkeypatch, capsys
 ):
-    """As of a picture whose name is in Latin-1."""
-    said = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "utf-8", write_through=True))
+    """For example, a picture whose name is in Latin-1."""
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, "utf-8", write_through=True))
     run_command(lambda: print(os.fsdecode(b"caf\xe9.jpg")))
-    assert said.getvalue() == b"caf\\udce9.jpg\n"
+    assert output.getvalue() == b"caf\\udce9.jpg\n"
     with pytest.raises(SystemExit, match="1"):
         run_command(lambda: np.zeros(2**58))
     [line] = capsys.readouterr().err.splitlines()

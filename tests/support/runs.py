@@ -18,7 +18,7 @@ from train.trainer.build import load_network_and_data
 DEFAULTS = Config().replace(held_out=0.3)
 
 
-def pictures(root, names, count=10):
+def write_noise_pictures(root, names, count=10):
     """Write a folder of noise pictures for each class."""
     rng = np.random.default_rng(len(names))
     for name in names:
@@ -29,7 +29,7 @@ def pictures(root, names, count=10):
     return root
 
 
-def begin(run_dir, *, factor=1, **settings):
+def write_initial_run(run_dir, *, factor=1, **settings):
     """Write the folder of a run at step 0, its initial weights multiplied by `factor`."""
     settings = DEFAULTS.replace(run_dir=run_dir, **settings)
     architecture, data = load_network_and_data(settings)

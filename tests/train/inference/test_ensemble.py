@@ -10,7 +10,7 @@ import pytest
 
 import alexnet_jax
 from tests.support import reference
-from tests.support.runs import begin, pictures
+from tests.support.runs import write_initial_run, write_noise_pictures
 from train.config.errors import BadInput
 from train.config.saved import load_config
 from train.data.dataset import open_data
@@ -21,17 +21,17 @@ from train.trainer.build import load_network_and_data
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return pictures(tmp_path_factory.mktemp("data"), ("ant", "bee", "cat"))
+    return write_noise_pictures(tmp_path_factory.mktemp("data"), ("ant", "bee", "cat"))
 
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    return begin(tmp_path_factory.mktemp("runs") / "digits", data=data)
+    return write_initial_run(tmp_path_factory.mktemp("runs") / "digits", data=data)
 
 
 def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, tmp_path):
     settings = {"net": "SCALED_4_67", "stored_size": 70}
-    other = begin(
+    other = write_initial_run(
         tmp_path / "scaled", factor=2, data=data, **settings
     )  # else the logits hardly differ
     nets = [open_predictor(folder) for folder in (run, other)]
@@ -67,15 +67,18 @@ def test_a_run_is_tested_on_the_pictures_that_it_held_out(data, run, tmp_path):
 
 def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run, tmp_path):
     for settings in ({"seed": 1}, {"held_out": 0.5}):
-        other = begin(tmp_path / str(settings), data=data, **settings)
+        other = write_initial_run(tmp_path / str(settings), data=data, **settings)
         nets = [open_predictor(run), open_predictor(other)]
         with pytest.raises(BadInput, match="hold out different pictures, by `seed` 0 and "):
             open_test_images(nets, None)
 
 
 def test_runs_on_different_data_need_data_to_test_on(run, tmp_path):
-    other_data = pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
-    nets = [open_predictor(run), open_predictor(begin(tmp_path / "run", data=other_data))]
+    other_data = write_noise_pictures(tmp_path / "data", ("ant", "bee", "cat"), count=4)
+    nets = [
+        open_predictor(run),
+        open_predictor(write_initial_run(tmp_path / "run", data=other_data)),
+    ]
     with pytest.raises(BadInput, match=r"learned from .* and .*; `data` says what to test them on"):
         open_test_images(nets, None)
     [source] = open_test_images(nets, other_data).values()
@@ -84,8 +87,8 @@ def test_runs_on_different_data_need_data_to_test_on(run, tmp_path):
 
 def test_runs_with_other_classes_are_not_averaged(run, tmp_path):
     for names, words in ((("ant", "bee", "cow"), "'cat' and 'cow'"), (("ant", "bee"), "3 and 2")):
-        data = pictures(tmp_path / names[-1], names)
-        other = open_predictor(begin(tmp_path / f"run-{names[-1]}", data=data))
+        data = write_noise_pictures(tmp_path / names[-1], names)
+        other = open_predictor(write_initial_run(tmp_path / f"run-{names[-1]}", data=data))
         with pytest.raises(BadInput, match=f"have different classes, {words}"):
             check_classes([open_predictor(run), other])
         with pytest.raises(BadInput, match="whose classes have other names"):
@@ -95,7 +98,7 @@ def test_runs_with_other_classes_are_not_averaged(run, tmp_path):
 @pytest.mark.parametrize("devices", [2, 6])
 def test_nets_of_one_tower_and_of_two_share_batches_on_any_devices(data, run, tmp_path, devices):
     """Of six devices, one tower divides a batch by six, two towers by three."""
-    other = begin(tmp_path / "run", data=data, net="SCALED_4_67_ONE_TOWER")
+    other = write_initial_run(tmp_path / "run", data=data, net="SCALED_4_67_ONE_TOWER")
     rates = []
     for count in (1, devices):
         nets = [open_predictor(folder, devices=count) for folder in (run, other)]

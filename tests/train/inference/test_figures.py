@@ -1,4 +1,4 @@
-"""Predictions, kernels and neighbors: what they show, and the pictures that are written."""
+"""Figures of predictions, kernels and neighbors: their numbers, and the files written."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from PIL import Image
 
 import alexnet_jax
-from tests.support.runs import begin, pictures
+from tests.support.runs import write_initial_run, write_noise_pictures
 from tests.support.tiny import TINY, draw_params
 from train import predict
 from train.config.errors import BadInput
@@ -26,17 +26,17 @@ from train.inference.predictor import open_predictor
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return pictures(tmp_path_factory.mktemp("data"), ("ant", "bee", "cat"), count=4)
+    return write_noise_pictures(tmp_path_factory.mktemp("data"), ("ant", "bee", "cat"), count=4)
 
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    """A net with weights so large that pictures of noise differ in what it makes of them."""
-    return begin(tmp_path_factory.mktemp("runs") / "run", factor=2, data=data)
+    """A run with weights large enough that noise pictures get different predictions."""
+    return write_initial_run(tmp_path_factory.mktemp("runs") / "run", factor=2, data=data)
 
 
-def colors_of(path):
-    """How many colors a picture has, and its size."""
+def colors_and_size(path):
+    """The number of colors in a picture, and its size."""
     with Image.open(path) as picture:
         return len(picture.convert("RGB").getcolors(1 << 20) or range(1 << 20)), picture.size
 
@@ -54,8 +54,8 @@ def test_a_mosaic_holds_every_kernel_once_each_scaled_by_itself(rng):
                     w, largest = kernels[row, column, color, number], 0.0
                     for x in kernels[..., number].ravel():
                         largest = max(largest, abs(x))
-                    wanted = 0.5 + 0.5 * w / largest if largest else 0.5
-                    assert sheet[top + row, left + column, color] == pytest.approx(wanted)
+                    expected = 0.5 + 0.5 * w / largest if largest else 0.5
+                    assert sheet[top + row, left + column, color] == pytest.approx(expected)
     assert np.all(sheet[3] == 1)
     assert np.all(sheet[8:, 5:] == 1)
 
@@ -63,26 +63,26 @@ def test_a_mosaic_holds_every_kernel_once_each_scaled_by_itself(rng):
 def test_kernels_are_drawn_for_each_tower(run, tmp_path, capsys):
     figures.main(["kernels", str(run), str(tmp_path / "kernels.png")])
     assert capsys.readouterr().out == f"{tmp_path / 'kernels.png'}\n"
-    colors, (width, height) = colors_of(tmp_path / "kernels.png")
+    colors, (width, height) = colors_and_size(tmp_path / "kernels.png")
     assert colors > 500
     assert width > height
 
 
 def test_kernels_of_a_file_of_weights_are_drawn(tmp_path):
     path, drawing = tmp_path / "net.safetensors", tmp_path / "kernels.png"
-    seen = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
-    alexnet_jax.save(path, draw_params(TINY), TINY, seen)
+    preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
+    alexnet_jax.save(path, draw_params(TINY), TINY, preprocessing)
     figures.main(["kernels", str(path), str(drawing)])
-    assert colors_of(drawing)[0] > 100
+    assert colors_and_size(drawing)[0] > 100
 
 
-def test_what_a_class_depends_on_and_what_excites_it_are_drawn(run, data, tmp_path, capsys):
+def test_saliency_maps_and_images_of_classes_are_drawn(run, data, tmp_path, capsys):
     [picture, *_] = find_pictures([data / "bee"])
     for name, inputs in {"saliency": [str(picture), "--square", "9"], "classes": []}.items():
         path = tmp_path / f"{name}.png"
         figures.main([name, str(run), *inputs, str(path)])
         assert capsys.readouterr().out == f"{path}\n"
-        assert colors_of(path)[0] > 500
+        assert colors_and_size(path)[0] > 500
     with pytest.raises(BadInput, match=r"none\.png does not exist"):
         figures.main(["saliency", str(run), "none.png", str(tmp_path / "x.png")])
     with pytest.raises(
@@ -97,47 +97,47 @@ def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_its
 
     queries, gallery = find_pictures([data / "bee"]), find_pictures([data])
     options = {"size": 20, "batch_size": 5, "threads": 2}
-    found = nearest(corner, read_batches(queries, **options), read_batches(gallery, **options), 3)
-    described = {}
+    results = nearest(corner, read_batches(queries, **options), read_batches(gallery, **options), 3)
+    corners = {}
     for path in gallery:
-        described[path] = np.asarray(Image.open(path))[:3, :3, 0].astype(float)
-    assert [query for query, _ in found] == queries
-    for query, neighbors in found:
+        corners[path] = np.asarray(Image.open(path))[:3, :3, 0].astype(float)
+    assert [query for query, _ in results] == queries
+    for query, neighbors in results:
         distances = []
         for path in gallery:
             if path != query:
                 total = sum(
-                    (a - b) ** 2 for a, b in zip(described[query].ravel(), described[path].ravel())
+                    (a - b) ** 2 for a, b in zip(corners[query].ravel(), corners[path].ravel())
                 )
                 distances.append((total**0.5, path))
         assert neighbors == [(pytest.approx(d), p) for d, p in sorted(distances)[:3]]
 
 
-def test_features_are_those_in_front_of_the_scores(run, data):
-    trained = open_predictor(run)
+def test_features_are_the_inputs_of_the_logits(run, data):
+    predictor = open_predictor(run)
     [(_, images)] = read_batches([data / "ant" / "0.png"], 28, batch_size=1, threads=1)
-    features = np.asarray(trained.extract_features()(images), np.float64)
-    weights, biases = (np.asarray(x, np.float64) for x in trained.params["fc8"])
-    scores = 0.5 * features @ weights + biases  # dropout at test time
-    np.testing.assert_allclose(scores, trained.eval_step()(images)[:, 0], rtol=1e-4, atol=1e-4)
-    assert trained.last_hidden_layer == "relu7"
+    features = np.asarray(predictor.extract_features()(images), np.float64)
+    weights, biases = (np.asarray(x, np.float64) for x in predictor.params["fc8"])
+    logits = 0.5 * features @ weights + biases  # dropout at test time
+    np.testing.assert_allclose(logits, predictor.eval_step()(images)[:, 0], rtol=1e-4, atol=1e-4)
+    assert predictor.last_hidden_layer == "relu7"
 
 
 def test_neighbors_are_printed_and_drawn(run, data, tmp_path, capsys):
     arguments = [run, data / "ant" / "0.png", data, tmp_path / "near.png", "--nearest", 4]
     figures.main(["neighbors", *map(str, arguments)])
-    query, *lines, drawn = capsys.readouterr().out.splitlines()
-    assert (query, drawn) == (str(data / "ant" / "0.png"), str(tmp_path / "near.png"))
+    query, *lines, figure = capsys.readouterr().out.splitlines()
+    assert (query, figure) == (str(data / "ant" / "0.png"), str(tmp_path / "near.png"))
     distances = [float(line.split()[0]) for line in lines]
     assert len(distances) == 4
     assert distances == sorted(distances)
     assert min(distances) > 0
-    assert colors_of(drawn)[0] > 100
+    assert colors_and_size(figure)[0] > 100
 
 
 def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_path, capsys):
-    predict.main([str(run), str(data), "--figure", str(tmp_path / "seen.png")])
-    *lines, drawn = capsys.readouterr().out.splitlines()
+    predict.main([str(run), str(data), "--figure", str(tmp_path / "predictions.png")])
+    *lines, figure = capsys.readouterr().out.splitlines()
     assert lines[::4] == [str(path) for path in sorted(data.rglob("*.png"))]
     names = {line.split("%")[1].strip() for line in lines if line.startswith("  ")}
     assert names == {"ant", "bee", "cat"}
@@ -145,44 +145,44 @@ def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_p
         percents = [float(line.split()[0]) for line in lines[first : first + 3]]
         assert percents == sorted(percents, reverse=True)
         assert sum(percents) == pytest.approx(100, abs=0.02)
-    assert colors_of(drawn)[0] > 100
+    assert colors_and_size(figure)[0] > 100
 
 
-def test_names_are_drawn_letter_by_letter_whatever_is_in_them(tmp_path):
+def test_names_are_drawn_literally_whatever_characters_they_contain(tmp_path):
     names = ["$\\bad$", "a_$1_$2.jpg", os.fsdecode(b"caf\xe9")]
-    seen = Prediction(
+    prediction = Prediction(
         Path(names[2]), np.zeros((8, 8, 3), np.uint8), names, [0.5, 0.3, 0.2], None, None
     )
-    draw_predictions([seen], "a net", tmp_path / "seen.png")
-    assert colors_of(tmp_path / "seen.png")[0] > 20
+    draw_predictions([prediction], "a net", tmp_path / "predictions.png")
+    assert colors_and_size(tmp_path / "predictions.png")[0] > 20
     assert page.short("kit fox, Vulpes macrotis") == "kit fox"
     assert page.plain("ants, many.jpg") == "ants, many.jpg"
     assert len(page.short("a" * 40)) == 26
 
 
-def test_of_two_classes_of_one_name_the_right_ones_bar_is_red():
-    """As ImageNet's cranes, the bird and the machine."""
+def test_of_two_classes_with_the_same_name_the_bar_of_the_right_one_is_red():
+    """ImageNet has two cranes, the bird and the machine."""
     image = np.zeros((8, 8, 3), np.uint8)
-    seen = Prediction(Path("x.png"), image, ["crane", "crane"], [0.6, 0.4], "crane", 1)
+    prediction = Prediction(Path("x.png"), image, ["crane", "crane"], [0.6, 0.4], "crane", 1)
     axes = page.blank(2, 2).subplots()
-    draw_bars(axes, seen)
+    draw_bars(axes, prediction)
     colors = [bar.get_facecolor() for bar in axes.patches]
     assert colors == [to_rgba("0.8"), to_rgba("#f08080")]
 
 
-def test_a_class_is_called_by_the_words_of_its_synset(run, data, tmp_path, capsys):
+def test_a_class_is_shown_with_the_names_of_its_synset(run, data, tmp_path, capsys):
     other = shutil.copytree(run, tmp_path / "run")
     record = json.loads((other / "config.json").read_text())
     record["data"]["words"] = {"ant": "ant, emmet, pismire"}
     (other / "config.json").write_text(json.dumps(record))
     predict.main([str(other), str(data / "bee" / "1.png")])
-    said = capsys.readouterr().out
-    assert "%  ant, emmet, pismire\n" in said
-    assert "%  bee\n" in said
+    output = capsys.readouterr().out
+    assert "%  ant, emmet, pismire\n" in output
+    assert "%  bee\n" in output
 
 
 def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_path, capsys):
-    pictures(tmp_path / "in", ("x",), count=3)
+    write_noise_pictures(tmp_path / "in", ("x",), count=3)
     (tmp_path / "in" / "x" / "1.png").write_bytes(b"no picture")
     predict.main([str(run), str(tmp_path / "in")])
     out, err = capsys.readouterr()
@@ -210,13 +210,15 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(run, data, tmp_path, monkeypatch, arguments, words):
+def test_invalid_arguments_of_figures_are_refused(
+    run, data, tmp_path, monkeypatch, arguments, words
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    named = {"RUN": str(run), "DATA": str(data), "EMPTY": str(tmp_path / "empty")}
-    named["MEAN"] = str(run / "mean.npy")
+    values = {"RUN": str(run), "DATA": str(data), "EMPTY": str(tmp_path / "empty")}
+    values["MEAN"] = str(run / "mean.npy")
     with pytest.raises(BadInput, match=words):
-        figures.main([named.get(argument, argument) for argument in arguments])
+        figures.main([values.get(argument, argument) for argument in arguments])
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
@@ -228,7 +230,7 @@ def test_what_cannot_be_drawn_is_refused(run, data, tmp_path, monkeypatch, argum
         (["RUN"], "the following arguments are required: PATH"),
     ],
 )
-def test_what_cannot_be_predicted_is_refused(run, data, arguments, words):
-    named = {"RUN": str(run), "DATA": str(data)}
+def test_invalid_arguments_of_predict_are_refused(run, data, arguments, words):
+    values = {"RUN": str(run), "DATA": str(data)}
     with pytest.raises(BadInput, match=words):
-        predict.main([named.get(argument, argument) for argument in arguments])
+        predict.main([values.get(argument, argument) for argument in arguments])
