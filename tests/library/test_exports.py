@@ -1,4 +1,4 @@
-"""Nets for other programs: what they make of the same pictures."""
+"""Exports: other programs compute the same logits from the same pictures."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ from tests.library.weights.test_axes import APART
 from tests.support.tiny import TINY, draw_params, narrow
 
 NAMES = ("zero", "één", "two", "three", "four", "five", "six")
-WORDS = (  # a tower's own batch norm, and one of features
+LAYERS = (  # a batch norm of each tower's maps, and one of features
     Conv("conv1", 8, kernel=3, padding=(0, 1)),
     BatchNorm(),
     Relu(),
@@ -33,7 +33,7 @@ WORDS = (  # a tower's own batch norm, and one of features
     Relu(),
     Output("fc3", 5),
 )
-NORMS = dataclasses.replace(APART, name="NORMS", layers=WORDS)
+NORMS = dataclasses.replace(APART, name="NORMS", layers=LAYERS)
 NETS = (
     TINY,
     APART,
@@ -57,18 +57,18 @@ def pictures_for(net, rng, count=3):
     return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def scores_of(net, params, preprocessing, pictures):
+def compute_logits(net, params, preprocessing, pictures):
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
     return np.asarray(apply(params, preprocessing(pictures)))
 
 
 def assert_close(ours, theirs):
-    """To a part in 100,000 of the largest score."""
+    """Compare to 1e-5 of the largest logit."""
     np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5 * abs(ours).max())
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
-def test_onnx_gives_the_same_scores_on_any_number_of_pictures(tmp_path, rng, net):
+def test_onnx_gives_the_same_logits_on_any_number_of_pictures(tmp_path, rng, net):
     pytest.importorskip("onnx")
     from tests.support import onnx_judge
 
@@ -76,13 +76,13 @@ def test_onnx_gives_the_same_scores_on_any_number_of_pictures(tmp_path, rng, net
     path = tmp_path / "net.onnx"
     exports.export(path, params, net, preprocessing)
     pictures = pictures_for(net, rng)
-    ours = scores_of(net, params, preprocessing, pictures)
+    ours = compute_logits(net, params, preprocessing, pictures)
     assert_close(ours, onnx_judge.first_output(path.read_bytes(), pictures=pictures))
     assert_close(ours[:1], onnx_judge.first_output(path.read_bytes(), pictures=pictures[:1]))
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
-def test_onnx_runtime_gives_the_same_scores(tmp_path, rng, net):
+def test_onnx_runtime_gives_the_same_logits(tmp_path, rng, net):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     params, preprocessing = draw_params(net), preprocessing_for(net)
@@ -92,7 +92,7 @@ def test_onnx_runtime_gives_the_same_scores(tmp_path, rng, net):
         str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
     )
     [theirs] = session.run(None, {"pictures": pictures})
-    assert_close(scores_of(net, params, preprocessing, pictures), theirs)
+    assert_close(compute_logits(net, params, preprocessing, pictures), theirs)
 
 
 def test_onnx_keeps_the_names_of_the_classes_and_is_not_taken_for_caffes(tmp_path):
@@ -119,7 +119,7 @@ def test_the_stablehlo_of_the_documentation_runs_without_this_package(tmp_path, 
     code += "\nprint(*logits[0].tolist())"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    ours = scores_of(net, params, preprocessing, picture[None])[0]
+    ours = compute_logits(net, params, preprocessing, picture[None])[0]
     printed = run.stdout.splitlines()
     assert printed[0] == str(ours.argmax())
     assert_close(ours, np.array(printed[-1].split(), float))
@@ -131,7 +131,7 @@ def test_stablehlo_is_made_for_cpu_gpu_and_tpu_and_any_batch(tmp_path, rng):
     program = export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
     pictures = pictures_for(TINY, rng)
-    ours = scores_of(TINY, params, preprocessing, pictures)
+    ours = compute_logits(TINY, params, preprocessing, pictures)
     assert_close(ours, program.call(pictures))
     assert_close(ours[:1], program.call(pictures[:1]))
 
@@ -141,7 +141,7 @@ def test_a_pth_holds_what_torch_wrote_and_is_read_again(tmp_path):
     net = test_torch_files.NET
     params, _, preprocessing = alexnet_jax.load(source, architecture=net)
     path = tmp_path / "net.pth"
-    # A net of torchvision's layers, but for its strides: it is judged by them.
+    # It has torchvision's layers but other strides, so `export` refuses it.
     with pytest.raises(ValueError, match=r"\.pth holds the layers of torchvision's AlexNet"):
         exports.export(path, params, net, preprocessing)
     data = exports.torchvision.serialize(params, net)
@@ -165,23 +165,25 @@ def test_torch_loads_a_pth_as_nothing_but_weights(tmp_path):
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """A file of ours of a small net."""
-    path = tmp_path / "kept.safetensors"
+def saved(tmp_path):
+    """A saved file of a small network."""
+    path = tmp_path / "saved.safetensors"
     alexnet_jax.save(path, draw_params(TINY), TINY, preprocessing_for(TINY), NAMES)
     return path
 
 
-def test_the_command_exports_and_says_what(kept, tmp_path, capsys):
+def test_the_commands_export_and_convert_and_print_the_target(saved, tmp_path, capsys):
     for command, ending in (("export", ".stablehlo"), ("convert", ".safetensors")):
         target = tmp_path / f"net{ending}"
-        assert main([command, str(kept), str(target)]) == 0
+        assert main([command, str(saved), str(target)]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == str(target)
         assert target.stat().st_size > 1000
     assert weights.read(tmp_path / "net.safetensors").class_names == NAMES
 
 
-def test_what_cannot_be_exported_is_said_in_one_sentence(kept, tmp_path, capsys, monkeypatch):
+def test_an_export_that_cannot_be_made_is_refused_in_one_sentence(
+    saved, tmp_path, capsys, monkeypatch
+):
     def refusal(source, target):
         assert main(["export", str(source), str(target)]) == 2
         out = capsys.readouterr()
@@ -189,20 +191,20 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(kept, tmp_path, capsys,
         assert out.err.count("\n") == 1
         return out.err
 
-    words = "OUT must end in .stablehlo or .onnx or .pth, not net.tflite"
-    assert words in refusal(kept, "net.tflite")
-    words = "export writes no .safetensors: use convert for OUT net.safetensors"
-    assert words in refusal(kept, "net.safetensors")
+    message = "OUT must end in .stablehlo or .onnx or .pth, not net.tflite"
+    assert message in refusal(saved, "net.tflite")
+    message = "export writes no .safetensors: use convert for OUT net.safetensors"
+    assert message in refusal(saved, "net.safetensors")
     assert ".pth holds the layers of torchvision's AlexNet, and TINY has others" in refusal(
-        kept, tmp_path / "net.pth"
+        saved, tmp_path / "net.pth"
     )
     (tmp_path / "old.onnx").touch()
-    assert f"{tmp_path / 'old.onnx'} exists already" in refusal(kept, tmp_path / "old.onnx")
+    assert f"{tmp_path / 'old.onnx'} exists already" in refusal(saved, tmp_path / "old.onnx")
     (tmp_path / "old.onnx").unlink()
     assert f"{tmp_path}: it holds no run" in refusal(tmp_path, tmp_path / "x.onnx")
     assert "No such file or directory" in refusal(tmp_path / "none", tmp_path / "x.onnx")
-    words = f"there is no folder {tmp_path / 'none'}"
-    assert words in refusal(kept, tmp_path / "none" / "x.stablehlo")
+    message = f"there is no folder {tmp_path / 'none'}"
+    assert message in refusal(saved, tmp_path / "none" / "x.stablehlo")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert ".onnx needs the package onnx: pip install onnx" in refusal(kept, tmp_path / "x.onnx")
-    assert list(tmp_path.iterdir()) == [kept]
+    assert ".onnx needs the package onnx: pip install onnx" in refusal(saved, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == [saved]

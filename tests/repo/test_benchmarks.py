@@ -1,4 +1,4 @@
-"""The benchmarks' flags, and the layouts that benchmarks.tpu compares but for its compiler."""
+"""The flags of the benchmarks, and the layouts of benchmarks.tpu as far as a CPU can run them."""
 
 import functools
 
@@ -23,9 +23,9 @@ def test_the_grouped_layout_computes_the_same(rng):
     params, key = draw_params(TINY), jax.random.key(1)
     images = jnp.asarray(rng.normal(0, 60, (3, 14, 14, 3)), jnp.float32)
     apply = functools.partial(alexnet_jax.apply, architecture=TINY)
-    got, _ = jax.jit(functools.partial(tpu.grouped, architecture=TINY))(params, images, key)
-    want = jax.jit(apply)(params, images, dropout_key=key)
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    ours, _ = jax.jit(functools.partial(tpu.grouped, architecture=TINY))(params, images, key)
+    expected = jax.jit(apply)(params, images, dropout_key=key)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

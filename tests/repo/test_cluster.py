@@ -13,11 +13,11 @@ from train.config.flags import parse
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def flags_of(command):
+def parse_command(command):
     """Return the Config of the flags after train.main; "..." stands for more of them."""
-    words = shlex.split(command)
-    words = words[words.index("train.main") + 1 :]
-    return parse([word for word in words if word != "..."])
+    arguments = shlex.split(command)
+    arguments = arguments[arguments.index("train.main") + 1 :]
+    return parse([argument for argument in arguments if argument != "..."])
 
 
 def submit(tmp_path, status, **environment):
@@ -34,29 +34,29 @@ def submit(tmp_path, status, **environment):
         "SLURM_CPUS_PER_TASK": "8",
         "SLURM_JOB_ID": "77",
     }
-    done = subprocess.run(["bash", DOCS / "train.sbatch"], env=environment, capture_output=True)
+    process = subprocess.run(["bash", DOCS / "train.sbatch"], env=environment, capture_output=True)
     calls = (tmp_path / "calls").read_text().splitlines()
     (tmp_path / "calls").unlink()
-    return done.returncode, calls
+    return process.returncode, calls
 
 
 def test_the_slurm_file_starts_a_run_that_the_command_understands(tmp_path):
     assert subprocess.run(["bash", "-n", DOCS / "train.sbatch"]).returncode == 0
     status, [srun] = submit(tmp_path, 0)
     assert status == 0
-    started = flags_of(srun)
-    assert (started.recipe.net, started.launch.devices, started.recipe.batch_size) == (
+    config = parse_command(srun)
+    assert (config.recipe.net, config.launch.devices, config.recipe.batch_size) == (
         "PAPER",
         8,
         512,
     )
-    assert (started.recipe.base_batch, started.recipe.warmup_epochs) == (128, 5)
+    assert (config.recipe.base_batch, config.recipe.warmup_epochs) == (128, 5)
 
 
 @pytest.mark.parametrize("status", [143, 75])
 def test_a_job_that_was_stopped_or_lost_a_machine_goes_on(tmp_path, status):
-    ended, [_, requeue] = submit(tmp_path, status)
-    assert (ended, requeue) == (0, "scontrol requeue 77")
+    exit_status, [_, requeue] = submit(tmp_path, status)
+    assert (exit_status, requeue) == (0, "scontrol requeue 77")
     (tmp_path / "config.json").touch()
     _, [srun, _] = submit(tmp_path, status)
     assert "--resume" in srun.split()
@@ -64,11 +64,11 @@ def test_a_job_that_was_stopped_or_lost_a_machine_goes_on(tmp_path, status):
 
 def test_a_job_does_not_go_on_for_ever_or_after_a_mistake(tmp_path):
     for status, environment in ((2, {}), (1, {}), (75, {"SLURM_RESTART_COUNT": "20"})):
-        ended, calls = submit(tmp_path, status, **environment)
-        assert (ended, len(calls)) == (status, 1)
+        exit_status, calls = submit(tmp_path, status, **environment)
+        assert (exit_status, len(calls)) == (status, 1)
 
 
 def test_the_commands_by_hand_and_on_tpus_are_understood():
     text = (DOCS / "cluster.md").read_text().replace("\\\n", " ")
     commands = re.findall(r"python -m train\.main [^\n\"#]*", text)
-    assert [flags_of(command).launch.devices for command in commands] == [2, 8, 8, 8, 16]
+    assert [parse_command(command).launch.devices for command in commands] == [2, 8, 8, 8, 16]

@@ -79,9 +79,9 @@ def test_the_python_of_readme_runs_when_it_is_pasted_into_a_new_process(tmp_path
     }
     environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", block["code"]]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "60,965,224" in done.stdout
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "60,965,224" in process.stdout
 
 
 def test_readme_fits_a_sitting():
@@ -103,14 +103,14 @@ def resolves(name):
     for count in range(len(parts), 0, -1):
         module = ".".join(parts[:count])
         with contextlib.suppress(ModuleNotFoundError):
-            found = importlib.import_module(module)
+            value = importlib.import_module(module)
             break
     else:
         return False
     for part in parts[count:]:
-        if not hasattr(found, part):
+        if not hasattr(value, part):
             return False
-        found = getattr(found, part)
+        value = getattr(value, part)
     return True
 
 
@@ -127,16 +127,16 @@ def test_every_module_function_and_file_that_a_page_names_exists(page):
 @pytest.mark.parametrize("page", TEXT)
 def test_every_link_of_a_page_leads_to_a_file(page):
     links = re.findall(r"(?:\]\(|src=\")(?!https?:|#)([^)\"#]+)", TEXT[page])
-    made = {"docs/architectures.md", "docs/api.md"}  # by docs/pages.py
+    generated = {"docs/architectures.md", "docs/api.md"}  # by docs/pages.py
     paths = {(ROOT / page).parent.joinpath(link) for link in links}
-    assert not {path for path in paths if not path.exists()} - {ROOT / name for name in made}
+    assert not {path for path in paths if not path.exists()} - {ROOT / name for name in generated}
 
 
 def test_every_test_that_a_page_names_exists():
     paths = [*ROOT.glob("tests/**/*.py")]
     functions = re.findall(r"def (test_\w+)", "\n".join(path.read_text() for path in paths))
-    known = {*functions, *(path.name for path in paths)}
-    assert not {name for text in TEXT.values() for name in TEST.findall(text)} - known - METRICS
+    existing = {*functions, *(path.name for path in paths)}
+    assert not {name for text in TEXT.values() for name in TEST.findall(text)} - existing - METRICS
 
 
 def test_the_notebook_outside_a_clone_asks_for_its_source(tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def ellipses(rng):
     return picture
 
 
-def test_blurring_moves_a_picture_away_the_further_the_more_it_is_blurred(rng, tmp_path):
+def test_the_perceptual_distance_of_a_picture_grows_with_its_blur(rng, tmp_path):
     """Identity, symmetry and order of the perceptual distance, and its gradient on black."""
     names = run("docs/features.md", tmp_path)
     distance = jax.jit(names["perceptual_distance"], static_argnums=3)

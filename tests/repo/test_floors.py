@@ -1,4 +1,4 @@
-"""Imports point down only, the library needs jax and numpy alone, and all is typed."""
+"""Imports point down only, the library needs jax and numpy alone, and public code is typed."""
 
 import ast
 import graphlib
@@ -41,7 +41,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "train.dry_run",
     "train",
 ]
-NEEDS = {  # of single modules, beside jax and numpy; imported when they are used
+NEEDS = {  # of single modules, beside jax and numpy; imported at the first use
     "alexnet_jax.visualize.canvas": {"matplotlib"},
     "alexnet_jax.visualize.diagram": {"matplotlib"},
     "alexnet_jax.exports.onnx_model": {"numpy", "onnx"},
@@ -54,58 +54,58 @@ FLOOR = {room: i for i, row in enumerate(FLOORS) for room in row.split()}
 FILES = sorted(path for name in ("alexnet_jax", "train") for path in (ROOT / name).rglob("*.py"))
 
 
-def module_of(path):
+def module_name(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_of(path): path for path in FILES}
+MODULES = {module_name(path): path for path in FILES}
 
 
-def room_of(module):
-    """The nearest of a module and the packages around it that the floors name."""
+def room_name(module):
+    """Return the module, or the nearest package around it, that FLOORS lists."""
     while module not in FLOOR:
         module = module.rpartition(".")[0]
     return module
 
 
 def imports(path):
-    """The modules that a file imports, at its top or later, by their whole names."""
+    """Yield the full names of the modules that a file imports, at its top or later."""
     package = (*path.relative_to(ROOT).parts[:-1],)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            around = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*around, *filter(None, [node.module])])
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*parents, *filter(None, [node.module])])
             for alias in node.names:
-                whole = f"{module}.{alias.name}"
-                yield whole if whole in MODULES else module
+                full_name = f"{module}.{alias.name}"
+                yield full_name if full_name in MODULES else module
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
+@pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_imports_point_down(path):
-    module = module_of(path)
+    module = module_name(path)
     for name in imports(path):
         package = name.split(".")[0]
         if package in ("alexnet_jax", "train"):
-            here, there = room_of(module), room_of(name)
-            assert here == there or FLOOR[there] < FLOOR[here], f"{module} imports {name}"
+            room, other = room_name(module), room_name(name)
+            assert room == other or FLOOR[other] < FLOOR[room], f"{module} imports {name}"
         elif module.startswith("alexnet_jax"):
             allowed = NEEDS.get(module, {"jax", "numpy"})
             assert package in allowed | sys.stdlib_module_names
 
 
-def test_no_module_imports_itself_on_a_way_round():
+def test_imports_have_no_cycle():
     ours = {module: {*imports(path)} & MODULES.keys() for module, path in MODULES.items()}
     for module, names in ours.items():
         ours[module] = names - {module}
     graphlib.TopologicalSorter(ours).prepare()
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_train_imports_itself_by_relative_names_so_that_a_wheel_can_give_it_another(path):
-    if module_of(path).startswith("train"):
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_train_imports_itself_by_relative_names_so_that_a_wheel_can_rename_it(path):
+    if module_name(path).startswith("train"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and not node.level:
                 assert node.module
@@ -114,7 +114,7 @@ def test_train_imports_itself_by_relative_names_so_that_a_wheel_can_give_it_anot
                 assert all(alias.name.split(".")[0] != "train" for alias in node.names)
 
 
-def test_no_module_is_called_like_one_of_the_standard_library_or_one_that_it_imports():
+def test_no_module_has_the_name_of_a_standard_module_or_of_a_package_that_it_imports():
     for module, path in MODULES.items():
         name = module.rpartition(".")[2]
         assert name not in sys.stdlib_module_names, module
@@ -131,7 +131,7 @@ def test_importing_the_library_starts_no_backend_and_needs_jax_and_numpy_alone()
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
+@pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_every_public_function_is_typed_and_explained(path):
     tree = ast.parse(path.read_text())
     bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]

@@ -1,4 +1,4 @@
-"""What the compiled step sends, read off the program, beside numbers by hand."""
+"""The bytes that a compiled step sends, read off the program, against numbers by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -47,39 +47,39 @@ def test_the_bytes_of_a_collective_are_those_round_a_ring(axis, collective, sent
         lambda x: 0 * x + collective(x).sum(), mesh=mesh, in_specs=varying, out_specs=varying
     )
     program = jax.jit(run).lower(jnp.zeros((24, 5))).compile().as_text()
-    found = scaling.bytes_sent(program, mesh)
-    assert found.pop(axis) == pytest.approx(sent)
-    assert set(found.values()) == {0}
+    by_axis = scaling.bytes_sent(program, mesh)
+    assert by_axis.pop(axis) == pytest.approx(sent)
+    assert set(by_axis.values()) == {0}
 
 
 @pytest.mark.parametrize("devices", [1, 2, 8])
 def test_a_step_sends_no_more_than_its_layout_needs(devices):
-    """By hand: TINY's towers show each other 3 x 3 x 12, 8 and 32 activities, and sum 7 scores."""
+    """By hand: TINY's towers gather 3 x 3 x 12, 8 and 32 activations, and sum 7 logits."""
     mesh, images = alexnet_jax.make_mesh(devices), 4
     pairs = max(1, devices // 2)
     least = scaling.least_bytes(TINY, mesh, images * pairs)
     tower = 4 * images * (2 * (3 * 3 * 12 + 8 + 32) / 2 + 7) * (devices > 1)
-    held = sum(
+    parameters = sum(
         np.prod(info.weight_shape) + info.output_shape[-1]
         for info in TINY.layer_info()
         if info.weight_shape
     )
-    of_each = (held - 7) / 2 + 7  # the biases of the scores are on both
-    assert least == {"tower": tower, "data": 4 * of_each * 2 * (pairs - 1) / pairs}
+    per_device = (parameters - 7) / 2 + 7  # the biases of the logits are on both
+    assert least == {"tower": tower, "data": 4 * per_device * 2 * (pairs - 1) / pairs}
 
-    found = scaling.bytes_sent(lowered_step(TINY, images * pairs, mesh).compile().as_text(), mesh)
+    sent = scaling.bytes_sent(lowered_step(TINY, images * pairs, mesh).compile().as_text(), mesh)
     scalars = 100 * (pairs > 1)  # loss and error are means over the batch
-    assert found["tower"] == tower
-    assert least["data"] <= found["data"] <= least["data"] + scalars
-    assert found["other"] <= scalars
+    assert sent["tower"] == tower
+    assert least["data"] <= sent["data"] <= least["data"] + scalars
+    assert sent["other"] <= scalars
 
 
 def test_the_efficiency_follows_from_operations_and_bytes():
     """PAPER: 6 x 724,406,816 operations an image, at 1e12 a second; 1 and 2 GB at 1e10."""
     mesh = alexnet_jax.make_mesh(8)
     sent = {"tower": 1e9, "data": 2e9, "other": 0}
-    found = scaling.predict(PAPER, mesh, 512, sent, 1e12, 1e10)
+    prediction = scaling.predict(PAPER, mesh, 512, sent, 1e12, 1e10)
     computing = 6 * 724_406_816 * 512 / 8 / 1e12
-    assert found["seconds"] == pytest.approx(computing + 0.3)
-    assert found["efficiency"] == pytest.approx(computing / (computing + 0.3))
-    assert found["efficiency_overlapped"] == pytest.approx(computing / (computing + 0.1))
+    assert prediction["seconds"] == pytest.approx(computing + 0.3)
+    assert prediction["efficiency"] == pytest.approx(computing / (computing + 0.3))
+    assert prediction["efficiency_overlapped"] == pytest.approx(computing / (computing + 0.1))

@@ -1,4 +1,4 @@
-"""A file is replaced by a complete one, or stays as it is."""
+"""Atomic writes: a file is replaced by a complete one, or stays as it is."""
 
 import os
 
@@ -16,7 +16,7 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path, content):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_until_the_end_of_the_block_the_old_file_is_there(tmp_path, monkeypatch):
+def test_the_old_file_stays_until_the_end_of_the_block(tmp_path, monkeypatch):
     path, flushed = tmp_path / "file", []
     path.write_bytes(b"older")
     monkeypatch.setattr(os, "fsync", lambda number: flushed.append(path.read_bytes()))
@@ -25,7 +25,7 @@ def test_until_the_end_of_the_block_the_old_file_is_there(tmp_path, monkeypatch)
         assert temporary.parent == tmp_path
         temporary.write_bytes(b"new")
         assert path.read_bytes() == b"older"
-    assert flushed == [b"older"]  # on the disk before it has its name
+    assert flushed == [b"older"]  # flushed to disk before the rename
     assert path.read_bytes() == b"new"
 
 

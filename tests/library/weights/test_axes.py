@@ -1,4 +1,4 @@
-"""Arrays in the axes of other programs become ours, whatever stands between towers and features."""
+"""Arrays in the axes of other programs become ours, also where each tower is flattened apart."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from alexnet_jax.layer_specs import Conv, Dense, Flatten, Output, Relu
 from alexnet_jax.weights.loaded import convert_params
 from tests.support import other_programs
 
-APART = Architecture(  # its towers meet in the scores only
+APART = Architecture(  # its towers meet in the logits only
     "APART",
     image_sizes=(7,),
     towers=2,
@@ -34,9 +34,9 @@ def test_features_of_towers_that_never_met_are_flattened_tower_by_tower(rng):
     maps = other_programs.convolution(image.transpose(2, 0, 1), *arrays["conv1"], 2, 0, 1)
     features = []
     for tower in (0, 1):  # its maps one after another, each row by row
-        seen = np.maximum(maps[2 * tower : 2 * tower + 2], 0).reshape(18)
-        own = slice(3 * tower, 3 * tower + 3)
-        features.append(np.maximum(arrays["fc2"][0][own] @ seen + arrays["fc2"][1][own], 0))
+        inputs = np.maximum(maps[2 * tower : 2 * tower + 2], 0).reshape(18)
+        rows = slice(3 * tower, 3 * tower + 3)
+        features.append(np.maximum(arrays["fc2"][0][rows] @ inputs + arrays["fc2"][1][rows], 0))
     expected = arrays["fc3"][0] @ np.concatenate(features) + arrays["fc3"][1]
 
     params = convert_params(APART, arrays, outputs_first=True)

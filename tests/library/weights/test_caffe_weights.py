@@ -1,4 +1,4 @@
-"""Caffe's files, read."""
+"""Caffe's files of weights and mean images, in both of its formats."""
 
 import dataclasses
 
@@ -26,23 +26,23 @@ def arrays():
 
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch):
-    """Nets of Caffe's layers but few maps take the place of the published ones."""
+    """Replace the published networks by narrow ones of the same layers."""
     for name in NETS:
         net = narrow(getattr(architectures, name)).with_classes(1000)
         monkeypatch.setattr(weights.caffe, name, dataclasses.replace(net, name=name))
 
 
-def written(tmp_path, proto, name="net.caffemodel"):
+def write(tmp_path, proto, name="net.caffemodel"):
     path = tmp_path / name
     path.write_bytes(proto.SerializeToString())
     return path
 
 
 @pytest.mark.parametrize(("name", "old"), [("CAFFE", True), ("CAFFENET", False)])
-def test_scores_are_those_of_caffe_on_blue_green_red(tmp_path, arrays, rng, name, old):
+def test_logits_are_those_of_caffe_on_blue_green_red(tmp_path, arrays, rng, name, old):
     mean = rng.uniform(90, 140, (3, 256, 256)).astype(np.float32)
-    mean_file = written(tmp_path, blob(mean[None] if old else mean, old), "mean.binaryproto")
-    path = written(tmp_path, model(NETS[name], arrays, old))
+    mean_file = write(tmp_path, blob(mean[None] if old else mean, old), "mean.binaryproto")
+    path = write(tmp_path, model(NETS[name], arrays, old))
     params, net, preprocessing = alexnet_jax.load(path, mean=mean_file)
     assert net == getattr(weights.caffe, name).with_classes(7)
 
@@ -57,14 +57,14 @@ def test_scores_are_those_of_caffe_on_blue_green_red(tmp_path, arrays, rng, name
 
 def test_old_and_new_fields_hold_the_same(tmp_path, arrays):
     old, new = (
-        alexnet_jax.load(written(tmp_path, model(NETS["CAFFE"], arrays, old))) for old in (1, 0)
+        alexnet_jax.load(write(tmp_path, model(NETS["CAFFE"], arrays, old))) for old in (1, 0)
     )
     assert old[1:] == new[1:]
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), old[0], new[0]))
 
 
-def test_without_a_mean_image_each_color_has_a_mean_of_its_own(tmp_path, arrays, rng):
-    path = written(tmp_path, model(NETS["CAFFE"], arrays, old=False))
+def test_without_a_mean_image_each_color_has_its_own_mean(tmp_path, arrays, rng):
+    path = write(tmp_path, model(NETS["CAFFE"], arrays, old=False))
     _, _, preprocessing = alexnet_jax.load(path)
     assert preprocessing.mean == pytest.approx([122.679, 116.669, 104.007])  # red first
     assert (preprocessing.resize, preprocessing.source_colors) == ("both sides", "BGR")
@@ -78,8 +78,8 @@ def test_constants_of_normalization_and_classes_come_from_the_file(tmp_path, arr
     proto = model(NETS["CAFFE"], arrays, old=False)
     norm = next(layer for layer in proto.layer if layer.name == "norm2")
     norm.lrn_param.k, norm.lrn_param.alpha, norm.lrn_param.local_size = 2, 5e-4, 3
-    _, net, _ = alexnet_jax.load(written(tmp_path, proto))
-    norms = [word for word in net.layers if isinstance(word, ResponseNorm)]
+    _, net, _ = alexnet_jax.load(write(tmp_path, proto))
+    norms = [spec for spec in net.layers if isinstance(spec, ResponseNorm)]
     assert norms == [
         ResponseNorm(5, 1, 1e-4, 0.75, divide_alpha_by_n=True),
         ResponseNorm(3, 2, 5e-4, 0.75, divide_alpha_by_n=True),
@@ -118,15 +118,15 @@ def change_blob(name, number, **fields):
 
 def remove(name):
     def apply(proto):
-        kept = [layer for layer in proto.layer if layer.name != name]
+        layers = [layer for layer in proto.layer if layer.name != name]
         del proto.layer[:]
-        proto.layer.extend(kept)
+        proto.layer.extend(layers)
 
     return apply
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "message"),
     [
         (remove("conv3"), "its layers Conv, Relu, .* are not those of CAFFE or CAFFENET"),
         (remove("norm1"), "are not those of CAFFE or CAFFENET"),
@@ -157,16 +157,16 @@ def remove(name):
         (change("fc6", type="Dropout"), "are not those of CAFFE"),
     ],
 )
-def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, spoil, words):
+def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, damage, message):
     proto = model(NETS["CAFFE"], arrays, old=False)
-    spoil(proto)
-    path = written(tmp_path, proto)
-    with pytest.raises(ValueError, match=f"{path}: .*{words}"):
+    damage(proto)
+    path = write(tmp_path, proto)
+    with pytest.raises(ValueError, match=f"{path}: .*{message}"):
         alexnet_jax.load(path)
 
 
 def test_an_image_size_at_which_caffes_pooling_rounds_up_is_refused(tmp_path, arrays):
-    path = written(tmp_path, model(NETS["CAFFE"], arrays, old=False))
+    path = write(tmp_path, model(NETS["CAFFE"], arrays, old=False))
     net = weights.caffe.CAFFE.with_classes(7)
     params, *_ = alexnet_jax.load(path, architecture=net)
     assert params.keys() == arrays.keys()
@@ -177,28 +177,30 @@ def test_an_image_size_at_which_caffes_pooling_rounds_up_is_refused(tmp_path, ar
 
 def test_files_without_weights_or_of_other_kinds_are_refused(tmp_path, arrays):
     proto = model(NETS["CAFFE"], arrays, old=True)
-    whole = proto.SerializeToString()
+    data = proto.SerializeToString()
     path = tmp_path / "net"
 
-    def refused(data, words):
+    def assert_refused(data, message):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=f"{path}: .*{words}"):
+        with pytest.raises(ValueError, match=f"{path}: .*{message}"):
             alexnet_jax.load(path)
 
-    for size in (len(whole) // 2, 300):
-        refused(whole[:size], "cut off in the middle of field 2")
-    refused(b"", "it is empty")
-    refused(whole[:5], "not a file of weights of a known kind, or only the beginning")
-    refused(b"name: 'AlexNet'\nlayer {", "not a file of weights of a known kind")
-    refused(b"\n\x07AlexNet\x12" + b"\xff" * 8 + b"\x7f", "cut off|of weights of a known kind")
+    for size in (len(data) // 2, 300):
+        assert_refused(data[:size], "cut off in the middle of field 2")
+    assert_refused(b"", "it is empty")
+    assert_refused(data[:5], "not a file of weights of a known kind, or only the beginning")
+    assert_refused(b"name: 'AlexNet'\nlayer {", "not a file of weights of a known kind")
+    assert_refused(
+        b"\n\x07AlexNet\x12" + b"\xff" * 8 + b"\x7f", "cut off|of weights of a known kind"
+    )
     for layer in proto.layers:
         del layer.blobs[:]
-    refused(proto.SerializeToString(), "conv1 has no weights and biases")
+    assert_refused(proto.SerializeToString(), "conv1 has no weights and biases")
     proto.layers[1].layer.dim.append(1)
-    refused(proto.SerializeToString(), "conv1: it is in Caffe's oldest format")
+    assert_refused(proto.SerializeToString(), "conv1: it is in Caffe's oldest format")
     mean = blob(np.zeros((1, 3, 8, 8)), old=True).SerializeToString()
-    refused(mean, "a mean image, which belongs to Caffe's weights")
-    path.write_bytes(whole)
+    assert_refused(mean, "a mean image, which belongs to Caffe's weights")
+    path.write_bytes(data)
     with pytest.raises(ValueError, match=f"{path} is not a mean image"):
         alexnet_jax.load(path, mean=path)
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Checkpoints of cuda-convnet, pickled as Python 2 did, and run layer by layer in NumPy."""
+"""Checkpoints of cuda-convnet, pickled as by Python 2, against a layer-by-layer run in NumPy."""
 
 import dataclasses
 import struct
@@ -25,7 +25,7 @@ def _narrow(monkeypatch):
 
 
 class Layers(dict):
-    """Layers by their names, in the program's own words. A layer can have a neuron behind it."""
+    """Layers by name, with the program's own fields. A neuron can follow a layer."""
 
     def __init__(self):
         super().__init__({name: {"name": name, "type": "data"} for name in ("data", "labels")})
@@ -35,8 +35,8 @@ class Layers(dict):
         self[name] = {"name": name, "type": kind, "inputs": inputs.split(), **fields}
         if neuron:
             relu = {"type": "relu", "params": {}}
-            behind = f"{name}_neuron"
-            self[behind] = {"name": behind, "type": "neuron", "inputs": [name], "neuron": relu}
+            key = f"{name}_neuron"
+            self[key] = {"name": key, "type": "neuron", "inputs": [name], "neuron": relu}
 
     def matrices(self, rows, columns, scale, order):
         return [np.asarray(scale * self.rng.normal(size=(n, columns)), "f4", order) for n in rows]
@@ -66,7 +66,7 @@ class Layers(dict):
 
 
 def original():
-    """Net 145 in a sixteenth of its widths: two towers, of which b names itself first."""
+    """Net 145 at a sixteenth of its widths: two towers, of which b lists its own input first."""
     net = Layers()
     for t in "ab":
         net.conv(f"conv1{t}", "data", [3], 3, 11, 224, 55, 0, 4)
@@ -85,11 +85,11 @@ def original():
     for t in "ab":
         net.fc(f"fc2048{t}", "pool3a_neuron pool3b_neuron", [288, 288], 16, neuron=True)
         net.add(f"hs1{t}", "hs", f"fc2048{t}_neuron", keep=0.5, enable=True)
-    for t, seen in (("a", "hs1a hs1b"), ("b", "hs1b hs1a")):
-        net.fc(f"fc2048b{t}", seen, [16, 16], 16, neuron=True)
+    for t, inputs in (("a", "hs1a hs1b"), ("b", "hs1b hs1a")):
+        net.fc(f"fc2048b{t}", inputs, [16, 16], 16, neuron=True)
         net.add(f"hs2{t}", "hs", f"fc2048b{t}_neuron", keep=0.5, enable=True)
     net.fc("fc1000", "hs2a hs2b", [16, 16], 7)
-    return ended(net)
+    return add_cost(net)
 
 
 def one_weird_trick():
@@ -109,56 +109,56 @@ def one_weird_trick():
     net.fc("fc4096b", "dropout1", [32], 32, neuron=True)
     net.add("dropout2", "dropout2", "fc4096b_neuron", keep=0.5)
     net.fc("fc1000", "dropout2", [32], 7)
-    return ended(net)
+    return add_cost(net)
 
 
-def ended(net):
+def add_cost(net):
     net.add("probs", "softmax", "fc1000")
     net.add("logprob", "cost.logreg", "labels probs")
     return net
 
 
-def scores(net, image):
-    """What the program makes of one image [3, 224, 224], layer by layer, in float64."""
-    made = {"data": np.float64(image)}
+def compute_logits(net, image):
+    """The program's logits of one image [3, 224, 224], layer by layer, in float64."""
+    outputs = {"data": np.float64(image)}
     for layer in net.values():
-        seen = [made[name] for name in layer.get("inputs", []) if name in made]
+        inputs = [outputs[name] for name in layer.get("inputs", []) if name in outputs]
         match layer["type"]:
             case "conv":
                 [size, *_], [stride, *_] = layer["filterSize"], layer["stride"]
                 pad, windows = -layer["padding"][0], layer["modulesX"]
-                behind = max(0, stride * (windows - 1) + size - layer["imgSize"][0] - 2 * pad)
-                parts = []
-                for x, matrix in zip(seen, layer["weights"]):
+                extra = max(0, stride * (windows - 1) + size - layer["imgSize"][0] - 2 * pad)
+                sums = []
+                for x, matrix in zip(inputs, layer["weights"]):
                     kernels = matrix.reshape(len(x), size, size, -1).transpose(3, 0, 1, 2)
-                    x = np.pad(x, ((0, 0), (0, behind), (0, behind)))
-                    made_here = other_programs.convolution(x, kernels, np.zeros(1), stride, pad, 1)
-                    parts.append(made_here)
-                out = sum(parts) + layer["biases"].reshape(-1, 1, 1)
+                    x = np.pad(x, ((0, 0), (0, extra), (0, extra)))
+                    maps = other_programs.convolution(x, kernels, np.zeros(1), stride, pad, 1)
+                    sums.append(maps)
+                out = sum(sums) + layer["biases"].reshape(-1, 1, 1)
             case "fc":
-                pairs = zip(seen, layer["weights"])
+                pairs = zip(inputs, layer["weights"])
                 out = sum(x.reshape(-1) @ np.float64(matrix) for x, matrix in pairs)
                 out = out + layer["biases"][0]
             case "neuron":
-                out = np.maximum(seen[0], 0)
+                out = np.maximum(inputs[0], 0)
             case "pool":
-                out = reference.max_pool(seen[0].transpose(1, 2, 0)[None])[0].transpose(2, 0, 1)
+                out = reference.max_pool(inputs[0].transpose(1, 2, 0)[None])[0].transpose(2, 0, 1)
             case "cmrnorm":
-                maps = seen[0].transpose(1, 2, 0)
+                maps = inputs[0].transpose(1, 2, 0)
                 out = reference.response_norm(maps, k=2.0, alpha=2e-5).transpose(2, 0, 1)
             case "rnorm":
-                maps = seen[0].transpose(1, 2, 0)[None]
+                maps = inputs[0].transpose(1, 2, 0)[None]
                 out = reference.spatial_norm(maps)[0].transpose(2, 0, 1)
             case "hs" | "dropout2":
-                out = 0.5 * seen[0]
+                out = 0.5 * inputs[0]
             case _:
                 continue
-        made[layer["name"]] = out
-    return made["fc1000"]
+        outputs[layer["name"]] = out
+    return outputs["fc1000"]
 
 
 def operations(value):
-    """The operations of a pickle that make a value, as Python 2 wrote them."""
+    """The pickle operations of a value, as Python 2 wrote them."""
     match value:
         case bool():
             return b"\x88" if value else b"\x89"
@@ -175,7 +175,7 @@ def operations(value):
     return pickled.old_numpy(value)
 
 
-# An object of an old class with a state, and a number of numpy's, as there are in the options.
+# An instance of an old-style class with a state, and a NumPy scalar, both as in real checkpoints.
 OPTIONS = b"(" + pickled.name("options.OptionsParser") + b"o" + operations({"gpu": [0, 1]}) + b"b"
 SCALAR = pickled.name("numpy.core.multiarray.scalar") + pickled.row(b"N", b"N") + pickled.CALL
 
@@ -192,23 +192,23 @@ def checkpoint(layers):
     return pickled.program(pickled.dictionary(pairs))
 
 
-def of_2012(net):
-    """A list of layers that name their inputs by place."""
-    places = {name: place for place, name in enumerate(net)}
+def checkpoint_of_2012(net):
+    """A checkpoint with a list of layers, which refer to their inputs by index."""
+    indices = {name: index for index, name in enumerate(net)}
     return checkpoint(
         operations(
             [
-                layer | {"inputs": [places[name] for name in layer.get("inputs", [])]}
+                layer | {"inputs": [indices[name] for name in layer.get("inputs", [])]}
                 for layer in net.values()
             ]
         )
     )
 
 
-def of_2014(net):
-    """An ordered dictionary, in which neurons stand behind all other layers."""
-    last = sorted(net.values(), key=lambda layer: layer["type"] == "neuron")
-    pairs = [b"](" + operations(layer["name"]) + operations(layer) + b"e" for layer in last]
+def checkpoint_of_2014(net):
+    """A checkpoint with an ordered dictionary of layers, in which neurons come last."""
+    layers = sorted(net.values(), key=lambda layer: layer["type"] == "neuron")
+    pairs = [b"](" + operations(layer["name"]) + operations(layer) + b"e" for layer in layers]
     ordered = pickled.name("collections.OrderedDict")
     return checkpoint(ordered + pickled.row(pickled.listed(*pairs)) + pickled.CALL)
 
@@ -221,10 +221,10 @@ def load(tmp_path, data):
 
 @pytest.mark.parametrize(
     ("net", "pickle", "expected"),
-    [(original, of_2012, ORIGINAL), (one_weird_trick, of_2014, WEIRD)],
+    [(original, checkpoint_of_2012, ORIGINAL), (one_weird_trick, checkpoint_of_2014, WEIRD)],
     ids=["ORIGINAL", "ONE_WEIRD_TRICK"],
 )
-def test_scores_are_those_of_the_layers_as_the_program_runs_them(
+def test_logits_are_those_of_the_layers_as_the_program_runs_them(
     tmp_path, rng, net, pickle, expected
 ):
     net = net()
@@ -234,7 +234,9 @@ def test_scores_are_those_of_the_layers_as_the_program_runs_them(
     image = picture[16:240, 16:240] - np.array([127.30, 119.72, 104.91])
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=architecture))
     ours = apply(params, preprocessing(picture[None]))[0]
-    np.testing.assert_allclose(ours, scores(net, image.transpose(2, 0, 1)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        ours, compute_logits(net, image.transpose(2, 0, 1)), rtol=1e-4, atol=1e-4
+    )
 
 
 def change(name, **fields):
@@ -247,12 +249,12 @@ def headless(net):
 
 
 def cross(net):
-    """The second towers of two layers change places."""
+    """Swap the inputs of the towers of conv4."""
     net["conv4a"]["inputs"], net["conv4b"]["inputs"] = ["conv3b_neuron"], ["conv3a_neuron"]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "message"),
     [
         (change("pool1a", sizeX=2), "pool1a: it is not the same in all towers"),
         (cross, "conv4a: its towers are in another order than those before"),
@@ -266,11 +268,11 @@ def cross(net):
         (headless, "its layers .* are not those of ORIGINAL"),
     ],
 )
-def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, spoil, words):
+def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, damage, message):
     net = original()
-    spoil(net)
-    with pytest.raises(ValueError, match=f"90.1.*({words})"):
-        load(tmp_path, of_2012(net))
+    damage(net)
+    with pytest.raises(ValueError, match=f"90.1.*({message})"):
+        load(tmp_path, checkpoint_of_2012(net))
 
 
 def test_other_pickles_are_refused_and_nothing_in_them_is_run(tmp_path, monkeypatch):
@@ -280,7 +282,7 @@ def test_other_pickles_are_refused_and_nothing_in_them_is_run(tmp_path, monkeypa
         with pytest.raises(ValueError, match=r"90\.1: it is a pickle, but not a checkpoint"):
             load(tmp_path, pickled.program(content))
     assert [path.name for path in tmp_path.iterdir()] == ["90.1"]
-    whole = of_2012(original())
-    for size in (2, 50, len(whole) // 2, len(whole) - 1):
+    data = checkpoint_of_2012(original())
+    for size in (2, 50, len(data) // 2, len(data) - 1):
         with pytest.raises(ValueError, match=r"90\.1"):
-            load(tmp_path, whole[:size])
+            load(tmp_path, data[:size])

@@ -1,7 +1,7 @@
-"""CAFFE and TORCHVISION at full size beside other programs, where those are installed.
+"""CAFFE and TORCHVISION at full size against other programs, where those are installed.
 
 ONNX Runtime and the reference evaluator of the package onnx run the same arrays in a graph that
-nothing of the library wrote; torchvision's own class reads what the library writes.
+the library did not write; torchvision's own class reads the file that the library writes.
 """
 
 import contextlib
@@ -28,56 +28,58 @@ WIDTHS = {
 }
 
 
-def graph_of(name, arrays):
-    """An ONNX model of the net, with what the schema of the other tests leaves out."""
+def make_model(name, arrays):
+    """Return a complete ONNX model: `test_onnx_weights.model` with its inputs and outputs."""
     groups, padding = {}, test_torchvision_weights.PADDING
     if name == "CAFFE":
         groups, padding = other_programs.GROUPS, other_programs.PADDING
     proto = test_onnx_weights.model(getattr(other_programs, name), arrays, groups, padding)
-    proto.ir_version = 8  # in which arrays need not be inputs, too
-    whole = onnx.load_from_string(proto.SerializeToString())
+    proto.ir_version = 8  # a version in which arrays need not be inputs too
+    model = onnx.load_from_string(proto.SerializeToString())
     size, helper = architectures.by_name(name).image_sizes[0], onnx.helper
     shape = helper.make_tensor_value_info("data_0", 1, ["n", 3, size, size])
-    whole.graph.input.append(shape)
-    softmax = whole.graph.node.pop()  # scores are compared
+    model.graph.input.append(shape)
+    softmax = model.graph.node.pop()  # logits are compared
     assert softmax.op_type == "Softmax"
-    while whole.graph.node[-1].op_type == "Dropout":
-        whole.graph.node.pop()
-    last = whole.graph.node[-1].output[0]
-    whole.graph.output.append(helper.make_tensor_value_info(last, 1, None))
-    whole.graph.name, whole.graph.initializer[-1].raw_data = name, np.array([-1, 9216]).tobytes()
-    whole.graph.initializer[-1].dims[:] = [2]
-    return whole
+    while model.graph.node[-1].op_type == "Dropout":
+        model.graph.node.pop()
+    last = model.graph.node[-1].output[0]
+    model.graph.output.append(helper.make_tensor_value_info(last, 1, None))
+    model.graph.name, model.graph.initializer[-1].raw_data = name, np.array([-1, 9216]).tobytes()
+    model.graph.initializer[-1].dims[:] = [2]
+    return model
 
 
 @pytest.mark.parametrize("name", WIDTHS)
-def test_scores_at_full_size_are_those_of_onnx_runtime_and_of_onnxs_own_evaluator(
+def test_logits_at_full_size_are_those_of_onnx_runtime_and_of_onnxs_own_evaluator(
     tmp_path, rng, name
 ):
     groups = other_programs.GROUPS if name == "CAFFE" else {}
     arrays = other_programs.weights(rng, WIDTHS[name], groups)
     path = tmp_path / "weights"
-    model = graph_of(name, arrays).SerializeToString()
+    model = make_model(name, arrays).SerializeToString()
     if name == "CAFFE":
         proto = caffe_files.model(other_programs.CAFFE, arrays, old=True)
         path.write_bytes(proto.SerializeToString())
     else:
-        path.write_bytes(test_torchvision_weights.zipped(test_torchvision_weights.named(arrays)))
+        path.write_bytes(
+            test_torchvision_weights.zipped(test_torchvision_weights.to_state_dict(arrays))
+        )
     params, net, preprocessing = alexnet_jax.load(path)
     assert net == architectures.by_name(name)
     pictures = rng.integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
-    seen = np.asarray(preprocessing(pictures)) * (1 if name == "CAFFE" else 70)
+    images = np.asarray(preprocessing(pictures)) * (1 if name == "CAFFE" else 70)
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
-    ours = np.asarray(apply(params, seen))
+    ours = np.asarray(apply(params, images))
 
-    x = seen.transpose(0, 3, 1, 2)
+    x = images.transpose(0, 3, 1, 2)
     x = np.ascontiguousarray(x[:, ::-1] if name == "CAFFE" else x)  # blue, green, red
     session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
     [theirs] = session.run(None, {"data_0": x})
     tolerance = {"rtol": 1e-4, "atol": 1e-4 * abs(theirs).max()}
     np.testing.assert_allclose(ours, theirs, **tolerance)
-    judged = onnx_judge.first_output(model, data_0=x[:1])
-    np.testing.assert_allclose(ours[:1], judged, **tolerance)
+    evaluated = onnx_judge.first_output(model, data_0=x[:1])
+    np.testing.assert_allclose(ours[:1], evaluated, **tolerance)
 
     exports.export(tmp_path / "net.onnx", params, net, preprocessing)
     ours = np.asarray(apply(params, preprocessing(pictures)))
@@ -94,16 +96,16 @@ def test_scores_at_full_size_are_those_of_onnx_runtime_and_of_onnxs_own_evaluato
 
 @pytest.fixture(scope="module")
 def torchvision():
-    """Return torchvision, a build of which for GPUs wants operators that torch's for CPUs lacks."""
+    """Return torchvision. Its GPU build needs operators that the CPU build of torch lacks."""
     torch = pytest.importorskip("torch")
     operators = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):  # which no net of its needs
-        with contextlib.suppress(RuntimeError):  # already there
+    for name in ("nms", "qnms"):  # of object detection; AlexNet needs none
+        with contextlib.suppress(RuntimeError):  # already defined
             operators.define(f"{name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
     return pytest.importorskip("torchvision"), operators
 
 
-def test_torchvisions_own_class_reads_our_pth_and_gives_our_scores(tmp_path, rng, torchvision):
+def test_torchvisions_own_class_reads_our_pth_and_gives_our_logits(tmp_path, rng, torchvision):
     import torch
 
     models = torchvision[0].models

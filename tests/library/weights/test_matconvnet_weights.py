@@ -1,4 +1,4 @@
-"""MatConvNet's files, written by SciPy as its importer does, by h5py as MATLAB's version 7.3."""
+"""MatConvNet's files, written by SciPy as by its importer, and by h5py as by MATLAB 7.3."""
 
 import dataclasses
 import zlib
@@ -33,8 +33,8 @@ def _narrow(monkeypatch):
         monkeypatch.setattr(weights.matconvnet, name, dataclasses.replace(net, name=name))
 
 
-def turned(name, kernels):
-    """Caffe's array as the importer turns it: rows, columns, maps in, maps out; red first."""
+def importer_axes(name, kernels):
+    """Transpose Caffe's array as the importer does: [row, column, in, out], red first."""
     if name == "fc6":
         kernels = kernels.reshape(-1, 16, 6, 6)
     if kernels.ndim == 2:
@@ -44,36 +44,36 @@ def turned(name, kernels):
 
 
 def cell(*values):
-    made = np.empty((1, len(values)), object)
-    made[0, :] = values
-    return made
+    array = np.empty((1, len(values)), object)
+    array[0, :] = values
+    return array
 
 
-def layers_of(net, arrays):
+def make_layers(net, arrays):
     layers, number = [], 0
-    for word in net.split():
-        if word in arrays:
+    for token in net.split():
+        if token in arrays:
             number += 1
-            kernels, biases = arrays[word]
-            pair = cell(turned(word, kernels), biases.reshape(1, -1))
-            stride = 4.0 if word == "conv1" else 1.0
-            pad = [float(other_programs.PADDING.get(word, 0))] * 4
+            kernels, biases = arrays[token]
+            pair = cell(importer_axes(token, kernels), biases.reshape(1, -1))
+            stride = 4.0 if token == "conv1" else 1.0
+            pad = [float(other_programs.PADDING.get(token, 0))] * 4
             layer = {"type": "conv", "weights": pair, "stride": [stride] * 2, "pad": pad}
-        elif word == "relu":
+        elif token == "relu":
             layer = {"type": "relu"}
-        elif word == "norm":
+        elif token == "norm":
             layer = {"type": "normalize", "param": np.array([[5, 1, 1e-4 / 5, 0.75]])}
         else:
             layer = {"type": "pool", "method": "max", "pool": [3.0, 3.0], "stride": [2.0, 2.0]}
             layer["pad"] = [0.0, 1.0, 0.0, 1.0]  # none at 227 pixels
-        name = word if word in arrays else f"{word}{number}"
+        name = token if token in arrays else f"{token}{number}"
         layers.append({"name": name} | layer)
     return [*layers, {"name": "prob", "type": "softmax"}]
 
 
 def variables(net, arrays, mean):
     return {
-        "layers": layers_of(net, arrays),
+        "layers": make_layers(net, arrays),
         "normalization": {
             "imageSize": [227.0, 227.0, 3.0],
             "averageImage": mean,
@@ -85,24 +85,25 @@ def variables(net, arrays, mean):
     }
 
 
-def version_5(path, found, *, packed=True):
-    """As the importer does; lists of names and of layers are cells."""
-    found = found | {"layers": cell(*found["layers"])}
-    found["classes"] = {key: cell(*names) for key, names in found["classes"].items()}
-    scipy.io.savemat(path, found, oned_as="row", do_compression=packed)
+def version_5(path, mat, *, compressed=True):
+    """Write a file as the importer does: lists of names and of layers are cells."""
+    mat = mat | {"layers": cell(*mat["layers"])}
+    mat["classes"] = {key: cell(*names) for key, names in mat["classes"].items()}
+    scipy.io.savemat(path, mat, oned_as="row", do_compression=compressed)
 
 
-def version_7_3(path, found):
+def version_7_3(path, mat):
+    """Write a file as MATLAB 7.3 does: HDF5 with references for cells."""
     h5py = pytest.importorskip("h5py")
 
     def add(group, name, value):
         if isinstance(value, dict):
-            made = group.create_group(name)
+            node = group.create_group(name)
             for key, item in value.items():
-                add(made, key, item)
+                add(node, key, item)
             kind = "struct"
         elif isinstance(value, str):
-            made = group.create_dataset(name, data=np.array([[ord(c)] for c in value], "u2"))
+            node = group.create_dataset(name, data=np.array([[ord(c)] for c in value], "u2"))
             kind = "char"
         elif isinstance(value, list) and not isinstance(value[0], float):
             references = []
@@ -110,22 +111,22 @@ def version_7_3(path, found):
                 key = f"r{len(file['#refs#'])}"
                 add(file["#refs#"], key, item)
                 references.append(file["#refs#"][key].ref)
-            made = group.create_dataset(name, (len(references), 1), h5py.ref_dtype)
-            made[:, 0] = references
+            node = group.create_dataset(name, (len(references), 1), h5py.ref_dtype)
+            node[:, 0] = references
             kind = "cell"
         else:
             array = np.atleast_2d(np.asarray(value, "f4"))
-            made = group.create_dataset(name, data=array.T)
+            node = group.create_dataset(name, data=array.T)
             kind = "single"
-        made.attrs["MATLAB_class"] = np.bytes_(kind)
+        node.attrs["MATLAB_class"] = np.bytes_(kind)
 
     layers = [
         {key: list(v[0]) if key == "weights" else v for key, v in layer.items()}
-        for layer in found["layers"]
+        for layer in mat["layers"]
     ]
     with h5py.File(path, "w", userblock_size=512) as file:
         file.create_group("#refs#")
-        for name, value in (found | {"layers": layers}).items():
+        for name, value in (mat | {"layers": layers}).items():
             add(file, name, value)
     with path.open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512))
@@ -133,7 +134,7 @@ def version_7_3(path, found):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("write", [version_5, version_7_3])
-def test_scores_are_those_of_caffe_on_the_mean_image_of_the_file(
+def test_logits_are_those_of_caffe_on_the_mean_image_of_the_file(
     tmp_path, arrays, rng, name, write
 ):
     mean = rng.uniform(90, 140, (227, 227, 3)).astype("f4")  # red first
@@ -156,36 +157,36 @@ def test_scores_are_those_of_caffe_on_the_mean_image_of_the_file(
 
 
 def test_files_of_the_first_and_the_last_versions_of_matconvnet_hold_the_same(tmp_path, arrays):
-    found = variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4"))
-    version_5(tmp_path / "net.mat", found, packed=False)
-    now = alexnet_jax.load(tmp_path / "net.mat")
-    first = [dict(layer) for layer in found["layers"]]
+    mat = variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4"))
+    version_5(tmp_path / "net.mat", mat, compressed=False)
+    current = alexnet_jax.load(tmp_path / "net.mat")
+    first = [dict(layer) for layer in mat["layers"]]
     for layer in first:
         if "weights" in layer:
             layer["filters"], layer["biases"] = layer.pop("weights")[0]
-    version_5(tmp_path / "first.mat", found | {"layers": first})
-    classes = {key: cell(*names) for key, names in found.pop("classes").items()}
+    version_5(tmp_path / "first.mat", mat | {"layers": first})
+    classes = {key: cell(*names) for key, names in mat.pop("classes").items()}
     renamed = {"normalize": "lrn"}
-    last = [o | {"type": renamed.get(o["type"], o["type"])} for o in found["layers"]]
-    meta = {"normalization": found.pop("normalization"), "classes": classes}
+    last = [o | {"type": renamed.get(o["type"], o["type"])} for o in mat["layers"]]
+    meta = {"normalization": mat.pop("normalization"), "classes": classes}
     scipy.io.savemat(tmp_path / "last.mat", {"layers": cell(*last), "meta": meta})
     for name in ("first.mat", "last.mat"):
         other = alexnet_jax.load(tmp_path / name)
-        assert other[1:] == now[1:]
-        assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), other[0], now[0]))
+        assert other[1:] == current[1:]
+        assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), other[0], current[0]))
 
 
 def change(number, **fields):
-    return lambda found: found["layers"][number].update(fields)
+    return lambda mat: mat["layers"][number].update(fields)
 
 
-def widen(found):
-    kernels, biases = found["layers"][0]["weights"][0]
-    found["layers"][0]["weights"] = cell(kernels[..., 1:], biases)
+def widen(mat):
+    kernels, biases = mat["layers"][0]["weights"][0]
+    mat["layers"][0]["weights"] = cell(kernels[..., 1:], biases)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "message"),
     [
         (change(1, type="sigmoid"), "relu1: its type sigmoid is not supported"),
         (change(1, leak=0.1), "relu1: it is a leaky ReLU"),
@@ -195,15 +196,15 @@ def widen(found):
         (change(3, method="avg"), "pool1: it is not max pooling"),
         (change(2, param=[4.0, 1.0, 1e-4, 0.75]), "norm1: .* n must be odd"),
         (widen, r"conv1 has weights of \[11, 11, 3, 5\]"),
-        (lambda found: found["layers"].pop(2), "are not those of CAFFE or CAFFENET"),
-        (lambda found: found.update(params=1.0), "no SimpleNN network of MatConvNet"),
+        (lambda mat: mat["layers"].pop(2), "are not those of CAFFE or CAFFENET"),
+        (lambda mat: mat.update(params=1.0), "no SimpleNN network of MatConvNet"),
     ],
 )
-def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, spoil, words):
-    found = variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4"))
-    spoil(found)
-    version_5(tmp_path / "net.mat", found)
-    with pytest.raises(ValueError, match=f"net.mat: .*{words}"):
+def test_another_net_or_a_damaged_one_is_refused_by_its_layer(tmp_path, arrays, damage, message):
+    mat = variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4"))
+    damage(mat)
+    version_5(tmp_path / "net.mat", mat)
+    with pytest.raises(ValueError, match=f"net.mat: .*{message}"):
         alexnet_jax.load(tmp_path / "net.mat")
 
 
@@ -218,63 +219,65 @@ HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
 def test_files_that_unpack_to_too_much_or_too_deep_are_refused(tmp_path, arrays, bounded):
     path = tmp_path / "net.mat"
 
-    def refused(data, words):
+    def assert_refused(data, message):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=f"{path}(:| is) .*{words}"):
+        with pytest.raises(ValueError, match=f"{path}(:| is) .*{message}"):
             alexnet_jax.load(path)
 
     nested = element(14, b"")
     for _ in range(50):
         size = element(6, np.array([1, 0], "<u4").tobytes()) + element(5, b"\1\0\0\0" * 2)
         nested = element(14, size + element(1, b"") + nested)
-    refused(HEADER + nested, "nested deeper than those of a net")
-    refused(HEADER + element(14, b"")[:6], "cut off in the middle of a value")
-    refused(HEADER + element(14, b"")[:4] + b"\xff" * 4, "cut off in the middle of a value")
+    assert_refused(HEADER + nested, "nested deeper than those of a net")
+    assert_refused(HEADER + element(14, b"")[:6], "cut off in the middle of a value")
+    assert_refused(HEADER + element(14, b"")[:4] + b"\xff" * 4, "cut off in the middle of a value")
     bomb = element(15, zlib.compress(element(14, bytes(2**21))))
     path.write_bytes(HEADER + bomb)
     with pytest.raises(ValueError, match="unpacks to more than 1 MiB"):
         matlab.read_mat(path, max_bytes=2**20)
     elements = element(15, zlib.compress(element(14, element(6, b"") * 2**21)))
-    refused(HEADER + elements, "more than 200,000 elements")
+    assert_refused(HEADER + elements, "more than 200,000 elements")
     struct = element(6, np.array([2, 0], "<u4").tobytes()) + element(5, b"\1\0\0\0" * 2)
     names = element(1, b"layers\0\0") + element(5, b"\2\0\0\0") + element(1, b"ab" * 2**22)
-    refused(HEADER + element(15, zlib.compress(element(14, struct + names))), "200,000 elements")
+    assert_refused(
+        HEADER + element(15, zlib.compress(element(14, struct + names))), "200,000 elements"
+    )
     struct = element(6, np.array([2, 0], "<u4").tobytes()) + element(5, b"\xff\xff\xff\x7f" * 2)
     names = element(1, b"") + element(5, b"\2\0\0\0") + element(1, b"")
-    refused(HEADER + element(14, struct + names), "more than 200,000 elements")
+    assert_refused(HEADER + element(14, struct + names), "more than 200,000 elements")
     version_5(path, variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4")))
-    whole = path.read_bytes()
-    for size in (100, 130, len(whole) // 2, len(whole) - 9):
-        refused(whole[:size], "")
+    content = path.read_bytes()
+    for size in (100, 130, len(content) // 2, len(content) - 9):
+        assert_refused(content[:size], "")
 
 
 def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path):
     h5py = pytest.importorskip("h5py")
 
-    def refused(fill, words):
+    def assert_refused(fill, message):
         path = tmp_path / "net.mat"
         with h5py.File(path, "w", userblock_size=512) as file:
             fill(file)
         with path.open("r+b") as file:
             file.write(b"MATLAB 7.3 MAT-file".ljust(512))
-        with pytest.raises(ValueError, match=f"net.mat: {words}"):
+        with pytest.raises(ValueError, match=f"net.mat: {message}"):
             alexnet_jax.load(path)
 
-    def external(file):
+    def external_link(file):
         file["layers"] = h5py.ExternalLink("/etc/hostname", "/")
 
-    def elsewhere(file):
+    def external_data(file):
         file.create_dataset("layers", (9,), "u1", external=[("/etc/hostname", 0, 9)])
 
     def huge(file):
         file.create_dataset("layers", (2**20, 2**20), "f4", chunks=(1, 1))
 
-    def round_and_round(file):
-        made = file.create_dataset("layers", (1, 1), h5py.ref_dtype)
-        made[0, 0] = made.ref
-        made.attrs["MATLAB_class"] = np.bytes_("cell")
+    def circular(file):
+        cells = file.create_dataset("layers", (1, 1), h5py.ref_dtype)
+        cells[0, 0] = cells.ref
+        cells.attrs["MATLAB_class"] = np.bytes_("cell")
 
-    refused(external, "it refers to something outside of it")
-    refused(elsewhere, "it refers to something outside of it")
-    refused(huge, "it unpacks to more than 1,024 MiB")
-    refused(round_and_round, "its values are nested deeper than those of a net")
+    assert_refused(external_link, "it refers to something outside of it")
+    assert_refused(external_data, "it refers to something outside of it")
+    assert_refused(huge, "it unpacks to more than 1,024 MiB")
+    assert_refused(circular, "its values are nested deeper than those of a net")

@@ -1,4 +1,4 @@
-"""ONNX models of a chain of layers, written by the protobuf library from a schema of their own."""
+"""ONNX models of a chain of layers, written by the protobuf library from the schema below."""
 
 import dataclasses
 
@@ -60,7 +60,7 @@ def add_tensor(graph, name, array, raw):
 
 
 def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=0, adaptive=False):
-    """A model whose arrays are called by numbers and stand in the reverse of their order."""
+    """Return a model whose arrays have numbers as names and are stored in reverse order."""
     proto = PROTO["ModelProto"](ir_version=3, producer_name="onnx-caffe2")
     proto.opset_import.add(version=9)
     graph, last = proto.graph, "data_0"
@@ -80,33 +80,33 @@ def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=
         last = name
 
     names = {layer: (f"{2 * i}", f"{2 * i + 1}") for i, layer in enumerate(arrays)}
-    for word in net.split():
-        if word.startswith("conv"):
-            stride, size = (4 if word == "conv1" else 1), arrays[word][0].shape[-1]
-            group, pads = groups.get(word, 1), [padding[word]] * 4
+    for token in net.split():
+        if token.startswith("conv"):
+            stride, size = (4 if token == "conv1" else 1), arrays[token][0].shape[-1]
+            group, pads = groups.get(token, 1), [padding[token]] * 4
             shape = [size, size]
             settings = {"strides": [stride] * 2, "pads": pads, "group": group}
-            add("Conv", *names[word], kernel_shape=shape, **settings)
-        elif word == "relu":
+            add("Conv", *names[token], kernel_shape=shape, **settings)
+        elif token == "relu":
             add("Relu")
-        elif word == "norm":
+        elif token == "norm":
             add("LRN", size=5, alpha=1e-4, beta=0.75, bias=1.0)
-        elif word == "pool":
+        elif token == "pool":
             pads = [0, 0, pool_end, pool_end]
             add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
         else:
-            if word == "fc6":
+            if token == "fc6":
                 if adaptive:
                     add("AveragePool", kernel_shape=[1, 1], strides=[1, 1])
                 add("Reshape", "shape")
             settings = {} if transposed else {"transB": 1}
-            add("Gemm", *names[word], **settings)
-            if word != "fc8":
+            add("Gemm", *names[token], **settings)
+            if token != "fc8":
                 add("Dropout", ratio=0.5)
     add("Softmax")
-    for word, (kernels, biases) in reversed(arrays.items()):
-        turned = kernels.T.copy() if transposed and kernels.ndim == 2 else kernels
-        for name, array in zip(names[word], (turned, biases)):
+    for token, (kernels, biases) in reversed(arrays.items()):
+        matrix = kernels.T.copy() if transposed and kernels.ndim == 2 else kernels
+        for name, array in zip(names[token], (matrix, biases)):
             add_tensor(graph, name, array, raw)
     add_tensor(graph, "shape", np.array([1, 576]), True)
     return proto
@@ -153,14 +153,14 @@ def assert_holds(params, arrays, colors):
     [{"pool_end": 1}, {"raw": False}, {"transposed": True}],
     ids=["padded at the end", "numbers in fields", "transposed"],
 )
-def test_arrays_are_found_by_their_place_in_the_graph(tmp_path, arrays, settings):
+def test_arrays_are_assigned_by_their_place_in_the_graph(tmp_path, arrays, settings):
     params, net, preprocessing = load(tmp_path, zoo(arrays, **settings))
     assert net == weights.onnx_model.CAFFE.with_classes(7)
     assert preprocessing == weights.caffe.PREPROCESSING
     assert_holds(params, arrays, [2, 1, 0])
 
 
-def test_the_order_of_the_layers_tells_which_net_it_is(tmp_path, arrays):
+def test_the_order_of_the_layers_identifies_the_net(tmp_path, arrays):
     groups, padding = other_programs.GROUPS, other_programs.PADDING
     proto = model(other_programs.CAFFENET, arrays, groups, padding)
     assert load(tmp_path, proto)[1] == weights.onnx_model.CAFFENET.with_classes(7)
@@ -187,10 +187,10 @@ def rename(kind, other):
 
 def change(kind, name, **value):
     def apply(proto):
-        found = setting(proto, kind, name)
-        found.ClearField("ints")
+        entry = setting(proto, kind, name)
+        entry.ClearField("ints")
         for field, new in value.items():
-            getattr(found, field).extend(new) if field == "ints" else setattr(found, field, new)
+            getattr(entry, field).extend(new) if field == "ints" else setattr(entry, field, new)
 
     return apply
 
@@ -211,7 +211,7 @@ def branch(proto):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "message"),
     [
         (rename("Relu", "Tanh"), "relu_1: its operator Tanh is not supported"),
         (rename("LRN", "Relu"), "its layers Conv, .* are not those of CAFFE or CAFFENET"),
@@ -227,16 +227,16 @@ def branch(proto):
         (tensor(0, name="other"), "gemm_.* has no weights and biases"),
     ],
 )
-def test_another_net_or_a_damaged_one_is_refused_by_its_node(tmp_path, arrays, spoil, words):
+def test_another_net_or_a_damaged_one_is_refused_by_its_node(tmp_path, arrays, damage, message):
     proto = zoo(arrays)
-    spoil(proto)
-    with pytest.raises(ValueError, match=f"weights: .*{words}"):
+    damage(proto)
+    with pytest.raises(ValueError, match=f"weights: .*{message}"):
         load(tmp_path, proto)
 
 
 def test_half_a_model_is_refused(tmp_path, arrays):
-    whole = zoo(arrays).SerializeToString()
-    for size in (30, len(whole) // 2, len(whole) - 3):
-        (tmp_path / "weights").write_bytes(whole[:size])
+    data = zoo(arrays).SerializeToString()
+    for size in (30, len(data) // 2, len(data) - 3):
+        (tmp_path / "weights").write_bytes(data[:size])
         with pytest.raises(ValueError, match=r"weights: it is (cut off|not a file of weights)"):
             alexnet_jax.load(tmp_path / "weights")

@@ -1,4 +1,4 @@
-"""Our own file of weights: what goes in comes out, and what is damaged is said."""
+"""Our own file of weights: it loads what was saved, and a damaged file is refused by name."""
 
 import json
 from pathlib import Path
@@ -32,9 +32,9 @@ def preprocessing_for(net):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A file, its metadata's record and its tensors."""
-    path = tmp_path_factory.mktemp("kept") / "net.safetensors"
+def saved(tmp_path_factory):
+    """A saved file, the record in its metadata, and its tensors."""
+    path = tmp_path_factory.mktemp("saved") / "net.safetensors"
     weights.save(path, draw_params(TINY), TINY, preprocessing_for(TINY), NAMES)
     with safe_open(path, framework="numpy") as file:
         record = json.loads(file.metadata()["alexnet_jax"])
@@ -47,7 +47,7 @@ def kept(tmp_path_factory):
     [TINY, narrow(architectures.BATCH_NORM), narrow(architectures.ORIGINAL)],
     ids=lambda net: net.name,
 )
-def test_a_net_of_ones_own_comes_back_bit_for_bit(tmp_path, net, precision):
+def test_a_custom_net_loads_bit_for_bit(tmp_path, net, precision):
     params = jax.tree.map(lambda leaf: leaf.astype(precision), draw_params(net))
     path = tmp_path / "of.any.ending"
     alexnet_jax.save(path, params, net, preprocessing_for(net), NAMES)
@@ -63,8 +63,8 @@ def test_a_net_of_ones_own_comes_back_bit_for_bit(tmp_path, net, precision):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_any_program_can_read_the_tensors_and_what_they_are(kept):
-    _, record, tensors = kept
+def test_any_program_can_read_the_tensors_and_their_description(saved):
+    _, record, tensors = saved
     assert tensors["conv3.weights"].shape == (3, 3, 12, 8)
     assert tensors["preprocessing.mean"].shape == (18, 18, 3)
     assert record["class_names"] == list(NAMES)
@@ -78,7 +78,7 @@ def test_any_program_can_read_the_tensors_and_what_they_are(kept):
     }
 
 
-def test_what_does_not_belong_together_is_not_saved_and_nothing_is_lost(kept, tmp_path):
+def test_parts_that_do_not_match_are_not_saved_and_the_old_file_stays(saved, tmp_path):
     params, preprocessing = draw_params(TINY), preprocessing_for(TINY)
     path = tmp_path / "net"
     path.write_bytes(b"older")
@@ -104,8 +104,8 @@ def layer(number, **fields):
 
 def field(*path, value):
     def change(record, _):
-        *where, last = path
-        for key in where:
+        *parents, last = path
+        for key in parents:
             record = record[key]
         record[last] = value
 
@@ -123,7 +123,7 @@ DEEP = "[" * 100_000
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (layer(0, word="Convolution"), "must be one of Conv, .* not {'word': 'Convolution'"),
         (
@@ -157,32 +157,32 @@ DEEP = "[" * 100_000
         (tensor("preprocessing.mean", np.zeros((17, 17, 3), "f4")), r"mean must be \[3\] or"),
     ],
 )
-def test_a_damaged_file_is_told_by_its_name_and_the_place(kept, tmp_path, change, words):
-    _, record, tensors = kept
+def test_a_damaged_file_is_refused_by_its_name_and_the_place(saved, tmp_path, change, message):
+    _, record, tensors = saved
     record, tensors, path = json.loads(json.dumps(record)), dict(tensors), tmp_path / "net"
     change(record, tensors)
     save_file(tensors, path, {"alexnet_jax": json.dumps(record)})
-    with pytest.raises(ValueError, match=f"{path}: .*({words})"):
+    with pytest.raises(ValueError, match=f"{path}: .*({message})"):
         alexnet_jax.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": NaN}', DEEP])
-def test_metadata_that_are_no_description_are_refused(kept, tmp_path, text):
-    save_file(kept[2], tmp_path / "net", {"alexnet_jax": text})
+def test_metadata_that_are_no_description_are_refused(saved, tmp_path, text):
+    save_file(saved[2], tmp_path / "net", {"alexnet_jax": text})
     with pytest.raises(ValueError, match=r"metadata (cannot be read|are not complete)"):
         alexnet_jax.load(tmp_path / "net")
 
 
-def test_half_a_file_is_refused(kept, tmp_path):
-    whole = kept[0].read_bytes()
-    for size in (9, 200, len(whole) // 2, len(whole) - 1):
-        (tmp_path / "net").write_bytes(whole[:size])
+def test_half_a_file_is_refused(saved, tmp_path):
+    data = saved[0].read_bytes()
+    for size in (9, 200, len(data) // 2, len(data) - 1):
+        (tmp_path / "net").write_bytes(data[:size])
         with pytest.raises(ValueError, match=r"net(:| is damaged:) "):
             alexnet_jax.load(tmp_path / "net")
 
 
-def test_a_file_made_at_a1eac61_loads_with_the_numbers_of_then():
-    """Before the names of today: `source_colours`, `deviation`; logits of that commit."""
+def test_a_file_made_at_a1eac61_loads_with_the_logits_of_that_commit():
+    """Its fields have older names: `source_colours`, `deviation`."""
     path = Path(__file__).parents[2] / "support" / "made_at_a1eac61" / "net.safetensors"
     params, net, preprocessing = alexnet_jax.load(path)
     assert (net.name, net.towers, net.classes) == ("SCALED_4_67", 2, 10)
@@ -194,7 +194,7 @@ def test_a_file_made_at_a1eac61_loads_with_the_numbers_of_then():
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_layer_that_was_called_part_is_split(tmp_path):
+def test_the_older_layer_name_part_loads_as_split(tmp_path):
     net, path = narrow(architectures.CAFFE), tmp_path / "net"
     weights.save(path, draw_params(net), net, preprocessing_for(net))
     with safe_open(path, framework="numpy") as file:

@@ -1,6 +1,6 @@
-"""Files that torch itself wrote, checked in; and, where torch is installed, all that it writes.
+"""Files in the repository that torch wrote; and, where torch is installed, all that it writes.
 
-tests/torch_files/ holds the state_dict of `module()` in both formats of torch.save.
+`torch_files/` beside this file holds the state_dict of `module()` in both formats of torch.save.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ NUMBERS += ("classifier.1", "classifier.4", "classifier.6")
 SHAPES = ((4, 3, 3, 3), (5, 4, 3, 3), (6, 5, 3, 3), (4, 6, 3, 3), (3, 4, 3, 3))
 SHAPES += ((7, 12), (6, 7), (5, 6))
 FILES = Path(__file__).parent / "torch_files"
-SCORES = [-0.5282725, -0.9148813, 0.9270616, 0.1231264, -1.2498105]  # of `image()`, by torch 2.13
+LOGITS = [-0.5282725, -0.9148813, 0.9270616, 0.1231264, -1.2498105]  # of `image()`, by torch 2.13
 
 
 def waves(i, shape):
@@ -67,7 +67,7 @@ def image():
 
 
 def module(torch):
-    """The net as torchvision lays its own out."""
+    """The network as a PyTorch module, laid out like torchvision's AlexNet."""
     nn = torch.nn
 
     class Net(nn.Module):
@@ -75,8 +75,8 @@ def module(torch):
             super().__init__()
             layers = [nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2)]
             layers += [nn.Conv2d(4, 5, 3, 1, 1), nn.ReLU(), nn.Identity()]
-            for seen, maps in ((5, 6), (6, 4), (4, 3)):
-                layers += [nn.Conv2d(seen, maps, 3, 1, 1), nn.ReLU()]
+            for maps_in, maps in ((5, 6), (6, 4), (4, 3)):
+                layers += [nn.Conv2d(maps_in, maps, 3, 1, 1), nn.ReLU()]
             self.features = nn.Sequential(*layers, nn.MaxPool2d(3, 2))
             layers = [nn.Dropout(), nn.Linear(12, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, 6)]
             self.classifier = nn.Sequential(*layers, nn.ReLU(), nn.Linear(6, 5))
@@ -89,19 +89,19 @@ def module(torch):
     return net
 
 
-def our_scores(params):
+def our_logits(params):
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=NET))
     return np.asarray(apply(params, image()[None]))[0]
 
 
-def test_files_that_torch_wrote_hold_its_numbers_and_give_its_scores():
+def test_files_that_torch_wrote_hold_its_numbers_and_give_its_logits():
     zipped, _, preprocessing = alexnet_jax.load(FILES / "zip.pth", architecture=NET)
-    in_a_row, *_ = alexnet_jax.load(FILES / "row.pth", architecture=NET)
-    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), zipped, in_a_row))
+    legacy, *_ = alexnet_jax.load(FILES / "row.pth", architecture=NET)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), zipped, legacy))
     assert preprocessing.input_size == 27
     kernels = np.asarray(zipped["conv2"].weights)
     assert (kernels.transpose(3, 2, 0, 1) == state()["features.3.weight"]).all()
-    np.testing.assert_allclose(our_scores(zipped), SCORES, rtol=1e-5)
+    np.testing.assert_allclose(our_logits(zipped), LOGITS, rtol=1e-5)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def torch():
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "float64"])
-def test_whatever_torch_saves_is_what_we_load(torch, tmp_path, zipped, kind):
+def test_all_that_torch_saves_is_loaded(torch, tmp_path, zipped, kind):
     net = module(torch)
     saved = torch.nn.DataParallel(net).to(getattr(torch, kind)).state_dict()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9).state_dict()
@@ -126,7 +126,7 @@ def test_whatever_torch_saves_is_what_we_load(torch, tmp_path, zipped, kind):
     params, *_ = alexnet_jax.load(path, architecture=NET)
     with torch.no_grad():
         expected = net.float()(torch.from_numpy(image().transpose(2, 0, 1)[None]))[0].numpy()
-    np.testing.assert_allclose(our_scores(params), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(our_logits(params), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_torch_reads_the_files_that_other_tests_make_by_hand(torch, tmp_path):

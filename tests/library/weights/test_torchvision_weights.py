@@ -1,4 +1,4 @@
-"""torchvision's files, in every format that torch has had, put together without torch."""
+"""Files of torchvision in every format that torch has had, made without torch."""
 
 import zipfile
 
@@ -16,7 +16,7 @@ NET = narrow(architectures.TORCHVISION)
 PADDING = other_programs.PADDING | {"conv1": 2}
 NUMBERS = {f"conv{i + 1}": f"features.{n}" for i, n in enumerate((0, 3, 6, 8, 10))}
 NUMBERS |= {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"}
-BEHIND = NUMBERS | {"fc6": "classifier.0", "fc7": "classifier.3"}
+DROPOUT_LAST = NUMBERS | {"fc6": "classifier.0", "fc7": "classifier.3"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def arrays():
     return other_programs.weights(np.random.default_rng(3), widths, groups={})
 
 
-def named(arrays, numbers=NUMBERS):
+def to_state_dict(arrays, numbers=NUMBERS):
     return {
         f"{numbers[layer]}.{kind}": array
         for layer, pair in arrays.items()
@@ -53,7 +53,7 @@ def load(tmp_path, data, architecture=NET):
 
 
 def assert_holds(params, arrays):
-    """Each number where the axes say: kernels [row, column, in, out], features row by row."""
+    """Compare every number: kernels are [row, column, in, out], features in order of rows."""
     for layer, (kernels, biases) in arrays.items():
         ours = np.asarray(params[layer].weights)
         if layer.startswith("conv"):
@@ -71,18 +71,18 @@ def assert_holds(params, arrays):
     "file", [zipped, in_a_row, pickled.in_a_tar, in_a_tar_of_parameters], ids=lambda f: f.__name__
 )
 def test_every_format_of_torch_gives_every_number_its_place(tmp_path, arrays, file):
-    params, architecture, _ = load(tmp_path, file(named(arrays)))
+    params, architecture, _ = load(tmp_path, file(to_state_dict(arrays)))
     assert architecture == NET
     assert_holds(params, arrays)
 
 
-def test_scores_are_those_of_the_same_net_in_torchs_axes(tmp_path, arrays, rng):
-    save_file(named(arrays), tmp_path / "weights")
+def test_logits_are_those_of_the_same_net_in_torchs_axes(tmp_path, arrays, rng):
+    save_file(to_state_dict(arrays), tmp_path / "weights")
     params, net, preprocessing = alexnet_jax.load(tmp_path / "weights", architecture=NET)
     picture = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    patch = (picture[16:240, 16:240] / 255 - mean) / std
-    x = patch.transpose(2, 0, 1) * 70  # the arrays are made for such images
+    crop = (picture[16:240, 16:240] / 255 - mean) / std
+    x = crop.transpose(2, 0, 1) * 70  # the arrays are made for such images
     expected = other_programs.logits(other_programs.TORCHVISION, arrays, x, {}, PADDING)
     apply = jax.jit(lambda params, x: alexnet_jax.apply(params, 70 * x, architecture=net))
     ours = apply(params, preprocessing(picture[None]))[0]
@@ -92,7 +92,7 @@ def test_scores_are_those_of_the_same_net_in_torchs_axes(tmp_path, arrays, rng):
 def test_data_parallel_names_checkpoints_and_half_precision_make_the_same_net(tmp_path, arrays):
     parallel = {
         f"module.{name}".replace("features", "features.module"): array.astype(np.float32)
-        for name, array in named(arrays).items()
+        for name, array in to_state_dict(arrays).items()
     }
     state = pickled.state_dict(parallel)[2:-1]
     pairs = [(pickled.text("epoch"), b"K\x07"), (pickled.text("state_dict"), state)]
@@ -100,7 +100,7 @@ def test_data_parallel_names_checkpoints_and_half_precision_make_the_same_net(tm
     params, *_ = load(tmp_path, pickled.zipped(checkpoint, parallel))
     assert_holds(params, arrays)
 
-    half = {name: array.astype(np.float16) for name, array in named(arrays).items()}
+    half = {name: array.astype(np.float16) for name, array in to_state_dict(arrays).items()}
     data = pickled.state_dict(half).replace(b"FloatStorage", b"HalfStorage")
     params, *_ = load(tmp_path, pickled.zipped(data, half))
     assert params["conv1"].weights.dtype == np.float32
@@ -110,12 +110,12 @@ def test_data_parallel_names_checkpoints_and_half_precision_make_the_same_net(tm
 def test_the_published_net_comes_with_any_number_of_classes(tmp_path, arrays, monkeypatch):
     published = NET.with_classes(1000)
     monkeypatch.setattr(weights.torchvision, "TORCHVISION", published)
-    _, architecture, preprocessing = load(tmp_path, zipped(named(arrays)), None)
+    _, architecture, preprocessing = load(tmp_path, zipped(to_state_dict(arrays)), None)
     assert architecture == NET
     assert (preprocessing.stored_size, preprocessing.input_size) == (256, 224)
     assert preprocessing.resize == "shorter side"
 
-    _, architecture, _ = load(tmp_path, zipped(named(arrays, BEHIND)), None)
+    _, architecture, _ = load(tmp_path, zipped(to_state_dict(arrays, DROPOUT_LAST)), None)
     assert architecture.name == "TORCHVISION_DROPOUT_BEHIND"
     names = [info.name for info in architecture.layer_info()]
     assert names[names.index("fc6") :] == [
@@ -130,8 +130,8 @@ def test_the_published_net_comes_with_any_number_of_classes(tmp_path, arrays, mo
 
 
 def test_a_missing_or_wrong_layer_is_named(tmp_path, arrays):
-    good = named(arrays)
-    for change, words in [
+    good = to_state_dict(arrays)
+    for change, message in [
         ({"features.6.bias": None}, "features.6.bias is missing, of conv3"),
         ({"features.12.weight": good["features.0.bias"]}, "has features.12.weight, which"),
         (
@@ -143,12 +143,12 @@ def test_a_missing_or_wrong_layer_is_named(tmp_path, arrays):
     ]:
         tensors = {k: np.ascontiguousarray(v) for k, v in (good | change).items() if v is not None}
         save_file(tensors, tmp_path / "weights")
-        with pytest.raises(ValueError, match=f"{tmp_path}/weights: .*{words}"):
+        with pytest.raises(ValueError, match=f"{tmp_path}/weights: .*{message}"):
             alexnet_jax.load(tmp_path / "weights", architecture=NET)
 
 
 def with_first(tensors, operations):
-    """A file that is right but for its first tensor, which is what the operations make."""
+    """Return a correct file, but for a first tensor that the operations make."""
     pairs = [(pickled.text("features.0.weight"), operations)]
     for i, (key, array) in list(enumerate(tensors.items()))[1:]:
         value = pickled.tensor(pickled.storage(str(i), array.size), array.shape)
@@ -189,27 +189,27 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_pickle_does_nothing_and_is_refused(tmp_path, arrays, monkeypatch, what):
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_pickle_does_nothing_and_is_refused(tmp_path, arrays, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
-    operations, words = HOSTILE[what]
-    with pytest.raises(ValueError, match=f"weights.*({words})") as caught:
-        load(tmp_path, with_first(named(arrays), operations))
+    operations, message = HOSTILE[case]
+    with pytest.raises(ValueError, match=f"weights.*({message})") as caught:
+        load(tmp_path, with_first(to_state_dict(arrays), operations))
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
 
 
 def test_archives_that_are_bombs_or_cut_off_are_refused(tmp_path, arrays):
-    tensors = named(arrays)
+    tensors = to_state_dict(arrays)
     state = pickled.state_dict(tensors)
-    packed = pickled.zipped(state, tensors, zipfile.ZIP_DEFLATED)
+    compressed = pickled.zipped(state, tensors, zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="compressed, which PyTorch never does"):
-        load(tmp_path, packed)
-    for whole in (zipped(tensors), in_a_row(tensors), pickled.in_a_tar(tensors)):
-        for size in (20, 700, len(whole) // 3, 3 * len(whole) // 4):
+        load(tmp_path, compressed)
+    for content in (zipped(tensors), in_a_row(tensors), pickled.in_a_tar(tensors)):
+        for size in (20, 700, len(content) // 3, 3 * len(content) // 4):
             with pytest.raises(ValueError, match="/weights"):
-                load(tmp_path, whole[:size])
-    spoiled = bytearray(zipped(tensors))
-    spoiled[len(spoiled) // 2] ^= 1  # one bit
+                load(tmp_path, content[:size])
+    damaged = bytearray(zipped(tensors))
+    damaged[len(damaged) // 2] ^= 1  # one bit
     with pytest.raises(ValueError, match="Bad CRC-32"):
-        load(tmp_path, bytes(spoiled))
+        load(tmp_path, bytes(damaged))

@@ -31,7 +31,7 @@ def _narrow(monkeypatch):
     monkeypatch.setattr(weights.toronto, "CAFFE", dataclasses.replace(net, name="CAFFE"))
 
 
-def by_python_2(layers):
+def pickle_by_python_2(layers):
     pairs = [
         (pickled.old_text(layer.encode()), pickled.listed(*map(pickled.old_numpy, pair)))
         for layer, pair in layers.items()
@@ -49,7 +49,7 @@ def load(tmp_path, data):
 def test_every_number_keeps_its_place_and_blue_green_red_become_rgb(tmp_path, layers, python):
     path = tmp_path / "bvlc_alexnet.npy"
     if python == 2:
-        path.write_bytes(by_python_2(layers))
+        path.write_bytes(pickle_by_python_2(layers))
     else:
         np.save(path, layers)
     params, net, preprocessing = alexnet_jax.load(path)
@@ -63,7 +63,7 @@ def test_every_number_keeps_its_place_and_blue_green_red_become_rgb(tmp_path, la
 
 def test_numpy_reads_the_files_of_this_test_as_we_do(tmp_path, layers):
     path = tmp_path / "bvlc_alexnet.npy"
-    path.write_bytes(by_python_2(layers))
+    path.write_bytes(pickle_by_python_2(layers))
     read = np.load(path, allow_pickle=True, encoding="latin1").item()
     assert read.keys() == layers.keys()
     assert (read["conv2"][0] == layers["conv2"][0]).all()
@@ -75,7 +75,7 @@ ARRAY = name("numpy.core.multiarray._reconstruct") + row() + pickled.CALL
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (EVIL, "asks for os.system, which is refused"),
         (name("numpy.load") + row(text("other")) + pickled.CALL, "asks for numpy.load"),
@@ -84,45 +84,47 @@ ARRAY = name("numpy.core.multiarray._reconstruct") + row() + pickled.CALL
         (b"\x96" + (2**43).to_bytes(8, "little"), "damaged"),
     ],
 )
-def test_what_is_more_than_arrays_is_refused_and_not_run(tmp_path, monkeypatch, content, words):
+def test_a_pickle_of_more_than_arrays_is_refused_and_not_run(
+    tmp_path, monkeypatch, content, message
+):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=f"weights.*{words}"):
+    with pytest.raises(ValueError, match=f"weights.*{message}"):
         load(tmp_path, pickled.npy(content))
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
 
 
 @pytest.mark.parametrize(
-    ("parts", "words"),
+    ("parts", "message"),
     [
         ((pickled.numbers([10**6, 10**6]), KIND, b"\x89", text("abcd")), "1 numbers do not make"),
         ((pickled.numbers([-1]), KIND, b"\x89", text("abcd")), "1 numbers do not make"),
         ((pickled.numbers([1]), KIND.replace(b"f4", b"O8"), b"\x89", text("abcd")), "type <O8"),
     ],
 )
-def test_an_array_that_is_not_what_it_claims_is_refused(tmp_path, layers, parts, words):
+def test_an_array_that_is_not_what_it_claims_is_refused(tmp_path, layers, parts, message):
     array = ARRAY + row(pickled.number(1), *parts) + pickled.STATE
     pairs = [(text("conv1"), pickled.listed(array, pickled.old_numpy(layers["conv1"][1])))]
-    with pytest.raises(ValueError, match=f"weights: conv1: .*{words}"):
+    with pytest.raises(ValueError, match=f"weights: conv1: .*{message}"):
         load(tmp_path, pickled.npy(pickled.dictionary(pairs)))
 
 
 def test_missing_wrong_and_unknown_layers_are_named(tmp_path, layers):
     wrong = [layers["conv2"][0][..., 1:], layers["conv2"][1]]
-    for change, words in [
+    for change, message in [
         ({"fc7": None}, "fc7 is missing"),
         ({"conv9": layers["conv2"]}, "it has conv9, which CAFFE has not"),
         ({"conv2": wrong}, r"conv2 has weights of \[5, 5, 3, 15\] .* needs \[5, 5, 3, 16\]"),
     ]:
         changed = {key: pair for key, pair in (layers | change).items() if pair}
-        with pytest.raises(ValueError, match=f"weights: {words}"):
-            load(tmp_path, by_python_2(changed))
+        with pytest.raises(ValueError, match=f"weights: {message}"):
+            load(tmp_path, pickle_by_python_2(changed))
 
 
 def test_plain_arrays_and_halves_of_files_are_refused(tmp_path, layers):
     np.save(tmp_path / "plain.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"plain.npy: it is a plain array"):
         alexnet_jax.load(tmp_path / "plain.npy")
-    whole = by_python_2(layers)
-    for size in (7, 100, 300, len(whole) // 2, len(whole) - 9):
+    data = pickle_by_python_2(layers)
+    for size in (7, 100, 300, len(data) // 2, len(data) - 9):
         with pytest.raises(ValueError, match="/weights"):
-            load(tmp_path, whole[:size])
+            load(tmp_path, data[:size])
