@@ -150,9 +150,9 @@ def test_dropout_keeps_half_and_draws_each_unit_and_example_apart():
 
 
 def test_a_dropout_mask_belongs_to_the_examples_index_in_the_global_batch():
-    whole = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(8), (16,))
-    part = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(4, 8), (16,))
-    np.testing.assert_array_equal(whole[4:], part)
+    full = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(8), (16,))
+    half = dropout_mask(jax.random.key(0), "dropout6", jnp.arange(4, 8), (16,))
+    np.testing.assert_array_equal(full[4:], half)
 
 
 def test_the_window_sum_of_a_tpu_equals_that_of_other_devices(rng):

@@ -33,7 +33,7 @@ KERAS = [
     1_052_672,
     16_781_312,
     40_970,
-]  # printed there
+]  # printed in the notebook
 
 
 def with_norm(count, maps):
@@ -112,7 +112,7 @@ COUNTS = {
             *TWO_TOWERS[5:],
         ],
     ),
-    "KERAS_FIFTH_11": (  # printed there, line by line
+    "KERAS_FIFTH_11": (  # printed in the notebook, line by line
         28_600_264,
         [
             *(34_944, 384, 614_656, 1_024, 885_120, 1_327_488),
