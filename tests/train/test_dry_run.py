@@ -217,5 +217,5 @@ def test_a_plan_that_makes_no_sense_is_refused(flags, words):
 
 def test_a_plan_with_a_batch_that_cannot_be_divided_is_refused_as_a_run_is():
     flags = ["--plan", "--plan-images", "20", "--devices", "4", "--batch-size", "5"]
-    with pytest.raises(BadInput, match="--batch-size 5: a batch of 5 images cannot be divided"):
+    with pytest.raises(BadInput, match="`batch_size` 5: a batch of 5 images cannot be divided"):
         planned_run(parse(flags))
