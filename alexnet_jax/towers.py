@@ -1,4 +1,4 @@
-"""Towers and devices: the only file that knows meshes, axes, collectives and shardings.
+"""Towers and devices: the only file of the library with meshes, axes, collectives and shardings.
 
 Axis names: "tower" divides the kernels of every layer, one tower (or several) per device;
 "data" divides the batch over groups of devices that each hold all towers. The devices may belong
@@ -170,8 +170,9 @@ def run_sharded(
     }
 
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
-        # Declared here once, for the gradients written by hand: each device's gradient of the
-        # weights comes from its own images, and its gradient of the images from its own towers.
+        # Mark parameters as varying over "data", and images over "tower", for the gradients that
+        # are written by hand: a device's gradient of the weights comes from its own images, and
+        # its gradient of the images from its own towers.
         params = jax.tree.map(lambda leaf: _as_varying(leaf, DATA, mesh), params)
         return forward(params, _as_varying(images, TOWER, mesh), key, towers)
 
@@ -199,7 +200,7 @@ def _tower_axis_size(mesh: Mesh, architecture: Architecture) -> int:
     devices = mesh.shape.get(TOWER, 1)
     if architecture.towers % devices:
         raise ValueError(
-            f"{architecture.name} has {architecture.towers} tower, "
+            f"{architecture.name} has {architecture.towers} tower{'s' * (architecture.towers > 1)}, "
             f"which cannot be divided among the {devices} devices of the mesh"
         )
     return devices
@@ -252,7 +253,9 @@ def _check_batch(mesh: Mesh, count: int) -> None:
 
 
 def local_batch_slice(mesh: Mesh, count: int) -> slice:
-    """Return the rows of a batch of `count` that this process holds: all of them without "data".
+    """Return the rows of a batch of `count` that this process holds.
+
+    Without a "data" axis, these are all rows.
 
     Raises:
       ValueError: a batch that the mesh cannot divide, or a mesh without a device of this process.

@@ -7,22 +7,24 @@ from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, LayerSpec, 
 
 
 def same_computation(first: Architecture, second: Architecture, *, widths: bool = True) -> bool:
-    """Return whether two networks compute the same at test time, from the same parameters.
+    """Return whether two networks compute the same at test time if they have the same parameters.
 
-    Names, image sizes, initial values, the momentum of running statistics and the number of classes
-    may differ; so may inverted dropout, which does nothing at test time.
+    These may differ: the names of the networks (not those of layers), image sizes, initial values,
+    the momentum of running statistics, the number of classes, and inverted dropout, which does
+    nothing at test time.
 
     Args:
       first: one network.
       second: the other.
-      widths: whether the numbers of maps and features must agree, too.
+      widths: whether the numbers of maps and features must agree, too. Without, the networks have
+        the same layers and may have parameters of other shapes.
     """
     return first.towers == second.towers and (
-        _essential_layers(first, widths) == _essential_layers(second, widths)
+        _layers_to_compare(first, widths) == _layers_to_compare(second, widths)
     )
 
 
-def _essential_layers(network: Architecture, widths: bool) -> list[LayerSpec]:
+def _layers_to_compare(network: Architecture, widths: bool) -> list[LayerSpec]:
     layers: list[LayerSpec] = []
     for spec in network.layers:
         match spec:

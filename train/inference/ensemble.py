@@ -35,9 +35,9 @@ def check_classes(predictors: Sequence[Predictor]) -> None:
 def open_test_images(predictors: Sequence[Predictor], directory: Path | None) -> dict[int, Source]:
     """Open the test images of the runs, or those in `directory`, once for each stored size.
 
-    If the seed drew the test images, they are those that the runs have not learned from.
+    If the split is random, these are the images that the runs held out from training.
 
-    Raises BadInput if the data have other classes, or the runs have no test images in common.
+    Raises BadInput if the data have other classes, or the runs do not share one test set.
     """
     first = predictors[0].config
     path, kind = (first.data.path, first.data.kind) if directory is None else (directory, "auto")
@@ -62,7 +62,7 @@ def _check_same_data(first: Predictor, other: Predictor) -> None:
         learned = " and ".join(str(path or "the digits") for path in paths)
         raise BadInput(
             f"{first.folder} and {other.folder} learned from {learned}; "
-            "`data` says what to test them on"
+            "`data` chooses the test data"
         )
 
 
@@ -80,23 +80,25 @@ def _check_same_split(first: Predictor, other: Predictor) -> None:
 def evaluate_together(
     predictors: Sequence[Predictor], sources: dict[int, Source], *, crops: int, batch_size: int
 ) -> list[list[EvalResults]]:
-    """Evaluate on all images of the test set, as `evaluate` does.
+    """Evaluate networks, each alone and all averaged, on all images of the test set.
 
     Args:
       predictors: of the networks.
       sources: by stored size, as from `open_test_images`.
       crops: 1 or 10, of each image.
-      batch_size: crops per batch, so that ten crops need no more memory than one.
+      batch_size: crops per batch. A batch of ten crops per image then needs no more memory than
+        one of one crop, unless it holds fewer images than the mesh divides.
 
-    Returns what `evaluate` returns.
+    Returns:
+      A list for each network, and one for their average if there are several. Each list has the
+      results of the center crop and, of ten crops, those of the average over the crops.
     """
     count = len(next(iter(sources.values())))
     shards = math.lcm(*(num_batch_shards(predictor.mesh) for predictor in predictors))
-    images = evaluation_batch_size(max(1, batch_size // crops), count, shards)
+    images_per_batch = evaluation_batch_size(max(1, batch_size // crops), count, shards)
     eval_steps = [predictor.eval_step(crops) for predictor in predictors]
-    return evaluate(
-        eval_steps, _with_progress(_batches(predictors, sources, images), images, count)
-    )
+    batches = _batches(predictors, sources, images_per_batch)
+    return evaluate(eval_steps, _with_progress(batches, images_per_batch, count))
 
 
 def _batches(

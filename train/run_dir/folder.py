@@ -74,7 +74,7 @@ def record_run(config: Config, data: DataSet) -> None:
 
 
 def _refuse_existing_run(config: Config, run_dir: Path) -> None:
-    holds_run = (run_dir / "config.json").exists() or (run_dir / "checkpoints").exists()
+    holds_run = (run_dir / "config.json").exists() or any((run_dir / "checkpoints").glob("*"))
     if holds_run and not config.launch.resume:
         raise BadInput(
             f"`run_dir` {run_dir} holds a run already; `resume` continues it, "

@@ -21,10 +21,10 @@ def sgd(
         v <- momentum * v - weight_decay * rate * w - rate * gradient
         w <- w + v
 
-    `update` takes `rates`, a pytree of learning rates like the parameters. The rate multiplies
-    before the momentum, so that a step decay does not shrink the velocity gathered until then;
-    `optax.sgd` multiplies after it, which differs at every step decay. A rate of 0 stops an array
-    at once: it loses its velocity.
+    `update` takes `rates`, a pytree of learning rates like the parameters. The rate scales the
+    gradient before it enters the velocity, so a step decay leaves the velocity gathered so far
+    alone; `optax.sgd` scales the whole velocity, which differs at every step decay. A rate of 0
+    stops an array at once: it loses its velocity.
 
     The paper's formula decays every w. With `decay_biases` False only weights decay, as in the
     original program and in Caffe.
@@ -47,7 +47,7 @@ def sgd(
 def adam(
     *, momentum: float = 0.9, weight_decay: float = 0.0, decay_biases: bool = True
 ) -> optax.GradientTransformationExtraArgs:
-    """Return Adam (Kingma and Ba 2015), as the classes of that name in Keras and PyTorch.
+    """Return Adam (Kingma and Ba 2015), as `torch.optim.Adam`; Keras has an epsilon of 1e-7.
 
     `momentum` is its beta_1; beta_2 is 0.999 and epsilon 1e-8. weight_decay * w is added to the
     gradient. `update` takes `rates` as `sgd` does.
@@ -73,7 +73,7 @@ def _decayed(gradients: Params, params: Params, weight_decay: float, decay_biase
 
 
 def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
-    """Return Optax's pair of functions; its types have no `update` with a required argument."""
+    """Return Optax's pair of functions. `Any`: its types allow `update` no required argument."""
     return optax.GradientTransformationExtraArgs(init, update)
 
 

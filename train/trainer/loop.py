@@ -30,10 +30,10 @@ def train_loop(
       state: before the first of the steps.
       batches: of all devices, one for each step.
       steps: the numbers of the steps to run, from 1 on.
-      record: takes the metrics of each step, one step late.
+      record: takes the metrics of each step; one step late, but at once before an evaluation.
       is_due: whether the run is evaluated or saved after a step.
       evaluate_and_save: takes the state after a step that is due, or after which the run stops, and
-        whether it is to stop; returns it with its plateau counted on.
+        whether it is to stop; returns it with its plateau updated.
       save: takes the state when a batch cannot be read.
       poll_stop: asks, after every step, whether the run is to stop; all processes get one answer.
     """

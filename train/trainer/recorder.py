@@ -45,9 +45,9 @@ class Recorder:
     ) -> None:
         """Take the parts of a run whose `state` has drawn `position` examples."""
         self.run, self.checkpoints, self.log, self.progress = run, checkpoints, log, progress
-        self.position, self.divergence = position, divergence
+        self.start_step, self.start_position = int(state.step), position
+        self.divergence = divergence
         self.on_step, self.on_epoch = on_step, on_epoch
-        self.step = int(state.step)
         self.results: dict[str, float] = {}
         """The metrics of the latest evaluation."""
         self.stop_requested = False
@@ -84,7 +84,7 @@ class Recorder:
         return self._is_evaluated(step) or (every is not None and step % every == 0)
 
     def evaluate_and_save(self, step: int, state: TrainState, stopping: bool) -> TrainState:
-        """Evaluate after an epoch, and save. Returns the state with its plateau counted on."""
+        """Evaluate after an epoch, and save. Returns the state with its plateau updated."""
         metrics: dict[str, float] = {}
         if self._is_evaluated(step) or (stopping and self.stop_requested):
             metrics = self._evaluate_and_report(step, state)
@@ -98,7 +98,7 @@ class Recorder:
         if not self._all_finite(state.params):
             what = f"the parameters are no longer finite after step {step}"
             raise self.divergence.at(step, what)
-        drawn = self.position + (step - self.step) * self.run.config.recipe.batch_size
+        drawn = self.start_position + (step - self.start_step) * self.run.config.recipe.batch_size
         evaluated = {"top1_error": metrics["test_top1_error"]} if metrics else None
         self.checkpoints.save(state, drawn, evaluated)
 
@@ -141,7 +141,7 @@ class Recorder:
             what = f"the test loss is {metrics['test_loss']} after step {step}"
             raise self.divergence.at(step, what)
         self._write(step, metrics)
-        epoch = int(step / self.run.steps_per_epoch)
+        epoch = step * self.run.config.recipe.batch_size // len(self.run.data.train)
         error, loss = 100 * metrics["test_top1_error"], metrics["test_loss"]
         self.progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
         self.progress.resume_clock()
@@ -152,8 +152,8 @@ class Recorder:
     def _step_decay(self, step: int, state: TrainState, metrics: dict[str, float]) -> TrainState:
         """Count the evaluation of an epoch, and say so if the learning rate is divided by ten.
 
-        An evaluation within an epoch, at the last step, does not count: a run continued from there
-        must equal one that was as long from the start.
+        A last step in the middle of an epoch is skipped: a run that is extended from there must
+        equal one that had the longer length from the start.
         """
         schedule = self.run.schedule
         if not schedule.on_plateau or not self._ends_epoch(step):

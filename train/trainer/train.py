@@ -50,7 +50,8 @@ def train(
         `__getitem__`, which returns an `Example` of the run's stored size.
       on_step: takes the number of each step and its metrics: `loss` (nats) and `top1_error` (a
         fraction) on the batch, `learning_rate`, `epoch`, `images_per_second`. It is called while
-        the next step is running. The run ends early once it has returned True.
+        the next step is running, or before an evaluation. The run ends early once it has returned
+        True.
       on_epoch: takes the number of each epoch and the metrics that `train` returns. The run ends
         early once it has returned True.
 
@@ -78,8 +79,8 @@ def train(
         schedule = build.make_schedule(config.recipe, len(data.train), frozen)
         optimizer = build.make_optimizer(config.recipe)
         run = Run(config, architecture, data, mesh, statistics, schedule, optimizer)
-        # Leaving the checkpoints waits for the other processes, and for what is being written: an
-        # error that must end this process at once is caught before.
+        # Closing the checkpoints waits for the other processes and for pending writes. The two
+        # guards sit inside, so that they catch fatal errors before that wait.
         with (
             Checkpoints(folder) as checkpoints,
             fail_fast(),
@@ -89,7 +90,6 @@ def train(
             if initial is not None:
                 state = initial.apply_to(state, architecture)
             if is_main_process():
-                record_run(config, data)  # now that nothing more is refused
                 print(build.describe_run(run, folder, int(state.step)), flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
@@ -128,6 +128,8 @@ def _run_steps(
         if first == run.last_step:
             return recorder.evaluate(state)
         train_step = build.compile_step(run, state)
+        if shown:
+            record_run(run.config, run.data)  # now that nothing more is refused
         consensus = stop_signal.StopConsensus(run.mesh)
         with (
             closing(build.make_batches(run, position)) as batches,

@@ -1,4 +1,4 @@
-"""Checkpoints of cuda-convnet and cuda-convnet2, which trained the paper's own networks.
+"""Checkpoints of cuda-convnet, which trained the paper's networks, and of cuda-convnet2.
 
 A checkpoint is a pickle of the layers, with every setting of their definition, and of the program's
 options. Each tower has layers of its own, conv1a and conv1b; a layer with input from both towers
@@ -70,7 +70,8 @@ def read_weights(data: mmap.mmap, architecture: Architecture | None) -> LoadedWe
 
     Args:
       data: the file, from its beginning.
-      architecture: the network that it must be, if not one of `NETS` with any number of classes.
+      architecture: the network that the file must hold; None for any of `NETS`, with any number of
+        classes.
 
     Raises:
       ValueError: a pickle of something else, another network, or a damaged one.
@@ -156,9 +157,9 @@ def _parse_spec(layer: LayerDict) -> ParsedSpec:
             return MaxPool(size, stride, (before, after))
         case "cmrnorm" | "rnorm" as kind if not layer.get("blocked"):
             size, k, beta = layer["size"], float(layer.get("minDiv", 1)), float(layer["pow"])
-            if (
-                kind == "rnorm"
-            ):  # the program divided the scale by the window when it read the definition
+            # When it read the definition, the program divided the scale by the window: by size^2
+            # for rnorm, by size for cmrnorm. Undo that.
+            if kind == "rnorm":
                 return SpatialNorm(size, k, _round(layer["scale"] * size**2), beta)
             return ResponseNorm(size, k, _round(layer["scale"] * size), beta, True)
         case "dropout" | "dropout2" | "hs" if layer["keep"] == 0.5:

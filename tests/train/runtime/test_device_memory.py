@@ -88,6 +88,9 @@ def test_a_refused_run_is_told_a_batch_size_that_the_same_device_accepts(tmp_pat
     assert 16 <= fits < 64
     train(Config().replace(run_dir=tmp_path / "other", batch_size=fits, steps=1))
     assert not (tmp_path / "run" / "checkpoints" / "1").exists()
+    # The refused run has not taken its folder.
+    train(Config().replace(run_dir=tmp_path / "run", batch_size=fits, steps=1))
+    assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
 
 
 def test_running_out_of_device_memory_later_ends_the_run_in_one_sentence(tmp_path, monkeypatch):

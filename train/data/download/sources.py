@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-# Seconds to connect to each address of a host, and between packets: the next source is as good.
+# Seconds to connect to each address, and between packets. Both are short, because another source
+# can replace a slow mirror.
 _MIRROR_TIMEOUTS = (4, 10)
-# Seconds for a package manager, which also asks slow mirrors and retries by itself.
+# Seconds for a package manager, which may ask several slow mirrors of its own.
 _PACKAGE_TIMEOUT = 600
 
 
@@ -26,8 +27,8 @@ class DownloadSource(Protocol):
     def read(self, files: Mapping[str, str], folder: Path) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of each file, gzipped or not.
 
-        The caller checks the bytes: the MD5 is only that of files on mirrors, because a package
-        compresses its files anew.
+        The caller checks the bytes. The MD5s are those of the .gz files on mirrors; a package
+        compresses the same files anew, with other bytes.
 
         Args:
           files: names, and the MD5 of NAME.gz.
@@ -68,13 +69,16 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Package:
-    """A package with the files under any path, from the user's own package manager."""
+    """A package that holds the files under any path. The user's package manager downloads it."""
 
     title: str
     download: tuple[str, ...]
     """The command that downloads the package into the current folder."""
     to_tar: tuple[str, ...] = ()
-    """The command that, followed by its path, prints it as a tar archive, unless it is one."""
+    """The command that takes the package's path and writes a tar archive to stdout.
+
+    Empty if the package is a tar archive already.
+    """
 
     def __str__(self) -> str:
         """Return the name of the package and its registry."""
@@ -137,7 +141,7 @@ def _run(command: tuple[str, ...], folder: Path) -> bytes:
 
 
 def _root_cause(error: BaseException) -> str:
-    """Return the innermost error of an HTTP library: an unknown name, a refusal, a timeout."""
+    """Return the message of the innermost error: an unknown host, a refusal, a timeout."""
     while error.__context__:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
