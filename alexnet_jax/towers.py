@@ -198,9 +198,10 @@ def _tower_axis_size(mesh: Mesh, architecture: Architecture) -> int:
     if unknown := [axis for axis in mesh.axis_names if axis not in (DATA, TOWER)]:
         raise ValueError(f"the mesh has an axis {unknown[0]!r}, unlike those of make_mesh")
     devices = mesh.shape.get(TOWER, 1)
-    if architecture.towers % devices:
+    towers = architecture.towers
+    if towers % devices:
         raise ValueError(
-            f"{architecture.name} has {architecture.towers} tower{'s' * (architecture.towers > 1)}, "
+            f"{architecture.name} has {towers} tower{'s' * (towers > 1)}, "
             f"which cannot be divided among the {devices} devices of the mesh"
         )
     return devices

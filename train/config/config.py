@@ -205,7 +205,7 @@ class Launch:
         False, "Continue the run in --run-dir; its other flags need not be repeated."
     )
     save_steps: int | None = setting(
-        None, "Save a checkpoint every so many steps, besides each epoch.", POSITIVE
+        None, "Save a checkpoint after this many steps, besides each epoch.", POSITIVE
     )
     plan: bool = setting(
         False,

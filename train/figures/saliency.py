@@ -89,7 +89,7 @@ def draw_saliency(
     )
     occlusion_axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
     low, high = 100 * covered.min(), 100 * covered.max()
-    occlusion_axes.set_title(f"behind {square} x {square} pixels: {low:.1f} to {high:.1f} %")
+    occlusion_axes.set_title(f"covered by {square} x {square} pixels: {low:.1f} to {high:.1f} %")
     figure.colorbar(overlay, ax=occlusion_axes, shrink=0.8, label="probability")
     for axes in (input_axes, saliency_axes, occlusion_axes):
         axes.set_axis_off()

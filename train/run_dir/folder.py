@@ -100,7 +100,7 @@ def load_or_measure_statistics(
 ) -> ImageStatistics:
     """Return the statistics of the training images in the run folder, written on the first call.
 
-    They are those that come with the data, or else are measured.
+    The statistics come with the data, or else are measured.
 
     Args:
       run_dir: the folder of the run.
