@@ -50,6 +50,7 @@ SAFETENSORS = ".safetensors"
 
 
 class _Parser(argparse.ArgumentParser):
+    # As train's parser, which the library cannot import: it does not know the training code.
     def error(self, message: str) -> NoReturn:
         """Raise ValueError in place of printing the usage and exiting."""
         raise ValueError(f"{message}; {self.prog} --help explains the arguments")

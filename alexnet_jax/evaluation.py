@@ -23,10 +23,10 @@ def center_crops(images: jax.Array, size: int) -> jax.Array:
 
 
 def ten_crops(images: jax.Array, size: int) -> jax.Array:
-    """Cut ten crops out of each image: four corners, the center, and their reflections (§4.1).
+    """Cut ten crops out of each image: four corners, the center, and their flips (§4.1).
 
     The order is that of the original program: top left, top right, center, bottom left, bottom
-    right, then the same five reflected.
+    right, then the same five flipped horizontally.
 
     Args:
       images: [n, height, width, 3], with the mean subtracted.

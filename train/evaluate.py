@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         type=positive,
         default=128,
-        help="crops per batch",
+        help="crops per batch (%(default)s, the paper's batch size)",
     )
     parser.add_argument(
         "--per-class", action="store_true", help="also print the errors of each class"

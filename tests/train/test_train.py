@@ -59,6 +59,7 @@ def test_train_takes_a_users_source_and_callbacks_get_the_logged_metrics(tmp_pat
     [
         # on_step is called while the next step runs; the run ends after that one.
         ("on_step", 6, 7),
+        ("on_step", np.int64(6), 7),  # compared, it gives a bool of NumPy
         ("on_epoch", 2, 8),
     ],
 )
@@ -95,3 +96,28 @@ def test_an_invalid_source_is_refused_in_one_sentence(tmp_path, source, words):
     with pytest.raises(BadInput, match=words):
         train(CONFIG.replace(run_dir=tmp_path / "run"), data)
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_of_no_class_are_no_divergence(tmp_path):
+    data = DataSet(train=Stripes(64), test=Stripes(32), class_names=("across",))
+    with pytest.raises(
+        BadInput, match=r"the label of train example \d+ should be an int from 0 to 0"
+    ):
+        train(CONFIG.replace(run_dir=tmp_path / "run"), data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "words"),
+    [
+        ({"plan": True}, DATA, "`plan` trains nothing"),
+        ({}, (DATA.train, DATA.test), "`data` should be a DataSet, not tuple"),
+    ],
+)
+def test_what_train_does_not_do_is_refused(tmp_path, changes, data, words):
+    with pytest.raises(BadInput, match=words):
+        train(CONFIG.replace(run_dir=tmp_path / "run", **changes), data)
+
+
+def test_a_value_of_another_type_is_refused_by_its_name():
+    with pytest.raises(BadInput, match="`steps` must be above 0, not 3"):
+        Config().replace(steps="3")

@@ -29,7 +29,7 @@ COMMAND = f"python -m {PACKAGE}.main"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is trained, and by which rule: all that the result depends on beside the data."""
+    """The network and how it is trained: all that the result depends on besides the data."""
 
     experiment: str = setting(
         "digits", "The experiment whose recipe the other flags start from: one of those above."

@@ -10,8 +10,8 @@ _ARGUMENT = re.compile(r"`(\w+)`")
 _COMMAND = re.compile(r"\btrain\.(?=(main|prepare|fetch|evaluate|predict|figures)\b)")
 
 
-class BadInput(ValueError):
-    """Bad input that the user can mend, said in one sentence: exit status 2, no traceback.
+class Sentence(Exception):
+    """An error that is one sentence for a user: a command prints it without a traceback.
 
     The sentence names arguments of functions in backquotes: "`epochs` must be above 0, not -1". A
     command shows them as its flags: "--epochs must be above 0, not -1".
@@ -30,8 +30,12 @@ class BadInput(ValueError):
         return as_called(_ARGUMENT.sub(flag_of, str(self)))
 
 
-class Ended(Exception):
-    """A run that ended before its last step, with the sentence and the exit status for it."""
+class BadInput(Sentence, ValueError):
+    """Bad input, which the user can mend: exit status 2."""
+
+
+class Ended(Sentence):
+    """A run that ended before its last step, with the exit status for it."""
 
     def __init__(self, sentence: str, status: int) -> None:
         """Keep what to print and the status to exit with."""

@@ -21,11 +21,11 @@ PAPER = Recipe(
     flip=True,
     pca_color="paper",
 )
-"""The paper's text: 90 cycles in batches of 128, the rate cut when the held-out error stays.
+"""The paper's text: 90 epochs in batches of 128, step decay when the test error stops falling.
 
-With `--schedule cuts`, it is cut where the original program's was. The paper reports 40.7 % top-1
-and 18.2 % top-5 error on ILSVRC-2012, over ten patches. Not run here: 37 days on 2 CPU cores by its
-plan (docs/imagenet.md); on the authors' two GPUs of 2012, five to six days.
+With `--schedule cuts`, the step decays are where the original program's were. The paper reports
+40.7 % top-1 and 18.2 % top-5 error on ILSVRC-2012, with ten crops. Not run here: 37 days on 2 CPU
+cores by its plan (docs/imagenet.md); on the authors' two GPUs of 2012, five to six days.
 
     python -m train.main --experiment paper --data DIR --devices 2
 """
@@ -44,11 +44,11 @@ ORIGINAL = Recipe(
     pca_color="original",
     pca_color_until=67.0,
 )
-"""Net 145 of the original program as it was run: the paper's net, whose errors the paper prints.
+"""Net 145 of the original program as it was run: the network whose errors the paper prints.
 
-Its own rates for biases, no decay of them, conv1 slower from epoch 67 on and frozen from 72 on,
-and no color noise then. Its log has 40.66 % and 18.21 % error on ILSVRC-2012, over ten patches.
-Not run here: about 37 days on 2 CPU cores, as PAPER.
+Biases have their own learning rates and no weight decay. From epoch 67 on there is no PCA color
+augmentation and conv1 learns slower; from epoch 72 on conv1 is frozen. Its log has 40.66 % and
+18.21 % error on ILSVRC-2012, with ten crops. Not run here: about 37 days on 2 CPU cores, as PAPER.
 
     python -m train.main --experiment original --data DIR --devices 2
 """
@@ -163,11 +163,11 @@ FLOWERS = Recipe(
     flip=True,
     pca_color="original",
 )
-"""The same net, photographs and epochs with the paper's cures for over-fitting (sections 4 and 5).
+"""The same network, photographs and epochs with the paper's regularization (sections 4 and 5).
 
-Random patches, reflections, color noise, momentum and weight decay; dropout is in the net. Ours:
-79.21 % validation accuracy, 80.84 % over ten patches, in 110 minutes on 2 cores. A first rate of
-0.01 without warm-up lets the loss rise tenfold in three steps.
+Random crops, horizontal flips, PCA color augmentation, momentum and weight decay; the network has
+dropout. Ours: 79.21 % validation accuracy, 80.84 % with ten crops, in 110 minutes on 2 cores. With
+an initial learning rate of 0.01 and no warm-up, the loss rises tenfold in three steps.
 
     python -m train.main --experiment flowers --data DIR
 """

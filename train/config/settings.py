@@ -57,6 +57,14 @@ def check_bounds(part: Any) -> None:
     """Check the values of a dataclass of settings. Raises BadInput."""
     for field in dataclasses.fields(part):
         value, bound = getattr(part, field.name), field.metadata["bound"]
-        if bound is not None and value is not None and not bound.holds(value):
-            shown = " ".join(map(str, value if isinstance(value, tuple) else (value,)))
-            raise BadInput(f"`{flag_name(field)}` must be {bound.text}, not {shown}")
+        if bound is None or value is None or _holds(bound, value):
+            continue
+        shown = " ".join(map(str, value if isinstance(value, tuple) else (value,)))
+        raise BadInput(f"`{flag_name(field)}` must be {bound.text}, not {shown}")
+
+
+def _holds(bound: Bound, value: Any) -> bool:
+    try:
+        return bound.holds(value)
+    except (TypeError, AttributeError):  # a value of another type, such as "3" for 3
+        return False

@@ -37,25 +37,50 @@ def example_name(source: Source, index: int) -> str:
     return str(name(index)) if callable(name) else f"image {index}"
 
 
-def check_source(source: Source, size: int, split: str = "train") -> None:
-    """Check the first example of a source. It is the only one that is read.
+class CheckedSource:
+    """A source of a user's own, each example of which is checked when it is read."""
 
-    Raises BadInput, with the name of the split, unless it is an `Example` of `size` pixels square.
-    """
-    if not len(source):
-        raise BadInput(f"`data`: the {split} source holds no examples")
-    example = source[0]
-    if not isinstance(example, Mapping) or not {"image", "label"} <= example.keys():
-        raise BadInput(f"`data`: {split} example 0 should be a dict with an image and a label")
-    image, label = example["image"], example["label"]
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", type(image).__name__)
-    if shape != (size, size, 3) or dtype != np.uint8:
-        raise BadInput(
-            f"`data`: the image of {split} example 0 should be uint8 {[size, size, 3]}, "
-            f"not {dtype} {[*shape] if shape else ''}".rstrip()
-        )
-    if not isinstance(label, int | np.integer) or label < 0:
-        raise BadInput(f"`data`: the label of {split} example 0 should be an int, not {label!r}")
+    def __init__(self, source: Source, size: int, classes: int, split: str) -> None:
+        """Take a source of images of `size` pixels square, and check its first example.
+
+        Raises BadInput, naming the `split`, for anything else.
+        """
+        if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+            raise BadInput(
+                f"`data`: the {split} source should have __len__ and __getitem__, "
+                f"and {type(source).__name__} does not"
+            )
+        if not len(source):
+            raise BadInput(f"`data`: the {split} source holds no examples")
+        self.source, self.size, self.classes, self.split = source, size, classes, split
+        self[0]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        """Return an example. Raises BadInput, with its index, unless it is an `Example`."""
+        example, which = self.source[index], f"{self.split} example {index}"
+        if not isinstance(example, Mapping) or not {"image", "label"} <= example.keys():
+            raise BadInput(f"`data`: {which} should be a dict with an image and a label")
+        image, label = example["image"], example["label"]
+        shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", type(image).__name__)
+        if shape != (self.size, self.size, 3) or dtype != np.uint8:
+            raise BadInput(
+                f"`data`: the image of {which} should be uint8 {[self.size, self.size, 3]}, "
+                f"not {dtype} {[*shape] if shape else ''}".rstrip()
+            )
+        if not isinstance(label, int | np.integer) or not 0 <= label < self.classes:
+            raise BadInput(
+                f"`data`: the label of {which} should be an int from 0 to {self.classes - 1}, "
+                f"not {label!r}"
+            )
+        return {"image": np.asarray(image), "label": int(label)}
+
+    def name(self, index: int) -> str:
+        """Return the source's name for an example."""
+        return example_name(self.source, index)
 
 
 class ImageStatistics(NamedTuple):

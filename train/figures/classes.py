@@ -14,8 +14,7 @@ from . import page
 if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
-MAX_CLASSES = 12
-_COLUMNS = 6  # two rows of six are as wide as a page, and each name can be read
+MAX_CLASSES, _COLUMNS = 12, 6  # two rows of six are as wide as a page, and names can be read
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from . import page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = 2
+_COLUMNS = 2  # a picture with its bars is half as wide as a page, as in Figure 4
 
 
 class Prediction(NamedTuple):

@@ -25,7 +25,7 @@ def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = No
         print(f"error: {error.with_flags(flags)}", file=sys.stderr)
         sys.exit(2)
     except Ended as end:
-        print(end, file=sys.stderr)
+        print(end.with_flags(flags), file=sys.stderr)
         sys.exit(end.status)
     except MemoryError as error:
         print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)

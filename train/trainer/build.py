@@ -18,7 +18,7 @@ from ..config.config import Config, Recipe
 from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..data.dataset import open_data
-from ..data.examples import DataSet, ImageStatistics, check_source
+from ..data.examples import CheckedSource, DataSet, ImageStatistics
 from ..data.pipeline import train_batches
 from ..data.skip_corrupt import SkipCorrupt
 from ..data.stored_size import stored_size
@@ -82,8 +82,14 @@ def load_network_and_data(
             seed=config.recipe.seed,
         )
     else:
-        check_source(data.train, size, "train")
-        check_source(data.test, size, "test")
+        if not isinstance(data, DataSet):
+            raise BadInput(f"`data` should be a DataSet, not {type(data).__name__}")
+        classes = len(data.class_names)
+        data = dataclasses.replace(
+            data,
+            train=CheckedSource(data.train, size, classes, "train"),
+            test=CheckedSource(data.test, size, classes, "test"),
+        )
     data = dataclasses.replace(data, train=SkipCorrupt(data.train, config.data.bad_images))
     return architecture.with_classes(len(data.class_names)), data
 

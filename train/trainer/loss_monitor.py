@@ -75,7 +75,7 @@ class Divergence:
         return Ended(
             f"stopped: {what}, of batch {batch}, whose images are listed in {path}; "
             f"{last_good_checkpoint(self.checkpoints)}; "
-            "a new run with a lower --learning-rate may help",
+            "a new run with a lower `learning_rate` may help",
             1,
         )
 

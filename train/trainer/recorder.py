@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 
 from alexnet_jax import Params
@@ -24,7 +25,10 @@ from .build import Run
 from .loss_monitor import ChanceLevelMonitor, Divergence
 
 Callback = Callable[[int, dict[str, float]], object]
-"""Takes a step or an epoch and its metrics; the run stops after it has returned True."""
+"""Takes a step or an epoch and its metrics; the run stops after it has returned True.
+
+True may be Python's, NumPy's or JAX's. Any other result is ignored.
+"""
 
 
 class Recorder:
@@ -75,7 +79,7 @@ class Recorder:
         values["learning_rate"] = float(self.run.schedule.learning_rate(step - 1, self._plateau))
         values["epoch"] = step / self.run.steps_per_epoch
         self._write(step, values)
-        if self.on_step is not None and self.on_step(step, values) is True:
+        if self.on_step is not None and _is_true(self.on_step(step, values)):
             self.stop_requested = True
 
     def is_due(self, step: int) -> bool:
@@ -145,7 +149,7 @@ class Recorder:
         error, loss = 100 * metrics["test_top1_error"], metrics["test_loss"]
         self.progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
         self.progress.resume_clock()
-        if self.on_epoch is not None and self.on_epoch(epoch, metrics) is True:
+        if self.on_epoch is not None and _is_true(self.on_epoch(epoch, metrics)):
             self.stop_requested = True
         return metrics
 
@@ -173,6 +177,12 @@ class Recorder:
 def to_mesh(run: Run, batch: Any, size: int) -> Any:
     """Return a batch of `size` on the devices of all processes; each has read its own rows."""
     return {name: global_batch(rows, run.mesh, size) for name, rows in batch.items()}
+
+
+def _is_true(result: object) -> bool:
+    if isinstance(result, np.bool_ | np.ndarray | jax.Array):
+        return result.dtype == np.bool_ and result.size == 1 and bool(result)
+    return result is True
 
 
 def _all_finite(params: Params) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import COMMAND, Config
-from ..config.errors import Ended
+from ..config.errors import BadInput, Ended
 from ..data.examples import DataSet
 from ..data.skip_corrupt import SkipCorrupt
 from ..figures.curves import draw_curves
@@ -62,6 +62,8 @@ def train(
       BadInput: something that the user can mend.
       Ended: the run stopped before its last step, by a signal or a fault.
     """
+    if config.launch.plan:
+        raise BadInput("`plan` trains nothing; train.dry_run.report.plan(config) makes the report")
     architecture, data = build.load_network_and_data(config, data)
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
@@ -179,8 +181,8 @@ def _out_of_memory(run: Run, checkpoints: Checkpoints) -> Ended:
     size, shards = run.config.recipe.batch_size, num_batch_shards(run.mesh)
     smaller = shards * max(1, size // shards // 2)
     return Ended(
-        f"stopped: a device has no memory left at --batch-size {size}; another program may be "
-        f"using it, or a new run with --batch-size {smaller} would help; "
+        f"stopped: a device has no memory left at `batch_size` {size}; another program may be "
+        f"using it, or a new run with `batch_size` {smaller} would help; "
         f"{last_good_checkpoint(checkpoints)}",
         1,
     )

@@ -86,7 +86,7 @@ class _Version5:
     def read_array(self, data: memoryview, depth: int) -> tuple[str, Any]:
         """The name of a variable (empty within cells and structs), and its value."""
         if depth < 0:
-            raise ValueError("its values are nested deeper than those of a net")
+            raise ValueError("its values are nested deeper than those of a network")
         if not data:
             return "", np.empty(0)
         flags, shape, name, *elements = self.elements(data)
@@ -102,7 +102,9 @@ class _Version5:
             numbers = self.numbers(elements[0])
             value = np.squeeze(numbers.reshape(self.numbers(shape), order="F"))
         else:
-            raise ValueError(f"it has a value of MATLAB's class {array_class}, which no net has")
+            raise ValueError(
+                f"it has a value of MATLAB's class {array_class}, which no network has"
+            )
         return self.text(name), value
 
     def read_structs(self, elements: list[Element], size: int, depth: int) -> Any:
@@ -133,7 +135,7 @@ class _Version5:
         """Refuse a file with too many elements before memory is taken for them."""
         self.elements_left -= count
         if count < 0 or self.elements_left < 0:
-            raise ValueError(f"it has more than {MAX_ELEMENTS:,} elements, which no net has")
+            raise ValueError(f"it has more than {MAX_ELEMENTS:,} elements, which no network has")
 
     def numbers(self, element: Element) -> np.ndarray:
         """The numbers of an element, in one row."""
@@ -196,9 +198,9 @@ class _Version73:
         """The value of a group or a data set."""
         self.elements_left -= 1
         if depth < 0:
-            raise ValueError("its values are nested deeper than those of a net")
+            raise ValueError("its values are nested deeper than those of a network")
         if self.elements_left < 0:
-            raise ValueError(f"it has more than {MAX_ELEMENTS:,} elements, which no net has")
+            raise ValueError(f"it has more than {MAX_ELEMENTS:,} elements, which no network has")
         if isinstance(item, self.h5py.Group):
             return self.read_group(item, depth)
         if item.external or item.is_virtual:

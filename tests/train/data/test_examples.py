@@ -9,7 +9,7 @@ import pytest
 from train.config.config import DataConfig
 from train.config.errors import BadInput
 from train.data.dataset import FORMATS, open_data
-from train.data.examples import DataSet, check_source, example_name
+from train.data.examples import CheckedSource, DataSet, example_name
 from train.data.image_statistics import measure_statistics
 from train.data.skip_corrupt import SkipCorrupt
 from train.data.synthetic import SyntheticSource
@@ -21,7 +21,7 @@ def examples(image, label=0, count=3):
 
 def test_a_list_of_examples_is_a_source():
     source = examples(np.full((8, 8, 3), 7, np.uint8))
-    check_source(source, 8)
+    assert len(CheckedSource(source, 8, 1, "train")) == 3
     data = DataSet(train=source, test=source[:1], class_names=("cat",))
     assert data.record() == {"train": 3, "test": 1, "class_names": ["cat"]}
     np.testing.assert_array_equal(measure_statistics(data.train).mean, np.full((8, 8, 3), 7))
@@ -36,13 +36,23 @@ def test_a_list_of_examples_is_a_source():
         (examples(np.zeros((8, 8), np.uint8)), "uint8 [8, 8, 3], not uint8 [8, 8]"),
         (examples(np.zeros((8, 8, 3), np.float32)), "uint8 [8, 8, 3], not float32 [8, 8, 3]"),
         (examples([[0]]), "the image of test example 0 should be uint8 [8, 8, 3], not list"),
-        (examples(np.zeros((8, 8, 3), np.uint8), "cat"), "should be an int, not 'cat'"),
+        (examples(np.zeros((8, 8, 3), np.uint8), "cat"), "should be an int from 0 to 1, not 'cat'"),
+        (examples(np.zeros((8, 8, 3), np.uint8), 2), "should be an int from 0 to 1, not 2"),
+        (None, "the test source should have __len__ and __getitem__, and NoneType does not"),
     ],
 )
 def test_an_invalid_first_example_is_refused_in_one_sentence(source, words):
     with pytest.raises(BadInput, match=re.escape(words)) as caught:
-        check_source(source, 8, "test")
+        CheckedSource(source, 8, 2, "test")
     assert "\n" not in str(caught.value)
+
+
+def test_an_invalid_example_is_refused_by_its_index_when_it_is_read():
+    right, wrong = (np.zeros((side, side, 3), np.uint8) for side in (8, 9))
+    source = CheckedSource([*examples(right), *examples(wrong)], 8, 1, "train")
+    assert source[2]["label"] == 0
+    with pytest.raises(BadInput, match="the image of train example 4 should be"):
+        source[4]
 
 
 def test_examples_without_names_are_named_by_their_index():

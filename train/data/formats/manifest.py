@@ -234,6 +234,10 @@ def count_conversions(shards: Iterable[Shard]) -> dict[str, int]:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file, in hexadecimal digits."""
+    """Return the SHA-256 digest of a file, in hexadecimal digits.
+
+    The library's `file_digest` does the same, but importing it loads JAX; the worker processes of
+    train.prepare do without.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
