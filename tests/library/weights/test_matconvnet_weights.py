@@ -228,7 +228,7 @@ def test_files_that_unpack_to_too_much_or_too_deep_are_refused(tmp_path, arrays,
     for _ in range(50):
         size = element(6, np.array([1, 0], "<u4").tobytes()) + element(5, b"\1\0\0\0" * 2)
         nested = element(14, size + element(1, b"") + nested)
-    assert_refused(HEADER + nested, "nested deeper than those of a net")
+    assert_refused(HEADER + nested, "nested deeper than those of a network")
     assert_refused(HEADER + element(14, b"")[:6], "cut off in the middle of a value")
     assert_refused(HEADER + element(14, b"")[:4] + b"\xff" * 4, "cut off in the middle of a value")
     bomb = element(15, zlib.compress(element(14, bytes(2**21))))
@@ -280,4 +280,4 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path):
     assert_refused(external_link, "it refers to something outside of it")
     assert_refused(external_data, "it refers to something outside of it")
     assert_refused(huge, "it unpacks to more than 1,024 MiB")
-    assert_refused(circular, "its values are nested deeper than those of a net")
+    assert_refused(circular, "its values are nested deeper than those of a network")

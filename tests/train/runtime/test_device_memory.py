@@ -98,7 +98,7 @@ def test_running_out_of_device_memory_later_ends_the_run_in_one_sentence(tmp_pat
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
 
     monkeypatch.setattr(device_memory, "compile_within_memory", lambda *_: step)
-    words = "no memory left at --batch-size 16; .*--batch-size 8 would help; no checkpoint was kept"
+    words = "no memory left at `batch_size` 16; .*`batch_size` 8 would help; no checkpoint was kept"
     with pytest.raises(Ended, match=words) as stopped:
         train(Config().replace(run_dir=tmp_path / "run", batch_size=16, steps=2))
     assert stopped.value.status == 1
