@@ -132,7 +132,7 @@ def test_a_run_that_is_interrupted_is_saved_and_says_how_to_go_on(straight, tmp_
     assert process.returncode == 128 + number
     assert err.count("\n") == 2, err
     assert "saving after this step; once more stops at once" in err
-    assert "saved; go on with: python -m train.main" in err
+    assert "saved; continue with: python -m train.main" in err
     stopped_at = int(err.split("after step ")[1].split(",")[0])
     assert losses(run_dir)[-1][0] == stopped_at
     if stopped_at < STEPS:

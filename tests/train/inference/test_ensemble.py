@@ -79,7 +79,7 @@ def test_runs_on_different_data_need_data_to_test_on(run, tmp_path):
         open_predictor(run),
         open_predictor(write_initial_run(tmp_path / "run", data=other_data)),
     ]
-    with pytest.raises(BadInput, match=r"learned from .* and .*; `data` says what to test them on"):
+    with pytest.raises(BadInput, match=r"learned from .* and .*; `data` chooses the test data"):
         open_test_images(nets, None)
     [source] = open_test_images(nets, other_data).values()
     assert len(source) == 3

@@ -221,7 +221,7 @@ def test_a_signal_to_one_process_ends_all_after_the_same_step_saved(straight, da
     wait_for(lambda: logged(run_dir) >= 2, processes)
     os.kill(processes[1].pid, signal.SIGTERM)
     (_, err), (_, other) = wait_for_exit(processes, 128 + signal.SIGTERM)
-    [stopped_at] = re.findall(r"stopped by SIGTERM after step (\d+), saved; go on with: ", err)
+    [stopped_at] = re.findall(r"stopped by SIGTERM after step (\d+), saved; continue with: ", err)
     assert "SIGTERM: saving after this step" in other
     step = int(stopped_at)
     assert losses(run_dir)[-1][0] == step
