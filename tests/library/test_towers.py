@@ -71,7 +71,12 @@ def twenty_steps(net, devices):
     )()
     mean = jnp.full((18, 18, 3), 128.0)
     color = original_pca_color(jnp.array([20.0, 90.0, 900.0]), jnp.eye(3))._replace(until=15)
-    recipe = {"schedule": constant(0.001), "key": jax.random.key(3), "flip": True, "pca_color": color}
+    recipe = {
+        "schedule": constant(0.001),
+        "key": jax.random.key(3),
+        "flip": True,
+        "pca_color": color,
+    }
     step = make_train_step(net, optimizer, mean, **recipe, mesh=mesh)
     losses = []
     for number in range(20):
