@@ -37,4 +37,5 @@ def synthetic_statistics(size: int) -> ImageStatistics:
     """Return plausible statistics of photographs to compile a step with."""
     # If all pixels of the mean were equal, the compiler could see that it need not be cropped.
     mean = np.random.default_rng(0).uniform(0, 255, (size, size, 3)).astype(np.float32)
+    # Some gray levels squared, as photographs have them; no compiled program depends on the values.
     return ImageStatistics(mean, np.array([400.0, 1400.0, 14800.0]), np.eye(3))
