@@ -82,6 +82,15 @@ def test_a_callback_stops_a_run_which_is_evaluated_saved_and_resumed(
     assert losses[0] == losses[1]
 
 
+def test_a_callback_stops_a_run_at_a_step_that_is_saved_and_not_evaluated(tmp_path):
+    config = CONFIG.replace(run_dir=tmp_path / "run", save_steps=3)
+    results = train(config, DATA, on_step=lambda step, metrics: step == 3)
+    rows = read_metrics(tmp_path / "run")
+    assert rows[-1]["step"] == 3
+    assert rows[-1]["test_loss"] == pytest.approx(results["test_loss"], rel=1e-5)
+    assert (tmp_path / "run" / "checkpoints" / "3").is_dir()
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

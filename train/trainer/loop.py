@@ -19,11 +19,14 @@ def train_loop(
     *,
     record: Callable[[int, Metrics], None],
     is_due: Callable[[int], bool],
-    evaluate_and_save: Callable[[int, TrainState, bool], TrainState],
+    evaluate_and_save: Callable[[int, TrainState], TrainState],
     save: Callable[[TrainState], None],
     poll_stop: Callable[[], int | None],
-) -> int | None:
-    """Run training steps. Returns why the run stops early, as `poll_stop` says it, or None.
+) -> tuple[TrainState, int | None]:
+    """Run training steps.
+
+    Returns the state after the last of them, and why the run stops early, as `poll_stop` says it,
+    or None.
 
     Args:
       train_step: compiled; from a state and a batch to the next state and the step's metrics.
@@ -32,8 +35,8 @@ def train_loop(
       steps: the numbers of the steps to run, from 1 on.
       record: takes the metrics of each step; one step late, but at once before an evaluation.
       is_due: whether the run is evaluated or saved after a step.
-      evaluate_and_save: takes the state after a step that is due, or after which the run stops, and
-        whether it is to stop; returns it with its plateau updated.
+      evaluate_and_save: takes the state after a step that is due, or after which the run stops;
+        returns it with its plateau updated.
       save: takes the state when a batch cannot be read.
       poll_stop: asks, after every step, whether the run is to stop; all processes get one answer.
     """
@@ -48,14 +51,14 @@ def train_loop(
             if stop or is_due(step):
                 record(*unread)
                 unread = None
-                state = evaluate_and_save(step, state, bool(stop))
+                state = evaluate_and_save(step, state)
                 stop = stop or poll_stop()  # a signal may have come during the evaluation
                 if stop and step < steps[-1]:
-                    return stop
+                    return state, stop
     except BadInput:  # an image that cannot be decoded, say: keep what was learned before it
         if jax.process_count() == 1:  # several processes would all have to save
             if unread is not None:
                 record(*unread)
             save(state)
         raise
-    return None
+    return state, None

@@ -52,8 +52,8 @@ class Recorder:
         self.start_step, self.start_position = int(state.step), position
         self.divergence = divergence
         self.on_step, self.on_epoch = on_step, on_epoch
-        self.results: dict[str, float] = {}
-        """The metrics of the latest evaluation."""
+        self._results: dict[str, float] = {}  # of the latest evaluation
+        self._evaluated_step: int | None = None
         self.stop_requested = False
         """Whether a callback has asked for the end."""
         self._plateau: Plateau = jax.device_get(state.plateau)  # of the steps being run
@@ -87,10 +87,10 @@ class Recorder:
         every = self.run.config.launch.save_steps
         return self._is_evaluated(step) or (every is not None and step % every == 0)
 
-    def evaluate_and_save(self, step: int, state: TrainState, stopping: bool) -> TrainState:
+    def evaluate_and_save(self, step: int, state: TrainState) -> TrainState:
         """Evaluate after an epoch, and save. Returns the state with its plateau updated."""
         metrics: dict[str, float] = {}
-        if self._is_evaluated(step) or (stopping and self.stop_requested):
+        if self._is_evaluated(step):
             metrics = self._evaluate_and_report(step, state)
         state = self._step_decay(step, state, metrics)
         self.save(state, metrics)
@@ -119,8 +119,16 @@ class Recorder:
         )
         eval_step = functools.partial(self._eval_step, state.params)
         [[results]] = evaluate([eval_step], ([self._with_labels(b, size)] for b in batches))
-        self.results = {f"test_{name}": value for name, value in results.rates().items()}
-        return self.results
+        return {f"test_{name}": value for name, value in results.rates().items()}
+
+    def final_results(self, state: TrainState) -> dict[str, float]:
+        """Return the metrics of the final state, evaluated now unless its step was evaluated."""
+        step = int(state.step)
+        return (
+            self._results
+            if step == self._evaluated_step
+            else self._evaluate_and_report(step, state)
+        )
 
     def _with_labels(self, batch: Batch, size: int) -> Any:
         """Return a batch on the devices of all processes, its labels known to each process."""
@@ -149,6 +157,7 @@ class Recorder:
         error, loss = 100 * metrics["test_top1_error"], metrics["test_loss"]
         self.progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
         self.progress.resume_clock()
+        self._results, self._evaluated_step = metrics, step
         if self.on_epoch is not None and _is_true(self.on_epoch(epoch, metrics)):
             self.stop_requested = True
         return metrics

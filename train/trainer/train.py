@@ -138,7 +138,7 @@ def _run_steps(
             stop_signal.defer_signals() as stop,
         ):
             try:
-                reason = train_loop(
+                state, reason = train_loop(
                     train_step,
                     state,
                     (to_mesh(run, batch, size) for batch in batches),
@@ -157,7 +157,7 @@ def _run_steps(
                 raise
         if reason is not None and reason != stop_signal.CALLBACK:
             raise _stopped(reason, checkpoints)
-        return recorder.results
+        return recorder.final_results(state)
 
 
 def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> None:
