@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
+
 from alexnet_jax.layer_specs import (
     BatchNorm,
     Conv,
@@ -29,6 +31,8 @@ from alexnet_jax.layer_specs import (
 )
 
 Shape = tuple[int, ...]
+ImageSize = int | tuple[int, int]
+"""Pixels of an image: the side of a square, or (height, width)."""
 
 
 class LayerInfo(NamedTuple):
@@ -70,11 +74,14 @@ class LayerInfo(NamedTuple):
         return math.prod(self.weight_shape) * math.prod(self.output_shape[:-1])
 
 
+@jax.tree_util.register_static
 @dataclass(frozen=True)
 class Architecture:
     """A named network: `layers` in `towers` towers, for square RGB images of one of `image_sizes`.
 
-    Sizes are in pixels; the first is the one that the network was designed for.
+    Sizes are in pixels; the first is the one that the network was designed for. Layers before
+    `Flatten` take images of any size. To JAX an architecture is a pytree without arrays, so that
+    it may be an argument of a function under `jit`, which compiles for each one.
     """
 
     name: str
@@ -94,31 +101,105 @@ class Architecture:
         output = dataclasses.replace(output, classes=classes)
         return dataclasses.replace(self, layers=(*hidden, output))
 
-    # 64 is more than the networks that one process uses, each with at most two image sizes.
+    # 64 is more than the networks, image sizes and last layers that one process uses in turn.
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value
-    def layer_info(self, image_size: int | None = None) -> tuple[LayerInfo, ...]:
-        """Return every layer with its name and shapes, for images of `image_size` pixels.
+    def layer_info(
+        self, image_size: ImageSize | None = None, *, last: str | None = None
+    ) -> tuple[LayerInfo, ...]:
+        """Return every layer, or those up to `last`, with its name and shapes.
+
+        Args:
+          image_size: in pixels, of a square or (height, width); the first of `image_sizes` if None.
+            Any size will do for layers before `Flatten`; the others need one of `image_sizes`.
+          last: name of the last layer to return; if None, the output layer.
 
         Raises:
-          ValueError: an image size that the network does not take, or a list of layers that makes
-            no network; the message names the layer.
+          ValueError: an image size that the network does not take, a name that it does not have, or
+            a list of layers that makes no network; the message names the layer.
         """
         size = self.image_sizes[0] if image_size is None else image_size
-        if size not in self.image_sizes:
+        height, width = size if isinstance(size, tuple) else (size, size)
+        names = self.layer_names()
+        layers = self.layers[: len(names) if last is None else self._index(last) + 1]
+        if (height != width or height not in self.image_sizes) and any(
+            _fixes_image_size(spec) for spec in layers
+        ):
             sizes = " or ".join(f"{s} x {s}" for s in self.image_sizes)
-            raise ValueError(f"{self.name} takes images of {sizes} pixels, not {size} x {size}")
+            fixed = next(i for i, spec in enumerate(layers) if _fixes_image_size(spec))
+            raise ValueError(
+                f"{self.name} takes images of {sizes} pixels, not {height} x {width}; "
+                f"only its layers before {names[fixed]} take any size"
+            )
+        return self._walk((height, width, 3), 0, len(layers))
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value
+    def layer_info_after(
+        self, name: str, shape: Shape, *, last: str | None = None
+    ) -> tuple[LayerInfo, ...]:
+        """Return the layers that follow one, up to `last`, for an output of that one.
+
+        Args:
+          name: of the layer before the first to return.
+          shape: the output of that layer for one image, [height, width, maps] or [features].
+          last: name of the last layer to return; if None, the output layer.
+
+        Raises:
+          ValueError: a shape that the layer does not have, for any image that reaches `last`, or a
+            name that the network does not have.
+        """
+        start = self._index(name) + 1
+        end = len(self.layers) if last is None else self._index(last) + 1
+        shapes = [self.layer_info(size, last=name)[-1].output_shape for size in self.image_sizes]
+        is_free = not any(_fixes_image_size(spec) for spec in self.layers[:end])
+        fits = shape in shapes
+        if is_free:
+            fits = len(shape) == len(shapes[0]) and shape[-1] == shapes[0][-1]
+        if not fits:
+            sides = "height, width, " if len(shapes[0]) == 3 else ""
+            shapes = [f"[n, {sides}{shapes[0][-1]}]"] if is_free else map(_batch_shape, shapes)
+            allowed = " or ".join(dict.fromkeys(shapes))
+            raise ValueError(
+                f"the output of {name} in {self.name} is {allowed}, not {_batch_shape(shape)}"
+            )
+        return self._walk(shape, start, end)
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value
+    def layer_names(self) -> tuple[str, ...]:
+        """Return the name of every layer, as `activations` takes it.
+
+        Raises:
+          ValueError: a list of layers in which two have the same name, or without `Output` at the
+            end.
+        """
         if not self.layers or not isinstance(self.layers[-1], Output):
             raise ValueError(f"{self.name} must end in an Output layer")
-        infos: list[LayerInfo] = []
-        shape, replicated, number = (size, size, 3), True, ""
+        names: list[str] = []
+        number = ""
         for spec in self.layers:
             number = _layer_number(spec, number)
             name = getattr(spec, "name", _NAMES.get(type(spec), "") + number)
-            if any(name == info.name for info in infos):
+            if name in names:
                 raise ValueError(f"{self.name} has two layers named {name}")
-            info = self._info_at(spec, name, shape, replicated)
-            infos.append(info)
-            shape, replicated = info.output_shape, info.replicated_out
+            names.append(name)
+        return tuple(names)
+
+    def _index(self, name: str) -> int:
+        """Return the position of a layer. Raises ValueError if the network does not have it."""
+        names = self.layer_names()
+        if name not in names:
+            raise ValueError(f"{self.name} has no layer {name!r}, but {', '.join(names)}")
+        return names.index(name)
+
+    def _walk(self, shape: Shape, start: int, end: int) -> tuple[LayerInfo, ...]:
+        """Return the layers from `start` to before `end`; the first has an input of this shape."""
+        infos: list[LayerInfo] = []
+        replicated = True
+        for i, name in enumerate(self.layer_names()[:end]):
+            spec = self.layers[i]
+            if i >= start:
+                infos.append(self._info_at(spec, name, shape, replicated))
+                shape = infos[-1].output_shape
+            replicated = _replicated_out(spec, replicated)
         return tuple(infos)
 
     def _info_at(self, spec: LayerSpec, name: str, shape: Shape, replicated: bool) -> LayerInfo:
@@ -168,6 +249,15 @@ def _layer_number(spec: LayerSpec, previous: str) -> str:
     """A layer without parameters takes the number of the last one with: conv1, relu1, norm1."""
     digits = re.search(r"\d+$", getattr(spec, "name", ""))
     return digits.group() if digits else previous
+
+
+def _fixes_image_size(spec: LayerSpec) -> bool:
+    """Whether the weights of this layer or of those after it fit one number of pixels only."""
+    return isinstance(spec, Flatten)
+
+
+def _batch_shape(shape: Shape) -> str:
+    return f"[{', '.join(map(str, ('n', *shape)))}]"
 
 
 def _replicated_out(spec: LayerSpec, replicated_in: bool) -> bool:
