@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     backend.enable_compile_cache()
     from .inference.predictor import open_predictor
 
-    predictor = open_predictor(flags.run)
+    predictor = open_predictor(flags.weights)
     drawn = []
     for prediction in predict(predictor, pictures):
         print(prediction.path)
@@ -38,13 +38,16 @@ def main(argv: list[str] | None = None) -> None:
         if flags.figure and len(drawn) < _MAX_DRAWN:
             drawn.append(prediction)
     if drawn:
-        title = f"{predictor.architecture.name}, after step {predictor.step:,}"
-        print(draw_predictions(drawn, title, flags.figure))
+        print(draw_predictions(drawn, predictor.title, flags.figure))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__spec__.name, __doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    parser.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        help="the folder of a run, a file of weights, or a published name, such as torchvision",
+    )
     parser.add_argument(
         "paths",
         metavar="PATH",
@@ -74,7 +77,8 @@ def predict(predictor: "Predictor", pictures: list[Path]) -> Iterator[Prediction
         pictures,
         predictor.stored_size,
         batch_size=min(_BATCH_SIZE, len(pictures)),
-        threads=predictor.config.data.threads,
+        threads=predictor.threads,
+        resize=predictor.resize,
     )
     for paths, images in batches:
         probabilities = np.asarray(jax.nn.softmax(eval_step(images)[:, 0]))

@@ -28,7 +28,7 @@ def check_classes(predictors: Sequence[Predictor]) -> None:
             names = next((f"{a!r} and {b!r}" for a, b in pairs if a != b), None)
             counts = f"{len(first.class_names)} and {len(other.class_names)} of them"
             raise BadInput(
-                f"{first.folder} and {other.folder} have different classes, {names or counts}"
+                f"{first.source} and {other.source} have different classes, {names or counts}"
             )
 
 
@@ -52,7 +52,7 @@ def open_test_images(predictors: Sequence[Predictor], directory: Path | None) ->
             )
         if opened[size].random_split:
             _check_same_split(predictors[0], predictor)
-        check_data(predictor.folder, opened[size])
+        check_data(Path(predictor.source), opened[size])
     return {size: data.test for size, data in opened.items()}
 
 
@@ -61,7 +61,7 @@ def _check_same_data(first: Predictor, other: Predictor) -> None:
     if paths[0] != paths[1]:
         learned = " and ".join(str(path or "the digits") for path in paths)
         raise BadInput(
-            f"{first.folder} and {other.folder} learned from {learned}; "
+            f"{first.source} and {other.source} learned from {learned}; "
             "`data` chooses the test data"
         )
 
@@ -71,7 +71,7 @@ def _check_same_split(first: Predictor, other: Predictor) -> None:
     fractions = first.config.data.held_out, other.config.data.held_out
     if seeds[0] != seeds[1] or fractions[0] != fractions[1]:
         raise BadInput(
-            f"{first.folder} and {other.folder} hold out different pictures, by `seed` {seeds[0]} "
+            f"{first.source} and {other.source} hold out different pictures, by `seed` {seeds[0]} "
             f"and {seeds[1]}, `held_out` {fractions[0]} and {fractions[1]}: "
             "one has learned from what the other is tested on"
         )

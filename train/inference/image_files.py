@@ -1,15 +1,21 @@
 """Read pictures by their paths: files, and folders with all pictures below them."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
+from alexnet_jax import Preprocessing
 
 from ..config.errors import BadInput
-from ..data.formats.image_file import BadPicture, read_picture
+from ..data.formats.image_file import BadPicture, crop_and_resize, open_rgb
 from ..data.formats.image_folder import pictures_below
+
+Resize = Callable[[Image.Image, int], np.ndarray]
+"""From a picture, RGB, and a size to an image, uint8 [size, size, 3]."""
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -28,8 +34,40 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     return pictures
 
 
+def make_resize(preprocessing: Preprocessing | None) -> Resize:
+    """Return the rule by which pictures are resized: that of `preprocessing`, or of our runs.
+
+    It has the pixels of `Preprocessing`, to one level, and needs no compilation for each size.
+    """
+    if preprocessing is None:
+        return crop_and_resize
+    linear = preprocessing.interpolation == "linear"
+    resampling = Image.Resampling.BILINEAR if linear else Image.Resampling.BICUBIC
+    squash = preprocessing.resize == "both sides"
+
+    def resize(picture: Image.Image, size: int) -> np.ndarray:
+        box = (0.0, 0.0, float(picture.width), float(picture.height))
+        if not squash:
+            # The central square of the picture resized as a whole. Pillow computes it alone.
+            shorter = min(picture.size)
+            whole = [size * side // shorter for side in picture.size]
+            corner = [round((side - size) / 2) for side in whole]
+            pixel = [old / new for old, new in zip(picture.size, whole, strict=True)]
+            (x, y), (w, h) = corner, pixel
+            right, bottom = min((x + size) * w, box[2]), min((y + size) * h, box[3])
+            box = (x * w, y * h, right, bottom)
+        return np.asarray(picture.resize((size, size), resampling, box=box))
+
+    return resize
+
+
 def read_batches(
-    paths: Sequence[Path], size: int, *, batch_size: int, threads: int
+    paths: Sequence[Path],
+    size: int,
+    *,
+    batch_size: int,
+    threads: int,
+    resize: Resize = crop_and_resize,
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
     """Read pictures as batches of images.
 
@@ -41,6 +79,7 @@ def read_batches(
       size: every image is brought to [size, size, 3].
       batch_size: pictures per batch.
       threads: that decode.
+      resize: the rule by which a picture is brought to that size.
 
     Yields:
       The paths of the pictures that were decoded, and uint8 [batch_size, size, size, 3].
@@ -50,7 +89,7 @@ def read_batches(
 
     def read(path: Path) -> np.ndarray | None:
         try:
-            return read_picture(path, size)
+            return resize(open_rgb(path, path)[0], size)
         except BadPicture as error:
             if len(paths) == 1:
                 raise

@@ -1,6 +1,7 @@
-"""A checkpoint of a run as a network that predicts."""
+"""A run's checkpoint, a file of weights or published weights as a network that predicts."""
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,14 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 import alexnet_jax
-from alexnet_jax import Architecture, Params
-from alexnet_jax.evaluation import center_crops
+from alexnet_jax import Architecture, Params, Preprocessing
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
 
 from ..config.config import Config
+from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..config.saved import load_config, read_record
+from ..data.formats.image_file import open_rgb
 from ..data.image_statistics import read_mean
 from ..data.stored_size import stored_size
 from ..run_dir.checkpoints import Checkpoints
@@ -26,41 +28,102 @@ from ..runtime.mesh import make_mesh
 from ..steps.eval_step import make_eval_step
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.train_step import init_state, state_shardings
+from .image_files import Resize, make_resize
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with the parameters of one checkpoint, its preprocessing and class names."""
+    """A network with its parameters, preprocessing and class names."""
 
-    folder: Path
-    config: Config
+    source: str
+    """The run folder, the file of weights or the published name, as the user wrote it."""
     architecture: Architecture
-    step: int
     params: Params
-    mean: np.ndarray
-    """float32 [size, size, 3], subtracted from each stored image."""
+    preprocessing: Preprocessing
+    """From pictures to the network's input."""
     class_names: tuple[str, ...]
+    """By index; "0", "1", ... for a file of weights without names."""
     mesh: Mesh
     class_descriptions: dict[str, str] = field(default_factory=dict)
-    """Readable descriptions, by class name, where the data have them."""
+    """Readable descriptions, by class name, where there are any."""
+    step: int | None = None
+    """Of the checkpoint; None for weights that are not a run's."""
+    config: Config | None = None
+    """Of the run; None for weights that are not a run's."""
 
     @property
     def stored_size(self) -> int:
         """The side, in pixels, of the images that its crops are taken from."""
-        return len(self.mean)
+        return self.preprocessing.stored_size
+
+    @property
+    def input_size(self) -> int:
+        """The side, in pixels, of the network's input."""
+        return self.preprocessing.input_size
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean that is subtracted from images, as pixels [stored_size, stored_size, 3]."""
+        shape = (self.stored_size, self.stored_size, 3)
+        return np.broadcast_to(
+            self.preprocessing.mean / np.float32(self.preprocessing.scale), shape
+        )
+
+    @property
+    def threads(self) -> int:
+        """Threads that decode pictures."""
+        return (self.config or Config()).data.threads
+
+    @property
+    def title(self) -> str:
+        """The network and the step, or where its weights are from: the title of a figure."""
+        if self.step is None:
+            return f"{self.architecture.name}, {Path(self.source).name}"
+        return f"{self.architecture.name}, after step {self.step:,}"
+
+    @property
+    def resize(self) -> Resize:
+        """The rule by which pictures of any size become images of `stored_size` pixels."""
+        return make_resize(None if self.config else self.preprocessing)
 
     def class_label(self, index: int) -> str:
         """Return the description of a class, or its name if it has none."""
         name = self.class_names[index]
         return self.class_descriptions.get(name, name)
 
+    def read_picture(self, path: Path) -> np.ndarray:
+        """Return a picture as an image, uint8 [stored_size, stored_size, 3]. Raises BadInput."""
+        return self.resize(open_rgb(path, path)[0], self.stored_size)
+
+    def preprocess(self, images: ArrayLike) -> jax.Array:
+        """Return the network's input, float32 [n, input_size, input_size, 3], of center crops.
+
+        Images are uint8 [n, stored_size, stored_size, 3].
+        """
+        return self.preprocessing(jnp.asarray(images))
+
+    def to_pixels(self, inputs: ArrayLike) -> jax.Array:
+        """Return inputs of the network as pixels again, from 0 to 255: undo `preprocess`."""
+        rule = self.preprocessing
+        start = (rule.stored_size - rule.input_size) // 2
+        center = slice(start, start + rule.input_size)
+        mean = rule.mean[center, center] if rule.mean.ndim == 3 else rule.mean
+        return (jnp.asarray(inputs) * np.asarray(rule.std, np.float32) + mean) / rule.scale
+
     def eval_step(self, crops: int = 1) -> Callable[[ArrayLike], jax.Array]:
         """Return the jitted function of `make_eval_step`, from images alone.
 
         Images are uint8 [n, stored_size, stored_size, 3], logits [n, crops, classes].
         """
+        rule = self.preprocessing
         eval_step = make_eval_step(
-            self.architecture, jnp.asarray(self.mean), self.mesh, crops=crops
+            self.architecture,
+            jnp.asarray(rule.mean),
+            self.mesh,
+            crops=crops,
+            input_size=rule.input_size,
+            scale=rule.scale,
+            std=rule.std,
         )
         return functools.partial(eval_step, self.params)
 
@@ -76,40 +139,83 @@ class Predictor:
 
         Images are those of `eval_step`; features are [n, features], of the center crop.
         """
-        size, name = self.architecture.image_sizes[0], self.last_hidden_layer
+        name = self.last_hidden_layer
         activations = functools.partial(
             alexnet_jax.activations, names=name, architecture=self.architecture, mesh=self.mesh
         )
 
         def features(params: Params, images: ArrayLike) -> jax.Array:
-            centered = jnp.asarray(images).astype(jnp.float32) - self.mean
-            maps = activations(params, center_crops(centered, size))[name]
+            maps = activations(params, self.preprocess(images))[name]
             return maps.reshape(len(maps), -1)
 
         return functools.partial(jax.jit(features), self.params)
 
 
-def open_predictor(run_dir: Path, checkpoint: str | int = "best", *, devices: int = 1) -> Predictor:
-    """Read a checkpoint of a run.
+def open_predictor(
+    weights: str | os.PathLike[str], checkpoint: str | int = "best", *, devices: int = 1
+) -> Predictor:
+    """Read a checkpoint of a run, a file of weights, or published weights by their name.
 
     Args:
-      run_dir: the folder of the run.
-      checkpoint: "best", with the lowest test error, "latest", or a step.
+      weights: the folder of a run, a file that `alexnet_jax.load` reads, or a published name.
+      checkpoint: of a run: "best", with the lowest test error, "latest", or a step.
       devices: to run the network on.
 
-    Raises BadInput if the folder holds no run, the run has no such checkpoint, or the network
+    Raises BadInput if there are no such weights, the run has no such checkpoint, or the network
     cannot be placed on that many devices.
     """
+    path = Path(weights)
+    if path.is_dir():
+        return _open_run(path, checkpoint, devices)
+    if isinstance(checkpoint, int):
+        raise BadInput(f"`checkpoint` {checkpoint}: {weights} is not the folder of a run")
+    return _open_weights(weights, devices)
+
+
+def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
+    """Read a file of weights, or published weights by their name."""
+    try:
+        loaded = alexnet_jax.read(weights)
+    except FileNotFoundError:
+        raise BadInput(f"{weights} does not exist") from None
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    except OSError as error:
+        raise BadInput(f"{weights} cannot be read: {error.strerror or error}") from None
+    net = loaded.architecture
+    mesh = make_mesh(net, devices)
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), loaded.params)
+    params = jax.device_put(params, alexnet_jax.param_shardings(mesh, net))
+    names = loaded.class_names or tuple(map(str, range(net.classes)))
+    return Predictor(os.fspath(weights), net, params, loaded.preprocessing, names, mesh)
+
+
+def _open_run(run_dir: Path, checkpoint: str | int, devices: int) -> Predictor:
+    """Read a checkpoint of a run."""
     config, data = load_config(run_dir), read_record(run_dir)["data"]
     class_names, descriptions = tuple(data["class_names"]), dict(data.get("words", {}))
     architecture = get_architecture(config).with_classes(len(class_names))
     mesh = make_mesh(architecture, devices)
-    mean = read_mean(run_dir, stored_size(config, architecture))
+    size = stored_size(config, architecture)
+    preprocessing = Preprocessing(
+        stored_size=size,
+        input_size=architecture.image_sizes[0],
+        mean=read_mean(run_dir, size),
+        interpolation="cubic",
+    )
     optimizer = OPTIMIZERS[config.recipe.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         step = checkpoints.find(checkpoint)
         state, _ = checkpoints.restore(step, like, state_shardings(architecture, optimizer, mesh))
     return Predictor(
-        run_dir, config, architecture, step, state.params, mean, class_names, mesh, descriptions
+        str(run_dir),
+        architecture,
+        state.params,
+        preprocessing,
+        class_names,
+        mesh,
+        descriptions,
+        step,
+        config,
     )

@@ -41,7 +41,7 @@ def summarize(
       the first word of its description, if it has one.
     """
     heads = [
-        {"run": str(predictor.folder), "net": predictor.architecture.name, "step": predictor.step}
+        {"run": predictor.source, "net": predictor.architecture.name, "step": predictor.step}
         for predictor in predictors
     ]
     heads.append({"run": f"mean of {len(predictors)}", "net": None, "step": None})

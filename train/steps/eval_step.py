@@ -27,18 +27,35 @@ Array = jax.Array | np.ndarray
 
 
 def make_eval_step(
-    architecture: Architecture, mean: jax.Array, mesh: Mesh, *, crops: int = 1
+    architecture: Architecture,
+    mean: jax.Array,
+    mesh: Mesh,
+    *,
+    crops: int = 1,
+    input_size: int | None = None,
+    scale: float = 1.0,
+    std: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> EvalStep:
     """Return a jitted function of (params, images) to the logits of the images' crops.
 
-    Images are uint8 [n, size, size, 3] of the mean's size; the mean is subtracted before the crops
-    are taken (§2). Logits are [n, crops, classes]. One crop is the center crop, ten are those of
-    `ten_crops`; all go through the network as one batch of n * crops.
+    Images are uint8 [n, size, size, 3]. All their pixels become (scale * pixels - mean) / std
+    before the crops are taken (§2). Logits are [n, crops, classes]. One crop is the center crop,
+    ten are those of `ten_crops`; all go through the network as one batch of n * crops.
+
+    Args:
+      architecture: the network.
+      mean: float32 [size, size, 3] or [3], of the scaled pixels.
+      mesh: of the parameters and the images.
+      crops: 1 or 10.
+      input_size: of the crops; the network's first size if None.
+      scale: of the pixels, which are 0 to 255 before.
+      std: of red, green and blue.
     """
-    size = architecture.image_sizes[0]
+    size = input_size or architecture.image_sizes[0]
 
     def eval_step(params: Params, images: jax.Array) -> jax.Array:
-        centered = images.astype(jnp.float32) - mean
+        pixels = scale * images.astype(jnp.float32)
+        centered = (pixels - mean) / jnp.asarray(std, jnp.float32)
         one = center_crops(centered, size)[:, None]
         inputs = ten_crops(centered, size) if crops == 10 else one
         batch = inputs.reshape(-1, *inputs.shape[2:])

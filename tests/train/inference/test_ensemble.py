@@ -42,7 +42,7 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
     both = np.zeros((9, 3))
     for net, middle in zip(nets, (slice(2, 26), slice(1, 68))):
         test = open_data(data, "folder", net.stored_size, held_out=0.3).test
-        images = np.stack([test[i]["image"] for i in range(9)]) - np.load(net.folder / "mean.npy")
+        images = np.stack([test[i]["image"] for i in range(9)]) - np.load(f"{net.source}/mean.npy")
         crops = jnp.asarray(images[:, middle, middle])
         logits = jax.jit(functools.partial(alexnet_jax.apply, architecture=net.architecture))(
             net.params, crops

@@ -41,7 +41,7 @@ def test_confused_pairs_are_sorted_by_frequency_and_then_by_class():
 
 def test_a_synset_is_shown_with_the_first_of_its_names():
     words = {"ant": "ant, emmet, pismire"}
-    net = SimpleNamespace(folder="run", architecture=SimpleNamespace(name="NET"), step=1)
+    net = SimpleNamespace(source="run", architecture=SimpleNamespace(name="NET"), step=1)
     net.class_names, net.class_descriptions = NAMES, words
     results = tables.summarize([net], [[OUTCOMES]], per_class=True, confusions=1)
     assert [row["class"] for row in results["classes"]] == ["ant ant", *NAMES[1:]]
