@@ -6,6 +6,7 @@ logits = alexnet_jax.apply(params, images)
 
 from alexnet_jax import architectures as architectures
 from alexnet_jax import evaluation as evaluation
+from alexnet_jax import perceptual as perceptual
 from alexnet_jax import towers as towers
 from alexnet_jax import visualize as visualize
 from alexnet_jax.architecture import Architecture as Architecture

@@ -13,7 +13,7 @@ PUBLIC = {
     *("load", "read", "save", "export", "LoadedWeights", "Preprocessing"),
     *("Architecture", "Layer", "BatchStats", "Params", "summary"),
     *("make_mesh", "param_shardings", "batch_sharding"),
-    *("architectures", "evaluation", "towers", "visualize"),
+    *("architectures", "evaluation", "perceptual", "towers", "visualize"),
 }
 # Modules that importing the package loads, and that Python puts into its namespace.
 SUBMODULES = {

@@ -24,7 +24,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.weights.matching",
     "alexnet_jax.weights.readers",
     "alexnet_jax.weights",
-    "alexnet_jax.exports",
+    "alexnet_jax.exports alexnet_jax.perceptual",
     "alexnet_jax",
     "train.config",
     "train.runtime",

@@ -7,7 +7,7 @@ PACKAGE = __name__.split(".")[0]
 """`train` in a clone; `alexnet_jax_train` where it is installed, since `train` would clash."""
 
 _ARGUMENT = re.compile(r"`(\w+)`")
-_COMMAND = re.compile(r"\btrain\.(?=(main|prepare|fetch|evaluate|predict|figures)\b)")
+_COMMAND = re.compile(r"\btrain\.(?=(main|prepare|fetch|evaluate|predict|features|figures)\b)")
 
 
 class Sentence(Exception):

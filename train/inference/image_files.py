@@ -1,9 +1,12 @@
 """Read pictures by their paths: files, and folders with all pictures below them."""
 
+import itertools
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,6 +19,8 @@ from ..data.formats.image_folder import pictures_below
 
 Resize = Callable[[Image.Image, int], np.ndarray]
 """From a picture, RGB, and a size to an image, uint8 [size, size, 3]."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -87,21 +92,41 @@ def read_batches(
     Raises BadInput if a file cannot be read, or the only picture cannot be decoded.
     """
 
-    def read(path: Path) -> np.ndarray | None:
+    def read(path: Path) -> np.ndarray:
+        return resize(open_rgb(path, path)[0], size)
+
+    for pairs in read_ahead(paths, read, batch_size=batch_size, threads=threads):
+        images = pad_images([image for _, image in pairs], batch_size)
+        yield [path for path, _ in pairs], images
+
+
+def read_ahead(
+    items: Sequence[Item], read: Callable[[Item], Result], *, batch_size: int, threads: int
+) -> Iterator[list[tuple[Item, Result]]]:
+    """Yield pairs of an item and what `read` makes of it, in batches; read one batch ahead.
+
+    Among several items, one for which `read` raises BadPicture is left out with a note. A batch is
+    smaller by what is left out, and never empty.
+    """
+
+    def read_or_note(item: Item) -> list[tuple[Item, Result]]:
         try:
-            return resize(open_rgb(path, path)[0], size)
+            return [(item, read(item))]
         except BadPicture as error:
-            if len(paths) == 1:
+            if len(items) == 1:
                 raise
             print(f"left out: {error}", file=sys.stderr)
-            return None
+            return []
 
+    batches = (items[first : first + batch_size] for first in range(0, len(items), batch_size))
     with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(paths), batch_size):
-            batch = paths[first : first + batch_size]
-            pairs = zip(batch, pool.map(read, batch), strict=True)
-            decoded = [(path, image) for path, image in pairs if image is not None]
-            if decoded:
-                names, images = zip(*decoded, strict=True)
-                padding = [images[0]] * (batch_size - len(images))
-                yield list(names), np.stack([*images, *padding])
+        ahead = deque([pool.map(read_or_note, next(batches, ()))])
+        while ahead:
+            ahead.extend(pool.map(read_or_note, batch) for batch in itertools.islice(batches, 1))
+            if pairs := list(itertools.chain.from_iterable(ahead.popleft())):
+                yield pairs
+
+
+def pad_images(images: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+    """Stack images to [batch_size, ...]; the first one fills what is missing."""
+    return np.stack([*images, *[images[0]] * (batch_size - len(images))])

@@ -1,0 +1,197 @@
+"""LPIPS: how different two images look, by the features of AlexNet (Zhang et al. 2018).
+
+    params, architecture, _ = alexnet_jax.load("alexnet-owt-7be5be79.pth")
+    linear = alexnet_jax.perceptual.load_linear()
+    distances = alexnet_jax.perceptual.lpips(params, linear, images, others)
+
+On the same weights the distances are those of the package `lpips`, `LPIPS(net="alex")`.
+"""
+
+import importlib.util
+import mmap
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import TORCHVISION
+from alexnet_jax.model import activations
+from alexnet_jax.params import Params
+from alexnet_jax.weights.files import torch_file
+
+LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
+"""The layers that are compared."""
+
+Linear = Mapping[str, jax.Array]
+"""The learned weight of every map, [maps], by layer name."""
+
+_FILE = "lpips/weights/v0.1/alex.pth"  # in the package and in its wheel
+# The package's `ScalingLayer`: torchvision's mean and deviation for colors from -1 to 1, rounded.
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+_EPSILON = 1e-10  # the package's, against a division by 0 where no map is active
+
+
+def lpips(
+    params: Params,
+    linear: Linear | None,
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    value_range: tuple[float, float] = (-1.0, 1.0),
+    spatial: bool = False,
+    architecture: Architecture = TORCHVISION,
+) -> jax.Array:
+    """Return the perceptual distance of each image from its counterpart (Zhang et al. 2018).
+
+    At every pixel of a layer the activations are scaled to length 1, and the squared differences of
+    the two images are weighted and summed over the maps:
+
+        sum over layers l of mean over pixels of sum over maps m of
+            linear[l][m] * (unit(a_l)[m] - unit(b_l)[m])^2
+
+    It is 0 for equal images and has no upper bound. Its gradients are finite, on a black image too.
+
+    Args:
+      params: torchvision's, for the distances that are published.
+      linear: from `load_linear`, or None for weights of 1, the package's `lpips=False`.
+      a: [n, height, width, 3], RGB, floating; any size that the network takes, not subtracted by a
+        mean or scaled as for `apply`, which happens here.
+      b: images of the same size; as many as in `a`, or one of the two is a single image.
+      value_range: the values of black and of white. The package's -1 and 1 by default; (0, 1) is
+        its `normalize=True`, (0, 255) is for pixels of a picture as floats.
+      spatial: whether to keep the pixels: each layer's are resized to those of the images.
+      architecture: the network that `params` belong to, by torchvision's preprocessing.
+
+    Returns:
+      Distances [n] in float32, or [n, height, width] if `spatial`.
+
+    Raises:
+      ValueError: images of different or of other shapes, a range without extent, weights that do
+        not fit the layers, or what `activations` raises.
+      TypeError: images of integers.
+    """
+    _check_images(a, b)
+    black, white = value_range
+    if not white > black:
+        raise ValueError(f"`value_range` must be black below white, not {value_range}")
+    names = LAYERS if linear is None else tuple(linear)
+    total = jnp.zeros((), jnp.float32)
+    pairs = [
+        activations(params, _scale(images, black, white), names, architecture=architecture)
+        for images in (a, b)
+    ]
+    for name in names:
+        x, y = (_unit(maps[name]) for maps in pairs)
+        weights = jnp.ones(x.shape[-1:]) if linear is None else _weights(linear, name, x.shape[-1])
+        distance = jnp.square(x - y) @ weights  # [n, rows, columns]
+        if spatial:
+            shape = (len(distance), *a.shape[1:3])
+            total += jax.image.resize(distance, shape, "linear", antialias=False)
+        else:
+            total += distance.mean(axis=(1, 2))
+    return total
+
+
+def load_linear(path: str | os.PathLike[str] | None = None) -> dict[str, jax.Array]:
+    """Read the learned weights of LPIPS for AlexNet, without torch.
+
+    Args:
+      path: the package's `lpips/weights/v0.1/alex.pth` of 6,009 bytes, its wheel, or a `state_dict`
+        of an `LPIPS(net="alex")` of your own. If None, the file of the installed package `lpips`,
+        which is not imported.
+
+    Returns:
+      The weight of every map, float32 [maps], by layer name, "relu1" to "relu5".
+
+    Raises:
+      ValueError: a file of another kind or network, in one sentence with its path.
+      OSError: a file that cannot be opened, or no path and no such package.
+    """
+    path = _installed_file() if path is None else Path(path)
+    try:
+        if zipfile.is_zipfile(path) and (wheel := zipfile.ZipFile(path)).NameToInfo.get(_FILE):
+            with tempfile.TemporaryDirectory() as folder, wheel:
+                return _read_linear(Path(wheel.extract(_FILE, folder)))
+        return _read_linear(path)
+    except OSError:
+        raise
+    except Exception as error:  # damaged archives and pickles raise all kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} holds no weights of LPIPS for AlexNet: {reason}") from None
+
+
+def _installed_file() -> Path:
+    package = importlib.util.find_spec("lpips")
+    for folder in (package and package.submodule_search_locations) or ():
+        if (path := Path(folder).parent / _FILE).exists():
+            return path
+    raise FileNotFoundError(
+        "the package lpips is not installed: give the path of its weights/v0.1/alex.pth or of its "
+        "wheel (pip download --no-deps lpips)"
+    )
+
+
+def _read_linear(path: Path) -> dict[str, jax.Array]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        tensors = torch_file.tensors(path, data)
+        linear = {}
+        for number, name in enumerate(LAYERS):
+            key = f"lin{number}.model.1.weight"
+            if key not in tensors:
+                raise ValueError(f"it has no {key}")
+            array = np.array(tensors[key](), np.float32)  # a copy: the file is closed after this
+            maps = _MAPS[number]
+            if array.shape != (1, maps, 1, 1):
+                raise ValueError(f"its {key} is {list(array.shape)}, not {[1, maps, 1, 1]}")
+            linear[name] = jnp.asarray(array.reshape(-1))
+    return linear
+
+
+_MAPS = tuple(
+    info.output_shape[-1] for info in TORCHVISION.layer_info() if info.name in LAYERS
+)  # 64, 192, 384, 256, 256
+
+
+def _check_images(a: jax.Array, b: jax.Array) -> None:
+    for name, images in (("a", a), ("b", b)):
+        if images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"`{name}` must be [n, height, width, 3], not {list(images.shape)}")
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise TypeError(
+                f"`{name}` must be floating, not {images.dtype}: for pixels of 0 to 255, convert "
+                "them and set `value_range` to (0, 255)"
+            )
+    if a.shape[1:] != b.shape[1:] or (len(a) != len(b) and 1 not in (len(a), len(b))):
+        raise ValueError(f"`a` and `b` must match, not {list(a.shape)} and {list(b.shape)}")
+
+
+def _scale(images: jax.Array, black: float, white: float) -> jax.Array:
+    """Scale to -1 for black and 1 for white, then as torchvision's weights were trained."""
+    images = (2 * jnp.asarray(images) - (black + white)) / (white - black)
+    shift, scale = (jnp.asarray(x, images.dtype).reshape(1, 1, 1, 3) for x in (_SHIFT, _SCALE))
+    return (images - shift) / scale
+
+
+def _unit(maps: jax.Array) -> jax.Array:
+    """Scale to length 1 over the maps at every pixel, in float32; 0 where no map is active."""
+    maps = maps.astype(jnp.float32)  # in float16, 1e-10 is 0
+    squares = jnp.square(maps).sum(axis=-1, keepdims=True)
+    # The derivative of a square root at 0 is infinite, and infinity times 0 is no number.
+    active = squares > 0
+    length = jnp.where(active, jnp.sqrt(jnp.where(active, squares, 1)), 0)
+    return maps / (length + _EPSILON)
+
+
+def _weights(linear: Linear, name: str, maps: int) -> jax.Array:
+    weights = jnp.asarray(linear[name], jnp.float32)
+    if weights.shape != (maps,):
+        raise ValueError(
+            f"`linear` has {list(weights.shape)} weights for {name}, which has {maps} maps"
+        )
+    return weights

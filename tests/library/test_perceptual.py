@@ -1,0 +1,149 @@
+"""LPIPS beside the package's own numbers, which tests.support.lpips_cases obtained from it."""
+
+import dataclasses
+import json
+import sys
+import zipfile
+from importlib.machinery import ModuleSpec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alexnet_jax import perceptual
+from alexnet_jax.architectures import TORCHVISION
+from alexnet_jax.layer_specs import Flatten, Output
+from alexnet_jax.params import Layer
+from tests.support import lpips_cases
+
+# torchvision's convolutions with one class: its dense layers, 58 million weights, are not compared.
+HEAD = next(i for i, spec in enumerate(TORCHVISION.layers) if isinstance(spec, Flatten)) + 1
+NET = dataclasses.replace(TORCHVISION, layers=(*TORCHVISION.layers[:HEAD], Output("fc6", 1)))
+EXPECTED = json.loads(lpips_cases.EXPECTED.read_text())
+
+
+@pytest.fixture(scope="module")
+def params():
+    layers = lpips_cases.convolutions()
+    params = {
+        f"conv{i}": Layer(jnp.asarray(kernels.transpose(2, 3, 1, 0)), jnp.asarray(biases))
+        for i, (kernels, biases) in enumerate(layers, 1)
+    }
+    return params | {"fc6": Layer(jnp.zeros((9216, 1)), jnp.zeros(1))}
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return perceptual.load_linear(lpips_cases.LINEAR)
+
+
+def distance(params, linear, a, b, **options):
+    return perceptual.lpips(params, linear, a, b, architecture=NET, **options)
+
+
+@pytest.mark.parametrize("size", lpips_cases.SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_distances_maps_and_gradients_are_those_of_the_package(size, params, linear):
+    expected = EXPECTED["x".join(map(str, size))]
+    a, b = lpips_cases.image_pairs(*size)
+
+    @jax.jit
+    def outputs(a, b):
+        total = lambda a: distance(params, linear, a, b).sum()  # noqa: E731
+        maps = distance(params, linear, a, b, spatial=True)
+        unweighted = distance(params, None, a, b)
+        return distance(params, linear, a, b), unweighted, maps, jax.grad(total)(a)
+
+    distances, unweighted, maps, gradient = map(np.asarray, outputs(a, b))
+    columns = lpips_cases.COLUMNS
+    assert (maps.shape, gradient.shape) == ((2, *size), (2, *size, 3))
+    np.testing.assert_allclose(distances, expected["distances"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(unweighted, expected["unweighted"], rtol=0, atol=3e-6)
+    np.testing.assert_allclose(maps[:, columns, columns], expected["maps"], rtol=0, atol=1e-5)
+    slopes = np.asarray(expected["gradient"])
+    largest = np.abs(slopes).max()
+    np.testing.assert_allclose(gradient[:, columns, columns] / largest, slopes / largest, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    a, b = lpips_cases.image_pairs(*lpips_cases.SIZES[0])
+    return jnp.asarray(a), jnp.asarray(b)
+
+
+def test_a_range_of_values_a_single_image_and_the_order_change_nothing(params, linear, pair):
+    a, b = pair
+    expected = EXPECTED["64x64"]["distances"]
+    pixels = [127.5 * (images + 1) for images in pair]
+    unit = [(images + 1) / 2 for images in pair]
+    close = {"rtol": 0, "atol": 3e-6}  # the conversion rounds
+    for images, value_range in ((pixels, (0, 255)), (unit, (0, 1))):
+        distances = distance(params, linear, *images, value_range=value_range)
+        np.testing.assert_allclose(distances, expected, **close)
+    np.testing.assert_allclose(distance(params, linear, b, a), expected, **close)
+    from_one = distance(params, linear, a[:1], b)
+    assert from_one[0] == pytest.approx(expected[0], abs=3e-6)
+    np.testing.assert_array_equal(distance(params, linear, a, a), [0, 0])
+
+
+def test_the_gradient_at_black_images_and_dead_maps_is_finite(params, linear, pair):
+    """The square root of 0 has an infinite slope, of which torch makes NaN."""
+    dead = jax.tree.map(lambda leaf: 0 * leaf, params)
+    black = -jnp.ones_like(pair[0])
+    gradient = jax.jit(jax.grad(lambda params, a, b: distance(params, linear, a, b).sum(), 1))
+    for weights, a in ((params, black), (dead, pair[0])):
+        for b in (pair[1], black):
+            assert np.isfinite(gradient(weights, a, b)).all()
+    assert np.abs(gradient(params, black, pair[1])).max() > 0
+
+
+def test_linear_weights_are_read_from_a_wheel_and_from_a_package_that_is_not_imported(
+    tmp_path, monkeypatch
+):
+    name = "lpips/weights/v0.1/alex.pth"
+    with zipfile.ZipFile(tmp_path / "lpips.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.write(lpips_cases.LINEAR, name)
+    with zipfile.ZipFile(tmp_path / "lpips.whl") as wheel:
+        wheel.extractall(tmp_path)
+    spec = ModuleSpec("lpips", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path / "lpips")]
+    monkeypatch.setattr("importlib.util.find_spec", {"lpips": spec}.get)
+    for path in (lpips_cases.LINEAR, tmp_path / "lpips.whl", None):
+        linear = perceptual.load_linear(path)
+        assert [*linear] == [*perceptual.LAYERS]
+        for weights, expected in zip(linear.values(), lpips_cases.linear_weights(), strict=True):
+            np.testing.assert_array_equal(weights, expected)
+    assert "lpips" not in sys.modules
+
+
+def test_other_files_are_refused_in_one_sentence(tmp_path, monkeypatch):
+    data = lpips_cases.LINEAR.read_bytes()
+    files = {"cut.pth": data[:3000], "empty.pth": b"", "text.pth": b"no weights", "a.whl": b"PK"}
+    files["other.pth"] = data.replace(b"lin4.model", b"lin9.model")
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} holds no weights of LPIPS for AlexNet: "):
+            perceptual.load_linear(tmp_path / name)
+    with pytest.raises(ValueError, match=r"it has no lin4\.model\.1\.weight"):
+        perceptual.load_linear(tmp_path / "other.pth")
+    monkeypatch.setattr("importlib.util.find_spec", {}.get)
+    with pytest.raises(FileNotFoundError, match="the package lpips is not installed: give the "):
+        perceptual.load_linear()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"a": np.zeros((2, 64, 64, 3), np.uint8)}, TypeError, "`a` must be floating, not uint8"),
+        ({"b": np.zeros((64, 64, 3))}, ValueError, r"`b` must be \[n, height, width, 3\], not"),
+        ({"b": np.zeros((2, 64, 65, 3))}, ValueError, "`a` and `b` must match, not"),
+        ({"b": np.zeros((3, 64, 64, 3))}, ValueError, "`a` and `b` must match, not"),
+        ({"value_range": (255, 0)}, ValueError, "`value_range` must be black below white"),
+        ({"linear": {"relu1": np.ones(3)}}, ValueError, r"\[3\] weights for relu1, which has 64"),
+        ({"linear": {"relu9": np.ones(3)}}, ValueError, "has no layer 'relu9'"),
+    ],
+)
+def test_images_and_weights_that_do_not_fit_are_refused(params, linear, pair, change, error, words):
+    arguments = {"params": params, "linear": linear, "a": pair[0], "b": pair[1]}
+    with pytest.raises(error, match=words):
+        distance(**arguments | change)

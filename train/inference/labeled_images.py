@@ -1,0 +1,84 @@
+"""The images of a folder with their names and labels: pictures at any depth, or a data set."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.dataset import FORMATS, open_data
+from ..data.examples import DataSet, Source, example_name
+from ..data.formats import image_folder
+from .image_files import find_pictures
+from .predictor import Predictor
+
+_SPLITS = ("train", *image_folder.TEST_NAMES)
+
+
+class LabeledImage(NamedTuple):
+    """An image, uint8 [size, size, 3], and its label; -1 if it is in no folder of a class."""
+
+    image: np.ndarray
+    label: int
+
+
+class LabeledImages(NamedTuple):
+    """The images of a folder, which are decoded when they are read."""
+
+    names: Sequence[str]
+    """Paths below the folder with slashes, or "train/image 0" of a data set without files."""
+    class_names: tuple[str, ...]
+    read: Callable[[int], LabeledImage]
+    """By index. Raises BadPicture if the image cannot be decoded."""
+
+
+def open_folder(folder: Path, predictor: Predictor) -> LabeledImages:
+    """Open the images of a folder, resized for a network.
+
+    The classes of a data set in shards, IDX or CIFAR's files are its own. A picture's class is the
+    folder below `folder` that it is in, or below a folder called train, test or val in it.
+
+    Raises BadInput if there are no images, or the data set is damaged.
+    """
+    if folder.is_dir():
+        formats = (data_format for data_format in FORMATS if data_format is not image_folder)
+        if any(data_format.detect(folder) for data_format in formats):
+            return _of_data_set(open_data(folder, "auto", predictor.stored_size))
+    return _of_pictures(folder, predictor)
+
+
+def _of_data_set(data: DataSet) -> LabeledImages:
+    examples: list[tuple[Source, int]] = []
+    names = []
+    for split, source in (("train", data.train), ("test", data.test)):
+        examples += [(source, index) for index in range(len(source))]
+        names += [f"{split}/{example_name(source, index)}" for index in range(len(source))]
+
+    def read(number: int) -> LabeledImage:
+        source, index = examples[number]
+        example = source[index]
+        return LabeledImage(example["image"], example["label"])
+
+    return LabeledImages(names, data.class_names, read)
+
+
+def _of_pictures(folder: Path, predictor: Predictor) -> LabeledImages:
+    paths = find_pictures([folder])
+    root = folder if folder.is_dir() else folder.parent
+    names = [path.relative_to(root).as_posix() for path in paths]
+    classes = [_class_of(name) for name in names]
+    class_names = tuple(sorted({name for name in classes if name is not None}))
+    labels = {name: label for label, name in enumerate(class_names)} | {None: -1}
+
+    def read(number: int) -> LabeledImage:
+        return LabeledImage(predictor.read_picture(paths[number]), labels[classes[number]])
+
+    return LabeledImages(names, class_names, read)
+
+
+def _class_of(name: str) -> str | None:
+    """Return the folder of a class in a path below the root, None if there is none."""
+    first, *folders = name.split("/")[:-1] or [None]
+    if first in _SPLITS:
+        return folders[0] if folders else None
+    return first
