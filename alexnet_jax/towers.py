@@ -17,7 +17,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.architecture import Architecture
+from alexnet_jax.architecture import Architecture, Shape
 from alexnet_jax.layer_specs import Output
 from alexnet_jax.params import BatchStats, Layer, Params
 
@@ -145,9 +145,10 @@ def run_sharded(
 ) -> tuple[dict[str, jax.Array], Params]:
     """Run `forward`, written for the towers of one device, on global arrays.
 
+    `params` are those of the layers that run. `images` may be the output of a layer instead.
     `forward` returns its towers' slices of the layers `names` and, given a key, the batch
-    statistics of their batch normalizations. The result holds the global arrays of both. Without
-    a mesh, or on a mesh of one device, one device runs all towers.
+    statistics of the batch normalizations that run. The result holds the global arrays of both.
+    Without a mesh, or on a mesh of one device, one device runs all towers.
     """
     if mesh is None or mesh.size == 1:
         return forward(params, images, dropout_key, Towers(architecture.towers))
@@ -162,11 +163,12 @@ def run_sharded(
         tower = TOWER if TOWER in mesh.axis_names else None
         return P(*batch_spec or [None], *[None] * (len(infos[name].output_shape) - 1), tower)
 
-    param_specs = _param_specs(mesh, architecture)
+    all_specs = _param_specs(mesh, architecture)
+    param_specs = {name: all_specs[name] for name in params}
     stats_specs = {
         info.stats_name: param_specs[info.stats_name]
         for info in infos.values()
-        if info.stats_name and dropout_key is not None
+        if info.stats_name in param_specs and dropout_key is not None
     }
 
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
@@ -213,17 +215,22 @@ def _param_specs(mesh: Mesh, architecture: Architecture) -> Params:
     Outputs are divided over the towers; in the last layer, the inputs.
     """
     tower = TOWER if TOWER in mesh.axis_names else None
+
+    def along_last_axis(shape: Shape) -> P:
+        return P(*[None] * (len(shape) - 1), tower)
+
     specs: Params = {}  # `_make` takes specs in place of arrays
     for info in architecture.layer_info():
+        if info.weight_shape is None or info.bias_shape is None:
+            continue
+        weights, biases = along_last_axis(info.weight_shape), along_last_axis(info.bias_shape)
         if isinstance(info.spec, Output):
-            specs[info.name] = Layer._make((P(tower, None), P()))
-        elif info.stats_name:
-            spec = P() if info.replicated_in else P(tower)
-            specs[info.name] = Layer._make((spec, spec))
-            specs[info.stats_name] = BatchStats._make((spec, spec))
-        elif info.weight_shape:
-            kernel_spec = P(*[None] * (len(info.weight_shape) - 1), tower)
-            specs[info.name] = Layer._make((kernel_spec, P(tower)))
+            weights, biases = P(tower, None), P()
+        elif info.spec.per_map and info.replicated_in:
+            weights, biases = P(), P()
+        specs[info.name] = Layer._make((weights, biases))
+        if info.stats_name:
+            specs[info.stats_name] = BatchStats._make((weights, biases))
     return specs
 
 
