@@ -3,6 +3,7 @@
 import contextlib
 import mmap
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import numpy as np
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.weights import imagenet as imagenet
 from alexnet_jax.weights import known_files as known_files
+from alexnet_jax.weights import pretrained
 from alexnet_jax.weights.files import matlab, protobuf_wire, safetensors_file, torch_file
+from alexnet_jax.weights.known_files import PRETRAINED as PRETRAINED
 from alexnet_jax.weights.loaded import LoadedWeights as LoadedWeights
 from alexnet_jax.weights.readers import (
     caffe,
@@ -37,24 +41,29 @@ def load(
 ) -> tuple[Params, Architecture, Preprocessing]:
     """Return the parameters in a file, their network, and the preprocessing they were trained with.
 
-        params, architecture, preprocessing = alexnet_jax.load("bvlc_alexnet.caffemodel")
+        params, architecture, preprocessing = alexnet_jax.load("torchvision")
         logits = alexnet_jax.apply(params, preprocessing(pictures), architecture=architecture)
 
-    The content of the file selects the reader, not its name: our own .safetensors, torchvision's
+    A name, one of `alexnet_jax.weights.PRETRAINED`, stands for published weights. They are fetched
+    into a cache folder ($ALEXNET_JAX_CACHE, else ~/.cache/alexnet_jax), and checked by the
+    published digest. A file or folder of that name comes first, with a note on stderr.
+
+    The content of a file selects the reader, not its name: our own .safetensors, torchvision's
     .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the ONNX zoo's
     bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet; or the run folder of `train.main`,
     whose best checkpoint is read (a damaged one is skipped with a note on stderr).
     No code in a file is run. Colors are converted to RGB and features to our order.
 
     Args:
-      path: of the file or folder.
+      path: of the file or folder; or a name.
       architecture: the network of the file, if not the published one with any number of classes;
         our own files name it.
       mean: for Caffe's weights, their mean image, a .binaryproto or .npy; if None, one mean per
         color is subtracted.
 
     Raises:
-      ValueError: a file that is damaged or of another kind, in one sentence with path and layer.
+      ValueError: a file that is damaged or of another kind, in one sentence with path and layer;
+        a name that is unknown; weights that cannot be fetched.
       OSError: a file that cannot be opened.
     """
     loaded = read(path, architecture=architecture, mean=mean)
@@ -67,8 +76,43 @@ def read(
     architecture: Architecture | None = None,
     mean: str | os.PathLike[str] | None = None,
 ) -> LoadedWeights:
-    """Return what `load` returns, and the class names. Arguments and errors are those of `load`."""
-    path = Path(path)
+    """Return what `load` returns, and the class names. Arguments and errors are those of `load`.
+
+    Published weights with the 1,000 classes of ImageNet have their names, also where the file has
+    none.
+    """
+    path, published = _find(os.fspath(path))
+    loaded = _read(path, architecture, mean)
+    may_be_known = path.is_file() and loaded.architecture.classes == len(imagenet.class_names())
+    if may_be_known and (published or known_files.is_published(path, loaded.kind)):
+        return loaded._replace(class_names=imagenet.class_names())
+    return loaded
+
+
+def _find(text: str) -> tuple[Path, bool]:
+    """Return a path, and whether it is that of published weights, which the text names."""
+    path, named = Path(text), known_files.find(text)
+    if path.exists():
+        if named and text not in {file.name for file in named.files}:
+            kind = "folder" if path.is_dir() else "file"
+            print(
+                f"note: {text} is the {kind} of this name, not the published weights; "
+                "they are read where there is no such path",
+                file=sys.stderr,
+            )
+        return path, False
+    if named:
+        return pretrained.find_or_fetch(named), True
+    if path.name == text and not path.suffix:
+        names = ", ".join(PRETRAINED)
+        raise ValueError(f"{text} is no file, no folder, and no name of published weights: {names}")
+    return path, False
+
+
+def _read(
+    path: Path, architecture: Architecture | None, mean: str | os.PathLike[str] | None
+) -> LoadedWeights:
+    """Read a file or folder."""
     if path.is_dir():
         with _one_sentence(path):
             if mean is not None:

@@ -1,0 +1,80 @@
+"""Published weights by name: found in the user's cache, or fetched into it and checked."""
+
+import os
+from pathlib import Path
+
+from alexnet_jax.weights.files import download
+from alexnet_jax.weights.known_files import KnownFile, Pretrained
+
+
+def cache_folder() -> Path:
+    """Return the folder of fetched files.
+
+    It is $ALEXNET_JAX_CACHE, else $XDG_CACHE_HOME/alexnet_jax, else ~/.cache/alexnet_jax.
+
+    Raises:
+      ValueError: none of them is known.
+    """
+    if chosen := os.environ.get("ALEXNET_JAX_CACHE"):
+        return Path(chosen).expanduser()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if str(folder).startswith("~"):
+        raise ValueError("this user has no home folder; ALEXNET_JAX_CACHE names a cache folder")
+    return folder / "alexnet_jax"
+
+
+def find_or_fetch(weights: Pretrained) -> Path:
+    """Return the path of a file of these weights, whose digest is the published one.
+
+    A file that is in the cache already, fetched or put there by hand, is only checked.
+
+    Raises:
+      ValueError: a file in the cache that is another one, or damaged; a file that cannot be
+        fetched, with its address and where to put it by hand; a cache that cannot be written.
+    """
+    folder, name = cache_folder(), weights.names[0]
+    if path := _find(weights, folder):
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        failures = []
+        for file in weights.files:
+            if file.addresses:
+                target = folder / file.name
+                failures += download.fetch(file.addresses, target, file.matches)
+                if target.exists():
+                    return target
+    except OSError as error:
+        raise ValueError(
+            f"{name} cannot be kept in {folder}: {error.strerror or error}; "
+            "ALEXNET_JAX_CACHE names another folder"
+        ) from None
+    tried = "; ".join(f"{address} ({reason})" for address, reason in failures)
+    first = weights.files[0]
+    raise ValueError(
+        f"{name} cannot be fetched from {tried}; by hand, put the file of the address "
+        f"{first.addresses[0]} at {folder / first.name}"
+    )
+
+
+def _find(weights: Pretrained, folder: Path) -> Path | None:
+    """The file in the cache, None if there is none. Raises ValueError for another one."""
+    for name in dict.fromkeys(file.name for file in weights.files):
+        path = folder / name
+        if not path.exists():
+            continue
+        files = [file for file in weights.files if file.name == name]
+        try:
+            if any(file.matches(path) for file in files):
+                return path
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ValueError(f"{path} {_difference(files[0])}")
+    return None
+
+
+def _difference(file: KnownFile) -> str:
+    return (
+        f"is damaged, or another file: the {file.algorithm.upper()} of the published one begins "
+        f"with {file.digest[:8]}; without it, the next call fetches the file"
+    )
