@@ -1,4 +1,4 @@
-"""Test errors of runs, of each and of their average: `python -m train.evaluate RUN [RUN ...]`."""
+"""Test errors of networks, each alone and averaged: `python -m train.evaluate WEIGHTS ...`."""
 
 import argparse
 from pathlib import Path
@@ -7,8 +7,8 @@ from .runtime import backend
 from .runtime.cli import make_parser, new_file, positive, run_command
 
 DESCRIPTION = """\
-Print the top-1 and top-5 errors of runs on their test images: of each run, and of the average of
-their probabilities, as for the paper's five CNNs."""
+Print the top-1 and top-5 errors of networks on test images: of each network, and of the average of
+their probabilities, as for the paper's five CNNs. Each has its own preprocessing."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +21,8 @@ def main(argv: list[str] | None = None) -> None:
     from .inference.predictor import open_predictor
 
     predictors = [
-        open_predictor(run, flags.checkpoint, devices=flags.devices) for run in flags.runs
+        open_predictor(weights, flags.checkpoint, devices=flags.devices)
+        for weights in flags.weights
     ]
     check_classes(predictors)
     sources = open_test_images(predictors, flags.data)
@@ -36,13 +37,19 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__spec__.name, DESCRIPTION)
-    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="the folder of a run")
+    parser.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        nargs="+",
+        help="the folder of a run, a file of weights, or a published name, such as torchvision",
+    )
     parser.add_argument(
         "--data",
         metavar="DIR",
         type=Path,
         help="the folder of the data if it has moved, or of other data with the same classes; only "
-        "test images are read",
+        "test images are read. Files of weights and published ones need it: their classes are "
+        "found by the names of its folders, such as n01440764 or tench",
     )
     parser.add_argument(
         "--crops",
@@ -57,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="latest|best|STEP",
         type=_checkpoint,
         default="latest",
-        help="by default latest; best has the lowest error on the run's test images, so its error "
-        "there is too low an estimate of that on new images",
+        help="of runs; by default latest; best has the lowest error on the run's test images, so "
+        "its error there is too low an estimate of that on new images",
     )
     parser.add_argument(
         "--devices",

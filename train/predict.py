@@ -1,15 +1,21 @@
-"""Classify pictures with a trained network: `python -m train.predict RUN PATH ...`."""
+"""Classify pictures with a trained network: `python -m train.predict WEIGHTS PATH ...`."""
 
 import argparse
+import contextlib
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .figures import page
 from .figures.predictions import Prediction, draw_predictions
-from .runtime.cli import make_parser, run_command
+from .inference import prediction_table
+from .runtime.cli import make_parser, new_file, run_command
 
 if TYPE_CHECKING:  # JAX is imported after the flags are parsed
+    from PIL import Image
+
     from .inference.predictor import Predictor
 
 _BATCH_SIZE = 32  # enough to keep a CPU busy, and little memory
@@ -21,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     flags = _parser().parse_args(argv)
     if flags.figure:
         page.check_file(flags.figure)
+    if flags.out:
+        prediction_table.check_file(flags.out)
     from .inference.image_files import find_pictures
     from .runtime import backend
 
@@ -31,14 +39,48 @@ def main(argv: list[str] | None = None) -> None:
 
     predictor = open_predictor(flags.weights)
     drawn = []
-    for prediction in predict(predictor, pictures):
-        print(prediction.path)
-        for label, probability in zip(prediction.classes, prediction.probabilities, strict=True):
-            print(f"  {100 * probability:6.2f} %  {label}")
-        if flags.figure and len(drawn) < _MAX_DRAWN:
-            drawn.append(prediction)
+    table = prediction_table.open_table(flags.out) if flags.out else contextlib.nullcontext()
+    with table as write:
+        for prediction in predict(predictor, pictures):
+            print(prediction.path)
+            for label, probability in zip(
+                prediction.classes, prediction.probabilities, strict=True
+            ):
+                print(f"  {100 * probability:6.2f} %  {label}")
+            if write:
+                write(prediction._asdict())
+            if flags.figure and len(drawn) < _MAX_DRAWN:
+                drawn.append(prediction)
     if drawn:
-        print(draw_predictions(drawn, predictor.title, flags.figure))
+        print(draw_predictions(drawn, predictor, flags.figure))
+    if flags.out:
+        print(flags.out)
+
+
+def show(weights: str | os.PathLike[str], *pictures: str | os.PathLike[str]) -> "Image.Image":
+    """Return a drawing of pictures and their five most probable classes, which notebooks show.
+
+        show("torchvision", "cat.jpg")
+
+    Args:
+      weights: the folder of a run, a file of weights, or a published name.
+      *pictures: files, or folders with pictures at any depth; the first 24 are drawn.
+
+    Raises BadInput if there are no such weights or pictures.
+    """
+    from PIL import Image
+
+    from .inference.image_files import find_pictures
+    from .inference.predictor import open_predictor
+
+    paths = find_pictures(map(Path, pictures))[:_MAX_DRAWN]
+    predictor = open_predictor(weights)
+    with tempfile.TemporaryDirectory() as folder:
+        drawing = draw_predictions(
+            [*predict(predictor, paths)], predictor, Path(folder, "predictions.png")
+        )
+        with Image.open(drawing) as image:
+            return image.convert("RGB")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"also draw the first {_MAX_DRAWN} pictures with bars beside them; if a picture's "
         "folder is named as a class, the bar of that class is red",
     )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=new_file,
+        help="also write them as a table: a row for each class to FILE.csv, or an object for each "
+        "picture to FILE.jsonl",
+    )
     return parser
 
 
@@ -72,7 +121,7 @@ def predict(predictor: "Predictor", pictures: list[Path]) -> Iterator[Prediction
 
     from .inference.image_files import read_batches
 
-    eval_step, names = predictor.eval_step(), predictor.class_names
+    eval_step = predictor.eval_step()
     batches = read_batches(
         pictures,
         predictor.stored_size,
@@ -82,17 +131,16 @@ def predict(predictor: "Predictor", pictures: list[Path]) -> Iterator[Prediction
     )
     for paths, images in batches:
         probabilities = np.asarray(jax.nn.softmax(eval_step(images)[:, 0]))
-        for path, image, row in zip(paths, images, probabilities, strict=False):
+        for path, row in zip(paths, probabilities, strict=False):
             top = np.argsort(-row, kind="stable")[:5].tolist()
-            folder = path.resolve().parent.name
-            truth = names.index(folder) if folder in names else None
+            truth = predictor.class_index(path.resolve().parent.name)
             yield Prediction(
                 path,
-                image,
                 [predictor.class_label(index) for index in top],
                 [float(row[index]) for index in top],
                 None if truth is None else predictor.class_label(truth),
                 top.index(truth) if truth in top else None,
+                [predictor.class_names[index] for index in top],
             )
 
 

@@ -109,7 +109,7 @@ def test_invalid_data_is_refused(flags, words):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ([], "the following arguments are required: RUN"),
+        ([], "the following arguments are required: WEIGHTS"),
         (["run", "--crops", "5"], "--crops: invalid choice: "),
         (["run", "--devices", "0"], "--devices: '0' is not a whole number above 0"),
         (["run", "--batch-size", "0"], "--batch-size: '0' is not a whole number above 0"),
@@ -117,7 +117,7 @@ def test_invalid_data_is_refused(flags, words):
         (["run", "--json", "nowhere/x"], "nowhere/x cannot be written: nowhere is not a folder"),
         (["run", "--json", "/"], "/ cannot be written: it is a folder"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
-        (["nowhere"], "nowhere: it holds no run"),
+        (["nowhere"], "nowhere is no file, no folder, and no name of published weights: torchvision"),
     ],
 )
 def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):

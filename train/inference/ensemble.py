@@ -9,14 +9,15 @@ from rich.console import Console
 
 from alexnet_jax.towers import num_batch_shards
 
+from ..config.config import Config
 from ..config.errors import BadInput
-from ..data.dataset import open_data
 from ..data.examples import DataSet, Source
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
 from ..runtime.progress import ProgressBar
 from ..steps.eval_step import EvalResults, evaluate
-from .predictor import Predictor
+from . import evaluation_data
+from .predictor import Predictor, ResizeRule
 
 
 def check_classes(predictors: Sequence[Predictor]) -> None:
@@ -32,28 +33,37 @@ def check_classes(predictors: Sequence[Predictor]) -> None:
             )
 
 
-def open_test_images(predictors: Sequence[Predictor], directory: Path | None) -> dict[int, Source]:
-    """Open the test images of the runs, or those in `directory`, once for each stored size.
+def open_test_images(predictors: Sequence[Predictor], directory: Path | None) -> list[Source]:
+    """Open the test images of the runs, or those in `directory`, as each network takes them.
 
-    If the split is random, these are the images that the runs held out from training.
+    If the split is random, these are the images that the runs held out from training. Without a
+    run, all pictures of a folder without a split are test images.
+
+    Returns:
+      A source for each network, the same one for those that share size and resizing. Its labels
+      are those of the network.
 
     Raises BadInput if the data have other classes, or the runs do not share one test set.
     """
-    first = predictors[0].config
-    path, kind = (first.data.path, first.data.kind) if directory is None else (directory, "auto")
-    opened: dict[int, DataSet] = {}
+    first_run = next((predictor for predictor in predictors if predictor.config), None)
+    if directory is None and first_run is None:
+        raise BadInput(
+            f"`data` is needed: {predictors[0].source} is not a run, which knows its own"
+        )
+    opened: dict[ResizeRule, DataSet] = {}
+    sources: dict[ResizeRule, Source] = {}
     for predictor in predictors:
-        size = predictor.stored_size
-        if directory is None:
-            _check_same_data(predictors[0], predictor)
-        if size not in opened:
-            opened[size] = open_data(
-                path, kind, size, held_out=first.data.held_out, seed=first.recipe.seed
-            )
-        if opened[size].random_split:
-            _check_same_split(predictors[0], predictor)
-        check_data(Path(predictor.source), opened[size])
-    return {size: data.test for size, data in opened.items()}
+        rule = predictor.resize_rule
+        if predictor.config and directory is None:
+            _check_same_data(first_run, predictor)
+        if rule not in opened:
+            opened[rule] = data = evaluation_data.open_for(predictor, first_run, directory)
+            sources[rule] = evaluation_data.relabel(predictor, data)
+        if predictor.config and opened[rule].random_split:
+            _check_same_split(first_run, predictor)
+        if predictor.config:
+            check_data(Path(predictor.source), opened[rule])
+    return [sources[predictor.resize_rule] for predictor in predictors]
 
 
 def _check_same_data(first: Predictor, other: Predictor) -> None:
@@ -78,13 +88,13 @@ def _check_same_split(first: Predictor, other: Predictor) -> None:
 
 
 def evaluate_together(
-    predictors: Sequence[Predictor], sources: dict[int, Source], *, crops: int, batch_size: int
+    predictors: Sequence[Predictor], sources: Sequence[Source], *, crops: int, batch_size: int
 ) -> list[list[EvalResults]]:
     """Evaluate networks, each alone and all averaged, on all images of the test set.
 
     Args:
       predictors: of the networks.
-      sources: by stored size, as from `open_test_images`.
+      sources: one for each network, as from `open_test_images`.
       crops: 1 or 10, of each image.
       batch_size: crops per batch. A batch of ten crops per image then needs no more memory than
         one of one crop, unless it holds fewer images than the mesh divides.
@@ -93,7 +103,7 @@ def evaluate_together(
       A list for each network, and one for their average if there are several. Each list has the
       results of the center crop and, of ten crops, those of the average over the crops.
     """
-    count = len(next(iter(sources.values())))
+    count = len(sources[0])
     shards = math.lcm(*(num_batch_shards(predictor.mesh) for predictor in predictors))
     images_per_batch = evaluation_batch_size(max(1, batch_size // crops), count, shards)
     eval_steps = [predictor.eval_step(crops) for predictor in predictors]
@@ -102,22 +112,23 @@ def evaluate_together(
 
 
 def _batches(
-    predictors: Sequence[Predictor], sources: dict[int, Source], batch_size: int
+    predictors: Sequence[Predictor], sources: Sequence[Source], batch_size: int
 ) -> Iterator[list[Batch]]:
-    """Yield the same examples for each network, at its stored size; each size is decoded once."""
-    config = predictors[0].config
+    """Yield the same examples for each network, as it takes them; each source is decoded once."""
+    settings = next((predictor.config for predictor in predictors if predictor.config), Config())
+    different = {id(source): source for source in sources}
     streams = [
         evaluation_batches(
             source,
             batch_size=batch_size,
-            threads=config.data.threads,
-            prefetch=config.data.prefetch,
+            threads=settings.data.threads,
+            prefetch=settings.data.prefetch,
         )
-        for source in sources.values()
+        for source in different.values()
     ]
     for batches in zip(*streams, strict=True):
-        by_size = dict(zip(sources, batches, strict=True))
-        yield [by_size[predictor.stored_size] for predictor in predictors]
+        batch_of = dict(zip(different, batches, strict=True))
+        yield [batch_of[id(source)] for source in sources]
 
 
 def _with_progress(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jax.typing import ArrayLike
 import alexnet_jax
 from alexnet_jax import Architecture, Params, Preprocessing
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
+from alexnet_jax.weights import imagenet
 
 from ..config.config import Config
 from ..config.errors import BadInput
@@ -29,6 +31,16 @@ from ..steps.eval_step import make_eval_step
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.train_step import init_state, state_shardings
 from .image_files import Resize, make_resize
+
+
+class ResizeRule(NamedTuple):
+    """How pictures become images: two networks with equal rules share one source of images."""
+
+    size: int
+    resize: str
+    interpolation: str
+    of_run: bool
+    """A run's crop lies on whole pixels, as when it was trained."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +74,6 @@ class Predictor:
         return self.preprocessing.input_size
 
     @property
-    def mean(self) -> np.ndarray:
-        """The mean that is subtracted from images, as pixels [stored_size, stored_size, 3]."""
-        shape = (self.stored_size, self.stored_size, 3)
-        return np.broadcast_to(
-            self.preprocessing.mean / np.float32(self.preprocessing.scale), shape
-        )
-
-    @property
     def threads(self) -> int:
         """Threads that decode pictures."""
         return (self.config or Config()).data.threads
@@ -82,6 +86,14 @@ class Predictor:
         return f"{self.architecture.name}, after step {self.step:,}"
 
     @property
+    def resize_rule(self) -> ResizeRule:
+        """How pictures are resized, as values that can be compared."""
+        rule = self.preprocessing
+        return ResizeRule(
+            rule.stored_size, rule.resize, rule.interpolation, self.config is not None
+        )
+
+    @property
     def resize(self) -> Resize:
         """The rule by which pictures of any size become images of `stored_size` pixels."""
         return make_resize(None if self.config else self.preprocessing)
@@ -90,6 +102,23 @@ class Predictor:
         """Return the description of a class, or its name if it has none."""
         name = self.class_names[index]
         return self.class_descriptions.get(name, name)
+
+    def class_index(self, text: str) -> int | None:
+        """Return the index of a class by its name, or by one of the words that describe it.
+
+        None for an unknown class, and for a word of several, as "crane".
+        """
+        return self._class_index.get(_fold(text))
+
+    @functools.cached_property
+    def _class_index(self) -> dict[str, int]:
+        words: dict[str, set[int]] = {}
+        for index in range(len(self.class_names)):
+            label = self.class_label(index)
+            for text in (label, *label.split(",")):
+                words.setdefault(_fold(text), set()).add(index)
+        names = {_fold(name): index for index, name in enumerate(self.class_names)}
+        return {text: min(found) for text, found in words.items() if len(found) == 1} | names
 
     def read_picture(self, path: Path) -> np.ndarray:
         """Return a picture as an image, uint8 [stored_size, stored_size, 3]. Raises BadInput."""
@@ -151,6 +180,11 @@ class Predictor:
         return functools.partial(jax.jit(features), self.params)
 
 
+def _fold(text: str) -> str:
+    """A class name as it is compared: "Golden_Retriever" is "golden retriever"."""
+    return text.replace("_", " ").strip().lower()
+
+
 def open_predictor(
     weights: str | os.PathLike[str], checkpoint: str | int = "best", *, devices: int = 1
 ) -> Predictor:
@@ -187,7 +221,11 @@ def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), loaded.params)
     params = jax.device_put(params, alexnet_jax.param_shardings(mesh, net))
     names = loaded.class_names or tuple(map(str, range(net.classes)))
-    return Predictor(os.fspath(weights), net, params, loaded.preprocessing, names, mesh)
+    descriptions: dict[str, str] = {}
+    if names == imagenet.class_names():  # by synset, because two classes are called crane
+        names, descriptions = tuple(imagenet.descriptions()), imagenet.descriptions()
+    source = os.fspath(weights)
+    return Predictor(source, net, params, loaded.preprocessing, names, mesh, descriptions)
 
 
 def _open_run(run_dir: Path, checkpoint: str | int, devices: int) -> Predictor:

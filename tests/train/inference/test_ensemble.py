@@ -36,7 +36,7 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
     )  # else the logits hardly differ
     nets = [open_predictor(folder) for folder in (run, other)]
     sources = open_test_images(nets, None)
-    assert list(sources) == [28, 70]
+    assert [source.size for source in sources] == [28, 70]
     ours = evaluate_together(nets, sources, crops=1, batch_size=4)
 
     both = np.zeros((9, 3))
@@ -59,7 +59,7 @@ def test_nets_of_different_sizes_are_averaged_each_with_its_own_mean(data, run, 
 def test_a_run_is_tested_on_the_pictures_that_it_held_out(data, run, tmp_path):
     moved = shutil.copytree(data, tmp_path / "moved")
     for folder in (None, moved):
-        [source] = open_test_images([open_predictor(run)], folder).values()
+        [source] = open_test_images([open_predictor(run)], folder)
         _, training_data = load_network_and_data(load_config(run))
         assert source.files == training_data.test.files
         assert len(source) == 9
@@ -81,7 +81,7 @@ def test_runs_on_different_data_need_data_to_test_on(run, tmp_path):
     ]
     with pytest.raises(BadInput, match=r"learned from .* and .*; `data` chooses the test data"):
         open_test_images(nets, None)
-    [source] = open_test_images(nets, other_data).values()
+    [source] = {*open_test_images(nets, other_data)}
     assert len(source) == 3
 
 

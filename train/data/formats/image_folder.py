@@ -3,15 +3,16 @@
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ...config.errors import BadInput
 from ..examples import DataSet, Example
-from .image_file import read_picture
+from .image_file import crop_and_resize, open_rgb
 
 KIND: str = "folder"
 LAYOUT: str = "pictures in at least two folders DIR/CLASS, or in DIR/train/CLASS and DIR/test/CLASS"
@@ -50,9 +51,15 @@ def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> D
 class PictureSource:
     """Picture files and their labels; a picture is decoded when it is read."""
 
-    def __init__(self, root: Path, files: list[LabeledFile], size: int) -> None:
-        """Keep the paths below `root`; pictures are brought to `size`."""
-        self.root, self.files, self.size = root, files, size
+    def __init__(
+        self,
+        root: Path,
+        files: list[LabeledFile],
+        size: int,
+        resize: Callable[[Image.Image, int], np.ndarray] = crop_and_resize,
+    ) -> None:
+        """Keep the paths below `root`; `resize` brings pictures to `size`."""
+        self.root, self.files, self.size, self.resize = root, files, size, resize
 
     def __len__(self) -> int:
         """Return the number of files."""
@@ -61,7 +68,8 @@ class PictureSource:
     def __getitem__(self, index: int) -> Example:
         """Decode one picture. Raises BadPicture, with its path, if that is impossible."""
         name, label = self.files[index]
-        return {"image": read_picture(self.root / name, self.size), "label": label}
+        path = self.root / name
+        return {"image": self.resize(open_rgb(path, path)[0], self.size), "label": label}
 
     def name(self, index: int) -> str:
         """Return the path below the root."""
