@@ -7,71 +7,21 @@ activations all follow from its one tuple of layers. `layer_specs` defines the l
 
 import dataclasses
 import functools
-import math
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import jax
 
-from alexnet_jax.layer_specs import (
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Gather,
-    LayerSpec,
-    MaxPool,
-    Output,
-    Relu,
-    ResponseNorm,
-    SpatialNorm,
-    Split,
-)
+from alexnet_jax.layer_fields import SAME, same_zeros, side, whole_number
+from alexnet_jax.layer_info import LayerInfo as LayerInfo
+from alexnet_jax.layer_info import follow, is_replicated_after, name_layers
+from alexnet_jax.layer_specs import Output
+from alexnet_jax.layer_type import LayerSpec, check_layer
+from alexnet_jax.layer_type import Shape as Shape
 
-Shape = tuple[int, ...]
 ImageSize = int | tuple[int, int]
 """Pixels of an image: the side of a square, or (height, width)."""
-
-
-class LayerInfo(NamedTuple):
-    """One layer at its position in the network.
-
-    Shapes are those of one image, [height, width, maps] or [features], all towers together.
-    """
-
-    name: str  # as `activations` takes it: conv1, relu1, norm1, pool1, ..., fc8
-    spec: LayerSpec
-    input_shape: Shape
-    output_shape: Shape
-    replicated_in: bool  # every tower holds the input of all towers
-    replicated_out: bool  # every tower holds the output of all towers
-    weight_shape: Shape | None  # None for a layer without parameters; biases are [output_shape[-1]]
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases, running statistics included."""
-        if self.weight_shape is None:
-            return 0
-        return math.prod(self.weight_shape) + self.output_shape[-1] + self.statistics
-
-    @property
-    def statistics(self) -> int:
-        """Number of running means and variances, which no gradient changes."""
-        return 2 * self.output_shape[-1] if self.stats_name else 0
-
-    @property
-    def stats_name(self) -> str | None:
-        """Name of a batch normalization's running statistics in the parameters, or None."""
-        return f"{self.name}_running" if isinstance(self.spec, BatchNorm) else None
-
-    @property
-    def multiply_accumulates(self) -> int:
-        """Number of multiply-accumulates of a weight and an activation, for one image."""
-        if self.weight_shape is None or isinstance(self.spec, BatchNorm):
-            return 0
-        return math.prod(self.weight_shape) * math.prod(self.output_shape[:-1])
 
 
 @jax.tree_util.register_static
@@ -82,6 +32,9 @@ class Architecture:
     Sizes are in pixels; the first is the one that the network was designed for. Layers before
     `Flatten` take images of any size. To JAX an architecture is a pytree without arrays, so that
     it may be an argument of a function under `jit`, which compiles for each one.
+
+    Raises:
+      ValueError: layers that make no network; the message names the layer.
     """
 
     name: str
@@ -89,14 +42,82 @@ class Architecture:
     towers: int
     layers: tuple[LayerSpec, ...]
 
+    def __post_init__(self) -> None:
+        """Take a list of layers and one image size, too, and check that they make a network."""
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"the name of an Architecture must be text, not {self.name!r}")
+        self._set("image_sizes", self._check_sizes())
+        self._set("towers", whole_number(self.towers, f"{self.name}'s towers"))
+        self._set("layers", self._check_layers())
+        self._set("layers", self._resolve_padding())
+        first, *others = [self._param_shapes(size) for size in self.image_sizes]
+        for size, shapes in zip(self.image_sizes[1:], others, strict=True):
+            for name, shape in shapes.items():
+                if shape != first[name]:
+                    raise ValueError(
+                        f"{self.name}: {name} has weights and biases of {first[name]} for images "
+                        f"of {self.image_sizes[0]} pixels square, and of {shape} for {size}"
+                    )
+
+    def _set(self, field: str, value: Any) -> None:
+        object.__setattr__(self, field, value)
+
+    def _check_sizes(self) -> tuple[int, ...]:
+        sizes: Any = self.image_sizes
+        label = f"{self.name}'s image size"
+        if not isinstance(sizes, tuple | list):
+            return (whole_number(sizes, label),)
+        if not sizes:
+            raise ValueError(f"{self.name} needs an image size")
+        return tuple(dict.fromkeys(side(size, label) for size in sizes))
+
+    def _check_layers(self) -> tuple[LayerSpec, ...]:
+        layers: Any = self.layers
+        if isinstance(layers, str | dict) or not isinstance(layers, Iterable):
+            raise ValueError(f"{self.name}'s layers must be a list, not {layers!r}")
+        layers = tuple(layers)
+        for number, layer in enumerate(layers, 1):
+            check_layer(layer, f"layer {number} of {self.name}")
+        if not layers or not isinstance(layers[-1], Output):
+            raise ValueError(f"{self.name} must end in an Output layer")
+        return layers
+
+    def _resolve_padding(self) -> tuple[LayerSpec, ...]:
+        """Return the layers with zeros for the padding "SAME", the same at all image sizes."""
+        layers = list(self.layers)
+        by_size = [self._walk((size, size, 3), 0, len(layers)) for size in self.image_sizes]
+        for i, spec in enumerate(self.layers):
+            if getattr(spec, "padding", None) != SAME:
+                continue
+            window, stride = getattr(spec, "kernel", getattr(spec, "size", 1)), spec.stride
+            zeros = {
+                same_zeros(infos[i].input_shape[0], window, stride): size
+                for infos, size in zip(by_size, self.image_sizes, strict=True)
+            }
+            if len(zeros) > 1:
+                listed = " and ".join(f"{z} at {size} pixels" for z, size in zeros.items())
+                raise ValueError(
+                    f'{self.name}: the padding "SAME" of {by_size[0][i].name} is {listed}; '
+                    "write one of them"
+                )
+            [padding] = zeros
+            layers[i] = dataclasses.replace(spec, padding=padding)
+        return tuple(layers)
+
+    def _param_shapes(self, size: int) -> dict[str, tuple[Shape | None, Shape | None]]:
+        infos = self.layer_info(size)
+        return {info.name: (info.weight_shape, info.bias_shape) for info in infos}
+
     @property
     def classes(self) -> int:
         """Number of classes of the output layer."""
-        return self.layer_info()[-1].output_shape[0]
+        output = self.layers[-1]
+        assert isinstance(output, Output)
+        return output.classes
 
     def with_classes(self, classes: int) -> "Architecture":
         """Return the same network with another number of classes."""
-        *hidden, output = (info.spec for info in self.layer_info())
+        *hidden, output = self.layers
         assert isinstance(output, Output)
         output = dataclasses.replace(output, classes=classes)
         return dataclasses.replace(self, layers=(*hidden, output))
@@ -114,18 +135,17 @@ class Architecture:
           last: name of the last layer to return; if None, the output layer.
 
         Raises:
-          ValueError: an image size that the network does not take, a name that it does not have, or
-            a list of layers that makes no network; the message names the layer.
+          ValueError: an image size that the network does not take, or a name that it does not have.
         """
         size = self.image_sizes[0] if image_size is None else image_size
         height, width = size if isinstance(size, tuple) else (size, size)
         names = self.layer_names()
         layers = self.layers[: len(names) if last is None else self._index(last) + 1]
         if (height != width or height not in self.image_sizes) and any(
-            _fixes_image_size(spec) for spec in layers
+            spec.fixes_size for spec in layers
         ):
             sizes = " or ".join(f"{s} x {s}" for s in self.image_sizes)
-            fixed = next(i for i, spec in enumerate(layers) if _fixes_image_size(spec))
+            fixed = next(i for i, spec in enumerate(layers) if spec.fixes_size)
             raise ValueError(
                 f"{self.name} takes images of {sizes} pixels, not {height} x {width}; "
                 f"only its layers before {names[fixed]} take any size"
@@ -150,7 +170,7 @@ class Architecture:
         start = self._index(name) + 1
         end = len(self.layers) if last is None else self._index(last) + 1
         shapes = [self.layer_info(size, last=name)[-1].output_shape for size in self.image_sizes]
-        is_free = not any(_fixes_image_size(spec) for spec in self.layers[:end])
+        is_free = not any(spec.fixes_size for spec in self.layers[:end])
         fits = shape in shapes
         if is_free:
             fits = len(shape) == len(shapes[0]) and shape[-1] == shapes[0][-1]
@@ -165,23 +185,15 @@ class Architecture:
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value
     def layer_names(self) -> tuple[str, ...]:
-        """Return the name of every layer, as `activations` takes it.
+        """Return the name of every layer, as `activations` takes it."""
+        return self._checked(name_layers, self.layers)
 
-        Raises:
-          ValueError: a list of layers in which two have the same name, or without `Output` at the
-            end.
-        """
-        if not self.layers or not isinstance(self.layers[-1], Output):
-            raise ValueError(f"{self.name} must end in an Output layer")
-        names: list[str] = []
-        number = ""
-        for spec in self.layers:
-            number = _layer_number(spec, number)
-            name = getattr(spec, "name", _NAMES.get(type(spec), "") + number)
-            if name in names:
-                raise ValueError(f"{self.name} has two layers named {name}")
-            names.append(name)
-        return tuple(names)
+    def _checked(self, function: Any, *arguments: Any) -> Any:
+        """Call a function of `layer_info`, and let the name of the network precede its errors."""
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _index(self, name: str) -> int:
         """Return the position of a layer. Raises ValueError if the network does not have it."""
@@ -197,26 +209,10 @@ class Architecture:
         for i, name in enumerate(self.layer_names()[:end]):
             spec = self.layers[i]
             if i >= start:
-                infos.append(self._info_at(spec, name, shape, replicated))
+                infos.append(self._checked(follow, spec, name, shape, replicated, self.towers))
                 shape = infos[-1].output_shape
-            replicated = _replicated_out(spec, replicated)
+            replicated = is_replicated_after(spec, replicated)
         return tuple(infos)
-
-    def _info_at(self, spec: LayerSpec, name: str, shape: Shape, replicated: bool) -> LayerInfo:
-        """Return a layer whose input has this shape. Raises ValueError if it cannot follow."""
-        _check_input(spec, shape, name)
-        output_shape = _output_shape(spec, shape, name)
-        if output_shape[-1] % self.towers and not isinstance(spec, Output):
-            raise ValueError(
-                f"{self.name}: the {output_shape[-1]} maps of {name} "
-                f"cannot be shared by {self.towers} towers"
-            )
-        maps_in = shape[-1]
-        if not replicated and not isinstance(spec, Output):
-            maps_in //= self.towers
-        weight_shape = _weight_shape(spec, maps_in, shape[-1])
-        replicated_out = _replicated_out(spec, replicated)
-        return LayerInfo(name, spec, shape, output_shape, replicated, replicated_out, weight_shape)
 
     def parameter_shapes(self) -> dict[str, tuple[Shape, Shape]]:
         """Return the shapes of weights and biases by layer name.
@@ -225,91 +221,12 @@ class Architecture:
         """
         shapes: dict[str, tuple[Shape, Shape]] = {}
         for info in self.layer_info():
-            if info.weight_shape:
-                shapes[info.name] = (info.weight_shape, info.output_shape[-1:])
-            if info.weight_shape and info.stats_name:
-                shapes[info.stats_name] = (info.weight_shape, info.weight_shape)
+            if info.weight_shape and info.bias_shape:
+                shapes[info.name] = (info.weight_shape, info.bias_shape)
+                if info.stats_name:
+                    shapes[info.stats_name] = (info.weight_shape, info.weight_shape)
         return shapes
-
-
-_NAMES = {
-    Relu: "relu",
-    ResponseNorm: "norm",
-    SpatialNorm: "spatial",
-    BatchNorm: "norm",
-    MaxPool: "pool",
-    Gather: "gather",
-    Split: "split",
-    Flatten: "flatten",
-    Dropout: "dropout",
-}
-
-
-def _layer_number(spec: LayerSpec, previous: str) -> str:
-    """A layer without parameters takes the number of the last one with: conv1, relu1, norm1."""
-    digits = re.search(r"\d+$", getattr(spec, "name", ""))
-    return digits.group() if digits else previous
-
-
-def _fixes_image_size(spec: LayerSpec) -> bool:
-    """Whether the weights of this layer or of those after it fit one number of pixels only."""
-    return isinstance(spec, Flatten)
 
 
 def _batch_shape(shape: Shape) -> str:
     return f"[{', '.join(map(str, ('n', *shape)))}]"
-
-
-def _replicated_out(spec: LayerSpec, replicated_in: bool) -> bool:
-    """Whether every tower holds the output of all towers."""
-    if isinstance(spec, Gather | Output):
-        return True
-    return replicated_in and not isinstance(spec, Conv | Dense | Split)
-
-
-def _check_input(spec: LayerSpec, shape: Shape, name: str) -> None:
-    """Raise ValueError if the layer does not take an input of this shape."""
-    needs_maps = isinstance(spec, Conv | MaxPool | ResponseNorm | SpatialNorm)
-    if needs_maps and len(shape) != 3:
-        raise ValueError(f"{name} needs maps, and comes after Flatten")
-    if isinstance(spec, Dense | Output) and len(shape) != 1:
-        raise ValueError(f"{name} needs features: a Flatten before it")
-    if isinstance(spec, Conv | MaxPool) and spec.stride < 1:
-        raise ValueError(f"{name} has a stride of {spec.stride}")
-
-
-def _output_shape(spec: LayerSpec, shape: Shape, name: str) -> Shape:
-    """Return the output shape of a layer from its input shape."""
-    match spec:
-        case Conv(maps=maps, kernel=size, stride=stride, padding=padding):
-            return (*(_output_size(n + sum(padding), size, stride, name) for n in shape[:2]), maps)
-        case MaxPool(size, stride, padding):
-            sides = (_output_size(n + sum(padding), size, stride, name) for n in shape[:2])
-            return (*sides, shape[2])
-        case Dense(features=features):
-            return (features,)
-        case Output(classes=classes):
-            return (classes,)
-        case Flatten():
-            return (math.prod(shape),)
-        case _:
-            return shape
-
-
-def _weight_shape(spec: LayerSpec, inputs: int, all_maps: int) -> Shape | None:
-    """Return the shape of the weights of a layer whose kernels see `inputs` maps of `all_maps`."""
-    match spec:
-        case Conv(kernel=size, maps=maps):
-            return (size, size, inputs, maps)
-        case Dense(features=outputs) | Output(classes=outputs):
-            return (inputs, outputs)
-        case BatchNorm():
-            return (all_maps,)
-        case _:
-            return None
-
-
-def _output_size(pixels: int, window: int, stride: int, name: str) -> int:
-    if pixels < window:
-        raise ValueError(f"{name} needs at least {window} pixels, and only {pixels} are left")
-    return (pixels - window) // stride + 1

@@ -17,12 +17,16 @@ from alexnet_jax.layer_specs import (
     Dropout,
     Flatten,
     Gather,
+    LayerSpec,
+    LocallyConnected,
     MaxPool,
+    MeanPool,
     Output,
     Relu,
     ResponseNorm,
     SpatialNorm,
     Split,
+    Tanh,
 )
 from alexnet_jax.ops.layers import add_biases, conv, dense, dropout_mask, max_pool, product, relu
 from alexnet_jax.ops.normalization import (
@@ -31,7 +35,8 @@ from alexnet_jax.ops.normalization import (
     local_response_norm,
     spatial_norm,
 )
-from alexnet_jax.params import BatchStats, Params, get_batch_stats, get_layer
+from alexnet_jax.ops.windows import locally_connected, mean_pool
+from alexnet_jax.params import BatchStats, Layer, Params, get_batch_stats, get_layer
 from alexnet_jax.towers import Towers
 
 
@@ -42,16 +47,12 @@ def run_layer(
 
     `key` draws the dropout masks of a training step; None evaluates.
     """
+    if info.spec.has_apply:
+        return _run_on_each_tower(info, params, xs, towers)
     match info.spec:
-        case Conv() as spec:
-            layers = towers.split_params(get_layer(params, info.name))
-            return [conv(spec, layer, x) for layer, x in zip(layers, xs, strict=True)]
         case Dense() if info.replicated_in:
             # One product for all local towers: splitting the weights would copy them.
             return towers.split(dense(get_layer(params, info.name), xs[0]))
-        case Dense():
-            layers = towers.split_params(get_layer(params, info.name))
-            return [dense(layer, x) for layer, x in zip(layers, xs, strict=True)]
         case Output():
             features = towers.local_slice(xs[0]) if info.replicated_in else towers.concat(xs)
             weights, biases = get_layer(params, info.name)
@@ -64,27 +65,65 @@ def run_layer(
             return _dropout(spec, info, xs, key, towers)
         case BatchNorm() as spec:
             return _batch_norm(spec, info, params, xs, towers)
-        case spec if info.replicated_in:  # the same on every tower: compute it once
-            return [_run_parameter_free(spec, xs[0])] * towers.count
-        case spec:
-            return [_run_parameter_free(spec, x) for x in xs]
+        case _:
+            return _run_on_each_tower(info, params, xs, towers)
 
 
-def _run_parameter_free(
-    spec: Relu | ResponseNorm | SpatialNorm | MaxPool | Flatten, x: jax.Array
-) -> jax.Array:
-    """Run a layer that has no parameters and needs no other tower."""
-    match spec:
-        case Relu():
+def _run_on_each_tower(
+    info: LayerInfo, params: Params, xs: list[jax.Array], towers: Towers
+) -> list[jax.Array]:
+    """Run a layer that needs no other tower."""
+    layer = get_layer(params, info.name) if info.spec.has_params else None
+    if info.replicated_in and info.replicated_out:  # the same on every tower: compute it once
+        return [_run_on_tower(info, layer, xs[0])] * towers.count
+    layers = [None] * towers.count if layer is None else towers.split_params(layer)
+    return [_run_on_tower(info, layer, x) for layer, x in zip(layers, xs, strict=True)]
+
+
+def _run_on_tower(info: LayerInfo, layer: Layer | None, x: jax.Array) -> jax.Array:
+    """Run a layer on the maps of one tower, or on those of all towers."""
+    match info.spec, layer:
+        case LayerSpec(has_apply=True) as spec, _:
+            return _run_own(spec, info, layer, x)
+        case Conv() as spec, Layer():
+            return conv(spec, layer, x)
+        case LocallyConnected() as spec, Layer():
+            return locally_connected(spec, layer, x)
+        case Dense(), Layer():
+            return dense(layer, x)
+        case Relu(), _:
             return relu(x)
-        case ResponseNorm(n, k, alpha, beta, divide_alpha_by_n):
+        case Tanh(), _:
+            return jnp.tanh(x)
+        case ResponseNorm(n, k, alpha, beta, divide_alpha_by_n), _:
             return local_response_norm(x, n, k, alpha, beta, divide_alpha_by_n)
-        case SpatialNorm(size, k, alpha, beta):
+        case SpatialNorm(size, k, alpha, beta), _:
             return spatial_norm(x, size, k, alpha, beta)
-        case MaxPool():
+        case MaxPool() as spec, _:
             return max_pool(spec, x)
-        case Flatten():
+        case MeanPool() as spec, _:
+            return mean_pool(spec, x)
+        case Flatten(), _:
             return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    raise AssertionError(info.name)  # `Architecture` has checked that the others have `apply`
+
+
+def _run_own(spec: LayerSpec, info: LayerInfo, layer: Layer | None, x: jax.Array) -> jax.Array:
+    """Run a layer type of a user's own. Raises ValueError if its shape is not what it said."""
+    out = spec.apply(layer, x)
+    *sides, maps = info.output_shape
+    if not info.replicated_out:
+        whole, part = info.input_shape[-1], x.shape[-1]
+        if info.weight_shape and layer is not None:
+            whole, part = info.weight_shape[-1], layer.weights.shape[-1]
+        maps = maps * part // whole
+    expected = (x.shape[0], *sides, maps)
+    if jnp.shape(out) != expected:
+        raise ValueError(
+            f"{info.name}: apply returned {list(jnp.shape(out))}, "
+            f"and by its output_shape it should be {list(expected)}"
+        )
+    return out
 
 
 def _dropout(

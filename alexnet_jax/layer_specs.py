@@ -1,60 +1,161 @@
 """Layer types: one frozen dataclass per kind of layer.
 
-`ops` computes them, and `architecture` derives their shapes. Widths (`maps`, `features`) count all
-towers together, as the paper's text does.
+`ops` computes them, and `architecture` derives the shapes of a network from theirs. Widths (`maps`,
+`features`) count all towers together, as the paper's text does. `LayerSpec` is the type of all:
+inherit it to make one of your own.
 """
 
+import math
 from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from alexnet_jax.layer_fields import (
+    SAME,
+    Count,
+    Deviation,
+    Name,
+    Number,
+    Odd,
+    Side,
+    Switch,
+    Zeros,
+    count_windows,
+)
+from alexnet_jax.layer_type import LayerSpec, Shape
+
+__all__ = [
+    "BatchNorm",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Gather",
+    "LayerSpec",
+    "LocallyConnected",
+    "MaxPool",
+    "MeanPool",
+    "Output",
+    "Relu",
+    "ResponseNorm",
+    "SpatialNorm",
+    "Split",
+    "Tanh",
+]
 
 
 @dataclass(frozen=True)
-class Conv:
+class _Kernels(LayerSpec):
+    """Kernels of `kernel` x `kernel` pixels, moved over the maps `stride` pixels at a time."""
+
+    name: Name
+    maps: Count
+    kernel: Side
+    stride: Side = 1
+    padding: Zeros = (0, 0)
+    std: Deviation = 0.01
+    bias: Number = 0.0
+
+    takes = "maps"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return [height, width, maps]."""
+        return (*count_windows(shape[:2], self.kernel, self.stride, self.padding), self.maps)
+
+
+@dataclass(frozen=True)
+class Conv(_Kernels):
     """A convolution with biases (§3.5). Its kernels see the maps of their own tower only.
 
     On the image, or after a `Gather`, they see all maps. `padding` is the number of zeros
-    (before, after) the first and last row and column. Kernels start from N(0, `std`^2) and every
-    bias from `bias` (§5).
+    (before, after) the first and last row and column. One number stands for both; "SAME" and
+    "VALID" are TensorFlow's, and an `Architecture` replaces "SAME" by the zeros for its image size.
+    Kernels start from N(0, `std`^2) and every bias from `bias` (§5).
     """
 
-    name: str
-    maps: int
-    kernel: int
-    stride: int = 1
-    padding: tuple[int, int] = (0, 0)
-    std: float = 0.01
-    bias: float = 0.0
+    def param_shapes(self, shape: Shape) -> tuple[Shape, Shape]:
+        """Return [kernel, kernel, maps_in, maps] and [maps]."""
+        return (self.kernel, self.kernel, shape[-1], self.maps), (self.maps,)
 
 
 @dataclass(frozen=True)
-class Dense:
+class LocallyConnected(_Kernels):
+    """A convolution whose kernels and biases differ from pixel to pixel of the output.
+
+    Not in the paper: the original program's networks for CIFAR-10 have two of them, its type
+    "local". Kernels see the maps of their own tower, as those of `Conv`. Weights are
+    [height, width, kernel * kernel * maps_in, maps], the third axis in the order of rows, columns
+    and maps; biases are [height, width, maps]. The other fields are those of `Conv`.
+    """
+
+    fixes_size = True
+
+    def param_shapes(self, shape: Shape) -> tuple[Shape, Shape]:
+        """Return the shapes of the kernels and of the biases of all pixels."""
+        output = self.output_shape(shape)
+        return (*output[:2], self.kernel**2 * shape[-1], self.maps), output
+
+    def weight_uses(self, output_shape: Shape) -> int:
+        """Return 1: a weight belongs to one pixel."""
+        return 1
+
+
+@dataclass(frozen=True)
+class Dense(LayerSpec):
     """A fully-connected layer (§3.5): sees its own tower, or all features after `Gather`."""
 
-    name: str
-    features: int
-    std: float = 0.01
-    bias: float = 0.0
+    name: Name
+    features: Count
+    std: Deviation = 0.01
+    bias: Number = 0.0
+
+    takes = "features"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return [features]."""
+        return (self.features,)
+
+    def param_shapes(self, shape: Shape) -> tuple[Shape, Shape]:
+        """Return [features_in, features] and [features]."""
+        return (shape[-1], self.features), (self.features,)
 
 
 @dataclass(frozen=True)
-class Output:
+class Output(LayerSpec):
     """The logits of the classes: products with each tower's features, summed, plus biases.
 
     This equals a dense layer on the features of all towers, the original program's fc1000.
     """
 
-    name: str
-    classes: int
-    std: float = 0.01
-    bias: float = 0.0
+    name: Name
+    classes: Count
+    std: Deviation = 0.01
+    bias: Number = 0.0
+
+    takes = "features"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return [classes]."""
+        return (self.classes,)
+
+    def param_shapes(self, shape: Shape) -> tuple[Shape, Shape]:
+        """Return [features_in, classes] and [classes]; `shape` is that of all towers together."""
+        return (shape[-1], self.classes), (self.classes,)
 
 
 @dataclass(frozen=True)
-class Relu:
+class Relu(LayerSpec):
     """f(x) = max(0, x) (§3.1)."""
 
 
 @dataclass(frozen=True)
-class ResponseNorm:
+class Tanh(LayerSpec):
+    """f(x) = tanh(x), which the paper compares with ReLU (§3.1, Figure 1)."""
+
+
+@dataclass(frozen=True)
+class ResponseNorm(LayerSpec):
     """Local response normalization over `n` neighboring maps (§3.3).
 
     The maps are those of one tower, or of all towers after a `Gather`.
@@ -63,39 +164,35 @@ class ResponseNorm:
     and ONNX, which divide by n.
     """
 
-    n: int = 5
-    k: float = 2.0
-    alpha: float = 1e-4
-    beta: float = 0.75
-    divide_alpha_by_n: bool = False
+    n: Odd = 5
+    k: Number = 2.0
+    alpha: Number = 1e-4
+    beta: Number = 0.75
+    divide_alpha_by_n: Switch = False
 
-    def __post_init__(self) -> None:
-        """Refuse an even window, which has no central map."""
-        if self.n < 1 or self.n % 2 == 0:
-            raise ValueError(f"ResponseNorm's n must be odd and at least 1, not {self.n}")
+    label = "norm"
+    takes = "maps"
 
 
 @dataclass(frozen=True)
-class SpatialNorm:
+class SpatialNorm(LayerSpec):
     """Normalization of each map by its own `size` x `size` neighborhood.
 
     Not in the paper: the original program has it after the second response normalization (its
     layers cnorm2a and cnorm2b). As there, `alpha` is divided by the number of pixels.
     """
 
-    size: int = 5
-    k: float = 1.0
-    alpha: float = 1e-3
-    beta: float = 0.75
+    size: Odd = 5
+    k: Number = 1.0
+    alpha: Number = 1e-3
+    beta: Number = 0.75
 
-    def __post_init__(self) -> None:
-        """Refuse an even window, which has no central pixel."""
-        if self.size < 1 or self.size % 2 == 0:
-            raise ValueError(f"SpatialNorm's size must be odd and at least 1, not {self.size}")
+    label = "spatial"
+    takes = "maps"
 
 
 @dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm(LayerSpec):
     """Batch normalization of each map over images and pixels (Ioffe and Szegedy 2015).
 
     Not in the paper: notebooks use it in place of response normalization. Training normalizes by
@@ -103,35 +200,73 @@ class BatchNorm:
     every step. The defaults are those of Keras.
     """
 
-    momentum: float = 0.99
-    epsilon: float = 1e-3
+    momentum: Number = 0.99
+    epsilon: Number = 1e-3
+
+    label = "norm"
+    per_map = True
+
+    def param_shapes(self, shape: Shape) -> tuple[Shape, Shape]:
+        """Return [maps] twice: scales and offsets."""
+        return shape[-1:], shape[-1:]
+
+    def weight_uses(self, output_shape: Shape) -> int:
+        """Return 0: a norm's few products are not counted."""
+        return 0
+
+    def init(self, key: jax.Array, weights: Shape, biases: Shape) -> tuple[jax.Array, jax.Array]:
+        """Return scales of 1 and offsets of 0."""
+        return jnp.ones(weights, jnp.float32), jnp.zeros(biases, jnp.float32)
 
 
 @dataclass(frozen=True)
-class MaxPool:
-    """The largest value of each `size` x `size` window, every `stride` pixels (§3.4).
+class _Pool(LayerSpec):
+    """A number for each window of `size` x `size` pixels, `stride` pixels apart, in each map."""
 
-    Windows reach `padding` pixels (before, after) past the first and last row and column; only
-    pixels of the image count.
-    """
+    size: Side = 3
+    stride: Side = 2
+    padding: Zeros = (0, 0)
 
-    size: int = 3
-    stride: int = 2
-    padding: tuple[int, int] = (0, 0)
+    label = "pool"
+    takes = "maps"
 
     def __post_init__(self) -> None:
         """Refuse windows that hold nothing but padding."""
-        if max(self.padding) >= self.size:
-            raise ValueError(f"MaxPool's padding must be below its size, not {self.padding}")
+        super().__post_init__()
+        if self.padding != SAME and max(self.padding) >= self.size:
+            name = type(self).__name__
+            raise ValueError(f"{name}'s padding must be below its size, not {self.padding}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return [height, width, maps]."""
+        return (*count_windows(shape[:2], self.size, self.stride, self.padding), shape[-1])
 
 
 @dataclass(frozen=True)
-class Gather:
+class MaxPool(_Pool):
+    """The largest value of each `size` x `size` window, every `stride` pixels (§3.4).
+
+    Windows reach `padding` pixels (before, after) past the first and last row and column; only
+    pixels of the image count. `padding` may be written as for `Conv`.
+    """
+
+
+@dataclass(frozen=True)
+class MeanPool(_Pool):
+    """The mean of each `size` x `size` window, every `stride` pixels.
+
+    Not in the paper: the original program pools so with `pool=avg`. As there, a window that reaches
+    past an edge is the mean of its pixels inside the image. `padding` is that of `MaxPool`.
+    """
+
+
+@dataclass(frozen=True)
+class Gather(LayerSpec):
     """Where the towers meet (§3.2): each continues with the maps or features of all towers."""
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(LayerSpec):
     """Where the towers separate after a `Gather`: each continues with its own maps.
 
     Layers between `Gather` and `Split` see the maps of all towers, as Caffe's normalization does.
@@ -139,32 +274,31 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Flatten:
+class Flatten(LayerSpec):
     """Reshape maps [height, width, maps] to features, in this order."""
+
+    fixes_size = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return [features]."""
+        return (math.prod(shape),)
 
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(LayerSpec):
     """Zero half of the activations in training; halve all of them in evaluation (§4.2).
 
     `inverted` instead doubles the activations that training keeps, and leaves evaluation unchanged,
     as later libraries do. The mean is the same up to a factor of two.
     """
 
-    inverted: bool = False
+    inverted: Switch = False
 
-
-LayerSpec = (
-    Conv
-    | Dense
-    | Output
-    | Relu
-    | ResponseNorm
-    | SpatialNorm
-    | BatchNorm
-    | MaxPool
-    | Gather
-    | Split
-    | Flatten
-    | Dropout
-)
+    def __post_init__(self) -> None:
+        """Refuse a rate, which other libraries' dropout takes."""
+        if isinstance(self.inverted, float):
+            raise ValueError(
+                "Dropout drops half and takes no rate: write Dropout(), or Dropout(inverted=True) "
+                f"for that of later libraries, not Dropout({self.inverted})"
+            )
+        super().__post_init__()

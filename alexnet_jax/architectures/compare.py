@@ -3,7 +3,15 @@
 import dataclasses
 
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Dropout, LayerSpec, Output
+from alexnet_jax.layer_specs import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    LayerSpec,
+    LocallyConnected,
+    Output,
+)
 
 
 def same_computation(first: Architecture, second: Architecture, *, widths: bool = True) -> bool:
@@ -25,21 +33,24 @@ def same_computation(first: Architecture, second: Architecture, *, widths: bool 
 
 
 def _layers_to_compare(network: Architecture, widths: bool) -> list[LayerSpec]:
-    layers: list[LayerSpec] = []
-    for spec in network.layers:
-        match spec:
-            case Conv(maps=maps):
-                maps = maps if widths else 0
-                layers.append(dataclasses.replace(spec, maps=maps, std=0.0, bias=0.0))
-            case Dense(features=features):
-                features = features if widths else 0
-                layers.append(dataclasses.replace(spec, features=features, std=0.0, bias=0.0))
-            case Output():
-                layers.append(dataclasses.replace(spec, classes=0, std=0.0, bias=0.0))
-            case BatchNorm():
-                layers.append(dataclasses.replace(spec, momentum=0.0))
-            case Dropout(inverted=True):
-                pass
-            case _:
-                layers.append(spec)
-    return layers
+    return [
+        _without_initial_values(spec, widths)
+        for spec in network.layers
+        if spec != Dropout(inverted=True)
+    ]
+
+
+def _without_initial_values(spec: LayerSpec, widths: bool) -> LayerSpec:
+    """Return the layer with the same value in each field that need not agree."""
+    fields = {field.name for field in dataclasses.fields(spec)}
+    ignored = {name: 0.0 for name in ("std", "bias") if spec.has_params and name in fields}
+    match spec:
+        case Conv() | LocallyConnected() if not widths:
+            ignored["maps"] = 1
+        case Dense() if not widths:
+            ignored["features"] = 1
+        case Output():
+            ignored["classes"] = 1
+        case BatchNorm():
+            ignored["momentum"] = 0.0
+    return dataclasses.replace(spec, **ignored)

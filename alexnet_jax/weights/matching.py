@@ -15,12 +15,15 @@ from alexnet_jax.layer_specs import (
     Conv,
     Dense,
     Dropout,
+    Flatten,
+    Gather,
     LayerSpec,
     MaxPool,
     Output,
     Relu,
     ResponseNorm,
     SpatialNorm,
+    Split,
 )
 from alexnet_jax.weights.loaded import LayerArrays, with_class_count
 
@@ -32,7 +35,7 @@ class ParsedLayer(NamedTuple):
     """A layer as a file describes it."""
 
     name: str  # in the file
-    spec: ParsedSpec  # widths and kernel sizes are 0: the arrays have them
+    spec: ParsedSpec  # its name, width and kernel size mean nothing: the arrays have them
     arrays: tuple[np.ndarray, np.ndarray] | None = None  # weights and biases
     rounds_up: bool = False  # a pooling whose last window may reach past the edge
 
@@ -95,7 +98,7 @@ def _effective_places(net: Architecture) -> list[int]:
     return [
         place
         for place, spec in enumerate(net.layers)
-        if isinstance(spec, ParsedSpec | Output) and spec != Dropout(inverted=True)
+        if not isinstance(spec, Gather | Split | Flatten) and spec != Dropout(inverted=True)
     ]
 
 

@@ -1,12 +1,13 @@
 """Architectures and preprocessing as JSON values, and checks of JSON values by annotation.
 
 JSON may come from a stranger's file: every field is checked against its annotation, and no name in
-it is looked up except those of the layer types.
+it is looked up except those of the layer types. One that a user has written is called module:Class.
 """
 
 import contextlib
 import dataclasses
 import inspect
+import json
 import math
 import sys
 import types
@@ -17,11 +18,13 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import numpy as np
 
+from alexnet_jax import layer_specs
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.layer_specs import LayerSpec
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.user_code import class_name, find_class
 
-LAYER_TYPES = {layer_type.__name__: layer_type for layer_type in get_args(LayerSpec)}
+LAYER_TYPES = {name: vars(layer_specs)[name] for name in layer_specs.__all__ if name != "LayerSpec"}
 MAX_LENGTH = 1000  # layers, or image sizes: VGG-19 has 45 layers, so no real network is near it
 
 Bounds = Mapping[type, tuple[float, float]]
@@ -37,12 +40,15 @@ _OLD_FIELDS = {"source_colours": "source_colors", "deviation": "std"}
 
 
 def to_json(value: Architecture | Preprocessing) -> dict[str, Any]:
-    """Return the fields as strings, numbers, lists and dicts; arrays are left out."""
+    """Return the fields as strings, numbers, lists and dicts; arrays are left out.
+
+    Raises:
+      ValueError: a layer type of a user's own that JSON cannot hold, or that `find_class` would not
+        find.
+    """
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Architecture):
-        fields["layers"] = [
-            {"word": type(spec).__name__} | dataclasses.asdict(spec) for spec in value.layers
-        ]
+        fields["layers"] = [_layer_to_json(spec) for spec in value.layers]
     return {name: item for name, item in fields.items() if not isinstance(item, np.ndarray)}
 
 
@@ -52,14 +58,10 @@ def architecture_from_json(data: object) -> Architecture:
     if not isinstance(layers, list) or len(layers) > MAX_LENGTH:
         raise ValueError(f"its layers are not a list of at most {MAX_LENGTH}")
     specs = {"layers": tuple(_layer_spec(layer) for layer in layers)}
-    architecture = check_fields(Architecture, data, specs, _BOUNDS)
-    if not 0 < len(architecture.image_sizes) <= MAX_LENGTH or 0 in architecture.image_sizes:
-        raise ValueError("its image_sizes are not sizes")
-    if architecture.towers < 1:
-        raise ValueError("it has no towers")
-    for size in architecture.image_sizes:
-        architecture.layer_info(size)  # raises with the name of the layer that does not fit
-    return architecture
+    sizes = data.get("image_sizes")
+    if not isinstance(sizes, list) or len(sizes) > MAX_LENGTH:
+        raise ValueError(f"its image_sizes are not a list of at most {MAX_LENGTH}")
+    return check_fields(Architecture, data, specs, _BOUNDS)
 
 
 def preprocessing_from_json(data: object, mean: np.ndarray) -> Preprocessing:
@@ -152,14 +154,30 @@ def check_fields(
     return dataclass(**values, **checked)
 
 
+def _layer_to_json(spec: LayerSpec) -> dict[str, Any]:
+    kind = type(spec)
+    if LAYER_TYPES.get(kind.__name__) is kind:
+        return {"word": kind.__name__} | dataclasses.asdict(spec)
+    data = {"word": class_name(kind)} | dataclasses.asdict(spec)
+    try:
+        same = _layer_spec(json.loads(json.dumps(data, allow_nan=False))) == spec
+    except (TypeError, ValueError, NameError) as error:
+        raise ValueError(f"{kind.__name__} cannot be kept in a file: {error}") from None
+    if not same:
+        raise ValueError(f"{kind.__name__} cannot be kept in a file: a field changes in JSON")
+    return data
+
+
 def _layer_spec(data: object) -> LayerSpec:
     name = data.get("word") if isinstance(data, dict) else None
-    name = _OLD_LAYER_TYPES.get(name, name) if isinstance(name, str) else None
-    if not isinstance(data, dict) or name not in LAYER_TYPES:
+    name = _OLD_LAYER_TYPES.get(name, name) if isinstance(name, str) else ""
+    if not isinstance(data, dict) or not (name in LAYER_TYPES or ":" in name):
         names = ", ".join(LAYER_TYPES)
         raise ValueError(f"a layer must be one of {names}, not {_shorten(data)}")
     fields = {field: value for field, value in data.items() if field != "word"}
-    return check_fields(LAYER_TYPES[name], fields, bounds=_BOUNDS)
+    if name in LAYER_TYPES:
+        return check_fields(LAYER_TYPES[name], fields, bounds=_BOUNDS)
+    return check_fields(find_class(name), fields)
 
 
 def _is_scalar(value: object, annotation: Any, bounds: Bounds) -> bool:

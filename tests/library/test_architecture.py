@@ -3,12 +3,15 @@
 import re
 
 import jax
+import numpy as np
 import pytest
+from jax import lax
 
 import alexnet_jax
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import DIGITS, PAPER
 from alexnet_jax.layer_specs import Conv, Flatten, MaxPool, Output, Relu
+from tests.support.own_layers import GlobalMean
 from tests.support.tiny import TINY
 
 # Per layer: parameters, and millions of multiply-accumulates per image.
@@ -80,26 +83,94 @@ def net(*layers, towers=2):
     return Architecture("NET", (9,), towers, (*layers, Flatten(), Output("fc", 3)))
 
 
+CONV = Conv("conv1", 4, 3)
+
+
 @pytest.mark.parametrize(
-    ("broken", "sentence"),
+    ("make", "sentence"),
     [
-        (net(Conv("conv1", 7, 3)), "NET: the 7 maps of conv1 cannot be shared by 2 towers"),
-        (net(Conv("conv1", 4, 11)), "conv1 needs at least 11 pixels, and only 9 are left"),
-        (net(*[Conv("conv1", 4, 3), MaxPool(), MaxPool(), MaxPool()]), "two layers named pool1"),
-        (net(Conv("conv1", 4, 3), Relu(), Relu()), "two layers named relu1"),
-        (Architecture("NET", (9,), 1, (Relu(),)), "must end in an Output layer"),
-        (Architecture("NET", (9,), 1, ()), "must end in an Output layer"),
-        (Architecture("NET", (9,), 1, (Output("fc", 3),)), "fc needs features: a Flatten before"),
+        (lambda: net(Conv("conv1", 7, 3)), "NET: the 7 maps of conv1 cannot be shared by 2 towers"),
         (
-            net(Conv("conv1", 4, 3), Flatten(), Conv("conv2", 4, 3)),
-            "conv2 needs maps, and comes after Flatten",
+            lambda: net(Conv("conv1", 4, 11)),
+            "NET: conv1 needs at least 11 pixels, and only 9 are left",
         ),
-        (net(Conv("conv1", 4, 3, stride=0)), "conv1 has a stride of 0"),
+        (lambda: net(CONV, CONV), "NET: two layers are named conv1"),
+        (lambda: Architecture("NET", (9,), 1, (Relu(),)), "NET must end in an Output layer"),
+        (lambda: Architecture("NET", (9,), 1, ()), "NET must end in an Output layer"),
+        (
+            lambda: Architecture("NET", (9,), 1, (Output("fc", 3),)),
+            "NET: fc needs features: a Flatten before it",
+        ),
+        (
+            lambda: net(CONV, Flatten(), Conv("conv2", 4, 3)),
+            "NET: conv2 needs maps, and comes after Flatten",
+        ),
+        (lambda: net(Relu), "layer 1 of NET is the class Relu: write Relu(...)"),
+        (lambda: net([CONV, Relu()]), "layer 1 of NET is a list of layers: put a * before it"),
+        (lambda: net("relu"), "layer 1 of NET is not a layer of alexnet_jax.layer_specs: 'relu'"),
+        (lambda: net(towers=0), "NET's towers must be a whole number above 0, not 0"),
+        (
+            lambda: Architecture("NET", 9, 1, Output("fc", 3)),
+            "NET's layers must be a list, not Output(name='fc', classes=3, std=0.01, bias=0.0)",
+        ),
+        (lambda: Architecture("NET", (), 1, ()), "NET needs an image size"),
+        (
+            lambda: Architecture("NET", (9, "b"), 1, ()),
+            "NET's image size must be a whole number above 0, not 'b'",
+        ),
+        (lambda: Architecture("", 9, 1, ()), "the name of an Architecture must be text, not ''"),
+        (
+            lambda: Architecture("NET", (9, 8), 1, (Flatten(), Output("fc", 3))),
+            "NET: fc has weights and biases of ((243, 3), (3,)) for images of 9 pixels square, and "
+            "of ((192, 3), (3,)) for 8",
+        ),
     ],
 )
-def test_a_list_that_makes_no_net_is_refused_by_layer(broken, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        broken.layer_info() and broken.classes
+def test_a_list_that_makes_no_net_is_refused_by_layer_when_it_is_made(make, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make()
+
+
+def test_a_net_is_made_of_a_list_one_image_size_and_numpys_numbers():
+    layers = [Conv("conv1", np.int64(4), (3, 3)), Flatten(), Output("fc", 3)]
+    made = Architecture("NET", np.int32(9), 2, layers)
+    assert made == net(CONV)
+    assert made.image_sizes == (9,)
+    assert type(made.layers[0].maps) is int
+
+
+def test_layers_of_one_kind_in_a_row_have_names_of_their_own():
+    """The second number is that of VGG's layers, whose own names keep both numbers."""
+    names = net(CONV, Relu(), MaxPool(), Relu(), Relu(), MaxPool(2)).layer_names()
+    assert " ".join(names) == "conv1 relu1 pool1 relu1_2 relu1_3 pool1_2 flatten1 fc"
+    vgg = net(Conv("conv1_1", 4, 3), Relu(), Conv("conv1_2", 4, 3), Relu(), MaxPool(2))
+    assert vgg.layer_names()[:5] == ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1_2")
+
+
+@pytest.mark.parametrize("pixels", [8, 9, 10, 11])
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (3, 2), (2, 2), (5, 4), (4, 1), (1, 2)])
+def test_the_padding_same_is_that_of_lax_and_of_tensorflow(pixels, window, stride):
+    same = lambda kind: Architecture(  # noqa: E731
+        "NET", pixels, 1, (kind, Flatten(), Output("fc", 3))
+    ).layers[0]
+    [expected] = {*lax.padtype_to_pads((pixels,), (window,), (stride,), "SAME")}
+    conv = same(Conv("conv1", 4, window, stride, padding="same"))
+    assert conv.padding == expected
+    if max(expected) < window:
+        pool = same(MaxPool(window, stride, padding="SAME"))
+        assert pool.padding == expected
+
+
+def test_the_padding_same_is_refused_where_image_sizes_would_differ_in_it():
+    conv, output = Conv("conv1", 4, 3, 2, padding="SAME"), Output("fc", 3)
+    sentence = (
+        'NET: the padding "SAME" of conv1 is (0, 1) at 8 pixels and (1, 1) at 9 pixels; '
+        "write one of them"
+    )
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Architecture("NET", (8, 9), 1, (conv, Flatten(), output))
+    agreeing = Architecture("NET", (8, 10), 1, (conv, GlobalMean(), output))
+    assert agreeing.layers[0].padding == (0, 1)
 
 
 def test_another_image_size_is_refused():

@@ -6,7 +6,7 @@ import pytest
 
 from alexnet_jax import architectures
 from alexnet_jax.architectures.compare import same_computation
-from alexnet_jax.layer_specs import BatchNorm, Conv, Dropout, ResponseNorm
+from alexnet_jax.layer_specs import BatchNorm, Conv, Dropout, Output, ResponseNorm
 
 PAPER = architectures.PAPER
 
@@ -41,7 +41,7 @@ def test_inverted_dropout_does_not_matter_and_the_papers_does():
         dataclasses.replace(PAPER, towers=1),
         replace_fields(PAPER, Conv, padding=(1, 2)),
         replace_fields(PAPER, ResponseNorm, k=1.0),
-        replace_fields(PAPER, Conv, name="conv"),
+        replace_fields(PAPER, Output, name="logits"),
         architectures.ORIGINAL,
     ],
 )

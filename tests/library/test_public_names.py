@@ -9,7 +9,8 @@ import alexnet_jax
 from alexnet_jax import visualize
 
 PUBLIC = {
-    *("init", "apply", "apply_train", "update_batch_stats", "activations"),
+    *("init", "apply", "apply_train", "update_batch_stats"),
+    *("activations", "activations_train"),
     *("load", "read", "save", "export", "LoadedWeights", "Preprocessing"),
     *("Architecture", "Layer", "BatchStats", "Params", "summary"),
     *("make_mesh", "param_shardings", "batch_sharding"),
@@ -17,8 +18,9 @@ PUBLIC = {
 }
 # Modules that importing the package loads, and that Python puts into its namespace.
 SUBMODULES = {
-    *("architecture", "exports", "forward", "layer_specs", "model", "ops", "params"),
-    *("preprocessing", "weights"),
+    *("architecture", "exports", "forward", "model", "ops", "params", "user_code"),
+    *("layer_fields", "layer_info", "layer_specs", "layer_type"),
+    *("preprocessing", "selection", "weights"),
 }
 
 
@@ -32,10 +34,10 @@ def test_the_library_publishes_these_names_and_no_others():
     assert {*run.stdout.split()} == PUBLIC | SUBMODULES
 
 
-def test_visualize_offers_four_functions_and_imports_matplotlib_when_one_is_used():
+def test_visualize_offers_five_functions_and_imports_matplotlib_when_one_is_used():
     functions = {name for name in public_names(visualize) if callable(getattr(visualize, name))}
     assert functions - {"Architecture", "Path"} == {
-        *("draw", "saliency", "occlusion", "class_images")
+        *("draw", "saliency", "grad_cam", "occlusion", "class_images")
     }
     code = "import sys; from alexnet_jax import visualize; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,13 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [  # a module imports its own room and the rooms above it in this list
+    "alexnet_jax.layer_fields",
+    "alexnet_jax.layer_type",
     "alexnet_jax.layer_specs",
+    "alexnet_jax.layer_info",
     "alexnet_jax.architecture",
     "alexnet_jax.architectures",
+    "alexnet_jax.user_code",
     "alexnet_jax.params",
     "alexnet_jax.ops",
     "alexnet_jax.towers",
     "alexnet_jax.forward",
+    "alexnet_jax.selection",
     "alexnet_jax.model alexnet_jax.evaluation alexnet_jax.preprocessing",
     "alexnet_jax.visualize",
     "alexnet_jax.weights.files",

@@ -152,7 +152,7 @@ def _parse_spec(kind: str, layer: Message, fields: _LayerFields) -> ParsedSpec:
             if _single_value(conv, (18,), 1) != 1:
                 raise ValueError("its kernels are dilated")
             pad = _single_value(conv, (3, 9, 10), 0)
-            return Conv("", 0, 0, _single_value(conv, (6, 13, 14), 1), (pad, pad))
+            return Conv("conv", 1, 1, _single_value(conv, (6, 13, 14), 1), (pad, pad))
         case "Pooling":
             pool = parameters(fields.pool)
             if _single_value(pool, (1,), 0):
@@ -171,7 +171,7 @@ def _parse_spec(kind: str, layer: Message, fields: _LayerFields) -> ParsedSpec:
         case "InnerProduct":
             if _single_value(parameters(fields.dense), (6,), 0):
                 raise ValueError("its weights are transposed")
-            return Dense("", 0)
+            return Dense("dense", 1)
         case "ReLU":
             if protobuf_wire.real(parameters(fields.relu).get(1, []), 0):
                 raise ValueError("it is a leaky ReLU")

@@ -146,9 +146,9 @@ def _parse_spec(layer: LayerDict) -> ParsedSpec:
             after = _padding_after(layer["modulesX"], stride, size, pixels, before)
             if set(layer.get("groups", [1])) != {1} or not layer.get("sharedBiases", True):
                 raise ValueError("it has groups, or biases for each pixel")
-            return Conv("", 0, 0, stride, (before, after))
+            return Conv("conv", 1, 1, stride, (before, after))
         case "fc":
-            return Dense("", 0)
+            return Dense("dense", 1)
         case "neuron" if layer["neuron"]["type"] == "relu":
             return Relu()
         case "pool" if layer["pool"] == "max":

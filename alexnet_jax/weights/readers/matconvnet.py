@@ -81,7 +81,7 @@ def _parse_spec(kind: str, layer: Struct, dense: bool) -> ParsedSpec:
             stride, padding = _single_value(layer["stride"]), _padding(layer["pad"])
             if dense and (stride, padding) != (1, (0, 0)):
                 raise ValueError("it is a convolution where a dense layer should be")
-            return Dense("", 0) if dense else Conv("", 0, 0, stride, padding)
+            return Dense("dense", 1) if dense else Conv("conv", 1, 1, stride, padding)
         case "relu":
             if layer.get("leak", 0):
                 raise ValueError("it is a leaky ReLU")

@@ -130,7 +130,7 @@ def _parse_node(
 def _parse_spec(kind: str, attributes: _Attributes) -> ParsedSpec:
     match kind:
         case "Conv":
-            return Conv("", 0, 0, *attributes.stride_and_padding())
+            return Conv("conv", 1, 1, *attributes.stride_and_padding())
         case "MaxPool":
             stride, padding = attributes.stride_and_padding()
             size, *others = attributes.integers("kernel_shape", 0)
@@ -145,7 +145,7 @@ def _parse_spec(kind: str, attributes: _Attributes) -> ParsedSpec:
             factors = {attributes.real("alpha", 1), attributes.real("beta", 1)}
             if attributes.integers("transA", 0) != [0] or factors != {1}:
                 raise ValueError("it is scaled or transposed")
-            return Dense("", 0)
+            return Dense("dense", 1)
         case "Relu":
             return Relu()
     raise ValueError(f"its operator {kind} is not supported")

@@ -1,0 +1,175 @@
+"""The layers of a network with their names, shapes and parameters, each from the ones before it."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, TypeGuard
+
+from alexnet_jax.layer_specs import BatchNorm, Dropout, Gather, Output, Split
+from alexnet_jax.layer_type import LayerSpec, Shape
+
+
+class LayerInfo(NamedTuple):
+    """One layer at its position in the network.
+
+    Shapes are those of one image, [height, width, maps] or [features], all towers together.
+    """
+
+    name: str  # as `activations` takes it: conv1, relu1, norm1, pool1, ..., fc8
+    spec: LayerSpec
+    input_shape: Shape
+    output_shape: Shape
+    replicated_in: bool  # every tower holds the input of all towers
+    replicated_out: bool  # every tower holds the output of all towers
+    weight_shape: Shape | None  # None for a layer without parameters
+    bias_shape: Shape | None  # as weight_shape
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases, running statistics included."""
+        if self.weight_shape is None or self.bias_shape is None:
+            return 0
+        return math.prod(self.weight_shape) + math.prod(self.bias_shape) + self.statistics
+
+    @property
+    def statistics(self) -> int:
+        """Number of running means and variances, which no gradient changes."""
+        return 2 * self.output_shape[-1] if self.stats_name else 0
+
+    @property
+    def stats_name(self) -> str | None:
+        """Name of a batch normalization's running statistics in the parameters, or None."""
+        return f"{self.name}_running" if isinstance(self.spec, BatchNorm) else None
+
+    @property
+    def multiply_accumulates(self) -> int:
+        """Number of multiply-accumulates of a weight and an activation, for one image."""
+        if self.weight_shape is None:
+            return 0
+        return math.prod(self.weight_shape) * self.spec.weight_uses(self.output_shape)
+
+
+def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
+    """Return the name of every layer.
+
+    A layer without a name of its own has the number of the last one with: conv1, relu1, norm1.
+    Where that name is taken, a second number follows: relu1, relu1_2.
+
+    Raises:
+      ValueError: two layers with the same name of their own.
+    """
+    own = [name for spec in layers if (name := getattr(spec, "name", ""))]
+    if doubles := [name for i, name in enumerate(own) if name in own[:i]]:
+        raise ValueError(f"two layers are named {doubles[0]}")
+    names: list[str] = []
+    number = ""
+    for spec in layers:
+        name = getattr(spec, "name", "")
+        # conv1 has number 1, and conv1_2 has 1_2.
+        if digits := re.search(r"\d+(_\d+)*$", name):
+            number = digits.group()
+        names.append(name or _free_name(_label(spec) + number, {*own, *names}))
+    return tuple(names)
+
+
+def _label(spec: LayerSpec) -> str:
+    return spec.label or type(spec).__name__.lower()
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    numbered, count = name, 1
+    while numbered in taken:
+        count += 1
+        numbered = f"{name}_{count}"
+    return numbered
+
+
+def is_replicated_after(spec: LayerSpec, replicated: bool) -> bool:
+    """Return whether every tower holds the output of all towers, given the same of the input."""
+    if isinstance(spec, Gather | Output):
+        return True
+    divides = isinstance(spec, Split) or (spec.has_params and not spec.per_map)
+    return replicated and not divides
+
+
+def follow(spec: LayerSpec, name: str, shape: Shape, replicated: bool, towers: int) -> LayerInfo:
+    """Return a layer whose input has this shape.
+
+    Args:
+      spec: its type.
+      name: its name.
+      shape: of the input, of all towers together.
+      replicated: whether every tower holds the input of all towers.
+      towers: their number.
+
+    Raises:
+      ValueError: a layer that cannot follow; the message starts with its name.
+    """
+    _check_input(spec, name, shape, towers > 1 and not replicated)
+    try:
+        output_shape = spec.output_shape(shape)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+    _check_output(spec, name, shape, output_shape)
+    if output_shape[-1] % towers and not isinstance(spec, Output):
+        raise ValueError(
+            f"the {output_shape[-1]} maps of {name} cannot be shared by {towers} towers"
+        )
+    weight_shape, bias_shape = None, None
+    if spec.has_params:
+        sees_all = replicated or spec.per_map or isinstance(spec, Output)
+        seen = shape if sees_all else (*shape[:-1], shape[-1] // towers)
+        weight_shape, bias_shape = _param_shapes(spec, name, seen, output_shape)
+    replicated_out = is_replicated_after(spec, replicated)
+    return LayerInfo(
+        name, spec, shape, output_shape, replicated, replicated_out, weight_shape, bias_shape
+    )
+
+
+def _check_input(spec: LayerSpec, name: str, shape: Shape, apart: bool) -> None:
+    """Raise ValueError if the layer does not take an input of this shape."""
+    if spec.has_apply and isinstance(spec, BatchNorm | Dropout | Gather | Output | Split):
+        raise ValueError(f"{name} changes how towers or batches meet: inherit LayerSpec instead")
+    if spec.takes == "maps" and len(shape) != 3:
+        raise ValueError(f"{name} needs maps, and comes after Flatten")
+    if spec.takes == "features" and len(shape) != 1:
+        raise ValueError(f"{name} needs features: a Flatten before it")
+    if spec.needs_all_maps and apart:
+        raise ValueError(f"{name} needs the maps of all towers: a Gather before it")
+
+
+def _check_output(spec: LayerSpec, name: str, shape: Shape, output_shape: object) -> None:
+    """Raise ValueError if a layer type of a user's own returns what is no shape."""
+    if not _is_shape(output_shape) or len(output_shape) not in (1, 3):
+        raise ValueError(
+            f"{name} has an output_shape {output_shape!r}, "
+            "which should be (height, width, maps) or (features,)"
+        )
+    if spec.per_map and output_shape[-1] != shape[-1]:
+        raise ValueError(f"{name} has per_map, and makes {output_shape[-1]} maps of {shape[-1]}")
+
+
+def _param_shapes(
+    spec: LayerSpec, name: str, seen: Shape, output_shape: Shape
+) -> tuple[Shape, Shape]:
+    """Return the shapes of weights and biases. Raises ValueError if they are not two shapes."""
+    shapes = spec.param_shapes(seen)
+    if not isinstance(shapes, tuple) or len(shapes) != 2 or not all(map(_is_shape, shapes)):
+        raise ValueError(
+            f"{name} has param_shapes {shapes!r}, which should be two tuples: "
+            "the shapes of weights and of biases"
+        )
+    for shape in shapes:
+        if shape[-1] != output_shape[-1]:
+            raise ValueError(
+                f"{name} has param_shapes {shapes!r}, whose last axes should be "
+                f"its {output_shape[-1]} maps"
+            )
+    return shapes
+
+
+def _is_shape(shape: object) -> TypeGuard[Shape]:
+    """Whether this is a tuple of at least one whole number above 0."""
+    if not isinstance(shape, tuple) or not shape:
+        return False
+    return all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)

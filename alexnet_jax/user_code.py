@@ -1,0 +1,225 @@
+"""Python of a user's own: networks by FILE.py:NAME or module:NAME, layer types by module:Class.
+
+A network is loaded because its user names the file, and the file is run. A layer type is looked up
+because a file of weights names it, which may come from a stranger: so a module is imported only if
+its text defines a class of that name.
+"""
+
+import ast
+import contextlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import sysconfig
+import traceback
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import by_name
+from alexnet_jax.layer_type import LayerSpec
+
+
+def find_architecture(text: str) -> Architecture:
+    """Return the library's network of that name or, for FILE.py:NAME or module:NAME, one's own.
+
+    NAME is an `Architecture`, or a function without arguments that returns one. The file is run.
+
+    Raises:
+      ValueError: a network that there is not, a file that cannot be run, or another kind of object;
+        one sentence with the file and, where it is known, the line.
+    """
+    if is_own(text):
+        return _load_own(text)
+    try:
+        return by_name(text)
+    except ValueError as error:
+        if text.startswith("SCALED_"):
+            raise
+        raise ValueError(f"{error}, or FILE.py:NAME of your own") from None
+
+
+def is_own(text: str) -> bool:
+    """Return whether a text is the place of a network of one's own, and no name of the library."""
+    return ":" in text or text.endswith(".py")
+
+
+def _load_own(text: str) -> Architecture:
+    place, _, name = text.rpartition(":")
+    if not place or not name.isidentifier():
+        place = place or text.rstrip(":")
+        raise ValueError(f"{text} should name a network in the file, as {place}:NAME")
+    with _searching(Path.cwd()):
+        module = _run_file(place) if place.endswith(".py") else _import(place)
+        if not hasattr(module, name):
+            nets = [key for key, x in vars(module).items() if isinstance(x, Architecture)]
+            listed = f"its networks are {', '.join(nets)}" if nets else "nor any network"
+            raise ValueError(f"{place} has no {name}, {listed}")
+        value = getattr(module, name)
+        if callable(value) and not isinstance(value, type):
+            with _one_sentence(f"{place}, {name}()"):
+                value = value()
+            name += "()"
+    if not isinstance(value, Architecture):
+        kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise ValueError(
+            f"{place}: {name} is no Architecture, nor a function that returns one, but {kind}"
+        )
+    return value
+
+
+def _import(name: str) -> types.ModuleType:
+    if name not in sys.modules and _find_source(name) is None:
+        raise ValueError(f"there is no module {name} in {Path.cwd()} or on Python's path")
+    with _one_sentence(name):
+        return importlib.import_module(name)
+
+
+def _run_file(text: str) -> types.ModuleType:
+    """Run a file as a module. A second call returns the same one."""
+    path = Path(text).expanduser().resolve()
+    with contextlib.suppress(OSError):
+        for module in [*sys.modules.values()]:
+            file = getattr(module, "__file__", None)
+            same = file and os.path.basename(file) == path.name and os.path.samefile(file, path)
+            if same and module.__name__ != "__main__":
+                return module
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{text} cannot be read: {error.strerror}") from None
+    module = types.ModuleType(_module_name(path))
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look themselves up
+    try:
+        with _one_sentence(text), _searching(path.parent):
+            exec(compile(source, path, "exec", dont_inherit=True), vars(module))
+    except BaseException:
+        del sys.modules[module.__name__]
+        raise
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """Return the name by which the file can be imported, or another if that is taken."""
+    taken = path.stem in sys.modules or not path.stem.isidentifier()
+    found = None if taken else _find_source(path.stem)
+    return path.stem if not taken and found in (None, path) else f"alexnet_jax_net_{path.stem}"
+
+
+@contextlib.contextmanager
+def _searching(folder: Path) -> Iterator[None]:
+    """Let imports search a folder last, unless they search it already."""
+    if str(folder) in sys.path:
+        yield
+        return
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+@contextlib.contextmanager
+def _one_sentence(place: str) -> Iterator[None]:
+    """Turn any exception of a user's code into a ValueError with its file and line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() included
+        message = " ".join(str(error).split())
+        if isinstance(error, SyntaxError):
+            where, message = f"{error.filename}, line {error.lineno}", error.msg
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [frame for frame in frames if _is_users(frame.filename)]
+            where = f"{own[-1].filename}, line {own[-1].lineno}" if own else place
+        if type(error) is not ValueError:
+            message = f"{type(error).__name__}: {message}".removesuffix(": ")
+        raise ValueError(f"{where}: {message}") from error
+
+
+_OTHERS = tuple(
+    f"{Path(folder).resolve()}{os.sep}"
+    for folder in (
+        *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
+        Path(__file__).parent,
+    )
+)
+
+
+def _is_users(filename: str) -> bool:
+    """Whether a file is neither this library's nor another's, nor Python's own."""
+    return not filename.startswith((*_OTHERS, "<"))
+
+
+def class_name(kind: type[LayerSpec]) -> str:
+    """Return module:Class for a layer type, by which `find_class` finds it.
+
+    Raises:
+      ValueError: a class inside a function or another class, or in a file whose name is taken.
+    """
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+        raise ValueError(f"the layer type {name} must be a class at the top of a module")
+    if kind.__module__.startswith("alexnet_jax_net_"):
+        stem = kind.__module__.removeprefix("alexnet_jax_net_")
+        raise ValueError(
+            f"the layer type {kind.__qualname__} is in {stem}.py, and Python imports another "
+            f"module by the name {stem}: rename the file"
+        )
+    return name
+
+
+def find_class(name: str) -> type[LayerSpec]:
+    """Return the layer type module:Class; import its module if its text defines that class.
+
+    Raises:
+      ValueError: a class that cannot be found.
+    """
+    module_name, _, attribute = name.partition(":")
+    with _searching(Path.cwd()):
+        if module_name not in sys.modules:
+            _check_source(name, module_name, attribute)
+            with _one_sentence(module_name):
+                importlib.import_module(module_name)
+    kind = getattr(sys.modules[module_name], attribute, None)
+    if not isinstance(kind, type) or not issubclass(kind, LayerSpec):
+        raise ValueError(f"its layer type {name} is not there: {attribute} is no LayerSpec")
+    return kind
+
+
+def _check_source(name: str, module_name: str, attribute: str) -> None:
+    """Raise ValueError unless there is such a module, not imported yet, with such a class."""
+    path = _find_source(module_name)
+    if path is None:
+        hint = f"there is no module {module_name} in {Path.cwd()} or on Python's path"
+        if module_name == "__main__":
+            hint = "it was defined in a notebook or a script, and must be again"
+        raise ValueError(f"its layer type {name} cannot be imported: {hint}")
+    with _one_sentence(str(path)):
+        tree = ast.parse(path.read_bytes())
+    if not any(isinstance(node, ast.ClassDef) and node.name == attribute for node in tree.body):
+        raise ValueError(f"its layer type {name} is not there: {path} defines no class {attribute}")
+
+
+def _find_source(module_name: str) -> Path | None:
+    """Return the file of a module without importing it or its packages; None if there is none."""
+    found: Any = None
+    folders = None
+    parts = module_name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    for count in range(1, len(parts) + 1):
+        found = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), folders)
+        folders = found and found.submodule_search_locations
+        if found is None or (count < len(parts) and folders is None):
+            return None
+    if found.origin is None or not found.origin.endswith(".py"):
+        return None
+    return Path(found.origin).resolve()

@@ -1,0 +1,78 @@
+"""Layer types of one's own, as a user writes them: with parameters and without."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import lax
+
+from alexnet_jax.layer_specs import LayerSpec
+
+
+@dataclass(frozen=True)
+class PRelu(LayerSpec):
+    """max(0, x) + w min(0, x) + b, with numbers w and b for each map."""
+
+    slope: float = 0.25
+
+    per_map = True
+
+    def param_shapes(self, shape):
+        return shape[-1:], shape[-1:]
+
+    def init(self, key, weights, biases):
+        return jnp.full(weights, self.slope, "float32"), jnp.zeros(biases, "float32")
+
+    def apply(self, params, x):
+        weights, biases = (p.reshape(*[1] * (x.ndim - 1), -1) for p in params)
+        return jnp.where(x > 0, x, weights * x) + biases
+
+
+@dataclass(frozen=True)
+class Mix(LayerSpec):
+    """A 1 x 1 convolution that needs the maps of all towers."""
+
+    name: str
+    maps: int
+    std: float = 0.3
+    bias: float = 0.1
+
+    takes = "maps"
+    needs_all_maps = True
+
+    def output_shape(self, shape):
+        return (*shape[:2], self.maps)
+
+    def param_shapes(self, shape):
+        return (shape[-1], self.maps), (self.maps,)
+
+    def apply(self, params, x):
+        return x @ params.weights + params.biases.reshape(1, 1, 1, -1)
+
+
+@dataclass(frozen=True)
+class GlobalMean(LayerSpec):
+    """The mean of each map, for images of any size."""
+
+    takes = "maps"
+
+    def output_shape(self, shape):
+        return shape[-1:]
+
+    def apply(self, params, x):
+        return x.mean(axis=(1, 2))
+
+
+@dataclass(frozen=True)
+class Brightest(LayerSpec):
+    """Says that it keeps the shape, and does not; a switch makes it say other wrong things."""
+
+    output: object = None
+    params: object = None
+
+    def output_shape(self, shape):
+        if self.output == "an error":
+            raise ValueError("needs an even number of rows")
+        return self.output or shape
+
+    def apply(self, params, x):
+        return lax.reduce_max(x, (3,))
