@@ -1,6 +1,7 @@
 """Print or draw a network; convert the weights of other programs; export a network for them.
 
 python -m alexnet_jax PAPER --diagram paper.png
+python -m alexnet_jax mine.py:MINE
 python -m alexnet_jax convert bvlc_alexnet.caffemodel caffe.safetensors
 python -m alexnet_jax export runs/digits-20261122 digits.onnx
 """
@@ -13,6 +14,7 @@ from typing import NoReturn
 
 from alexnet_jax import architectures, exports, visualize, weights
 from alexnet_jax.architecture import Architecture
+from alexnet_jax.user_code import find_architecture
 from alexnet_jax.visualize.summary import summary
 
 SUMMARY_HELP = """\
@@ -20,7 +22,9 @@ Print the layers of a network: shapes, parameters, multiply-accumulates, and whe
 
 NET is {names},
 or SCALED_FILTERS_PIXELS: SCALED_8_113 has 8 / 64 of PAPER's widths, for images of 113 pixels,
-and SCALED_8_113_ONE_TOWER has one tower.
+and SCALED_8_113_ONE_TOWER has one tower;
+or one of your own, FILE.py:NAME or module:NAME. The file is run. NAME is an Architecture in it, or
+a function without arguments that returns one.
 
 python -m alexnet_jax convert --help explains how to read weights of other programs,
 python -m alexnet_jax export --help how to write a network for them."""
@@ -83,12 +87,12 @@ def _show(arguments: list[str]) -> None:
     """Print or draw the network that the arguments name."""
     names = ", ".join(net.name for net in architectures.NETS)
     parser = _parser("python -m alexnet_jax", SUMMARY_HELP.format(names=names))
-    parser.add_argument("net", metavar="NET", help="its name in alexnet_jax.architectures")
+    parser.add_argument("net", metavar="NET", help="its name, or FILE.py:NAME of your own")
     parser.add_argument(
         "--diagram", metavar="FILE", type=Path, help="draw it instead, into a .png, .svg or .pdf"
     )
     options = parser.parse_args(arguments)
-    net = architectures.by_name(options.net)
+    net = find_architecture(options.net)
     if options.diagram is None:
         print(summary(net))
     else:
@@ -118,12 +122,18 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
         type=Path,
         help="for Caffe's weights: their mean image, a .binaryproto or .npy",
     )
+    parser.add_argument(
+        "--net",
+        metavar="NET",
+        help="the network of the weights, if it is not the published one: a name, or FILE.py:NAME",
+    )
     options = parser.parse_args(arguments)
     source, target = options.source, options.target
     _check_target(command, target, formats)
     write = exports.export if command == "export" else weights.save
+    net = None if options.net is None else find_architecture(options.net)
     try:
-        loaded = weights.read(source, mean=options.mean)
+        loaded = weights.read(source, architecture=net, mean=options.mean)
         origin = "" if source.is_dir() else f"; {weights.known_files.identify(source)}"
         write(target, loaded.params, loaded.architecture, loaded.preprocessing, loaded.class_names)
     except OSError as error:

@@ -45,9 +45,9 @@ def main(argv: list[str] | None = None) -> None:
     from train.runtime import backend
 
     backend.set_up_devices(1)
-    from train.config.network import get_architecture
+    from train.config.network import get_architecture, read_net
 
-    net = get_architecture(Config().replace(net=arguments.net))
+    net = get_architecture(Config().replace(net=read_net(arguments.net)))
     pieces = list(ceilings())
     for info in net.layer_info():
         pieces += layer_pieces(net, info, arguments.batch_size)

@@ -49,10 +49,10 @@ def main(argv: list[str] | None = None) -> None:
     backend.set_up_devices(max(arguments.devices))
     from alexnet_jax.towers import num_batch_shards
     from train.config.config import Config
-    from train.config.network import get_architecture
+    from train.config.network import get_architecture, read_net
     from train.runtime.mesh import make_mesh
 
-    net = get_architecture(Config().replace(net=arguments.net))
+    net = get_architecture(Config().replace(net=read_net(arguments.net)))
     rows = []
     for devices in arguments.devices:
         mesh = make_mesh(net, devices)

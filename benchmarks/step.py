@@ -31,12 +31,12 @@ def main(argv: list[str] | None = None) -> None:
     importlib.import_module("alexnet_jax")
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, beyond JAX's own")
     from benchmarks.ours import training_step
-    from train.config.network import get_architecture
+    from train.config.network import get_architecture, read_net
     from train.runtime.hlo import memory_usage
     from train.runtime.mesh import make_mesh
 
     config = Config().replace(
-        net=arguments.net, devices=arguments.devices, batch_size=arguments.batch_size
+        net=read_net(arguments.net), devices=arguments.devices, batch_size=arguments.batch_size
     )
     net = get_architecture(config)
     mesh = make_mesh(net, config.launch.devices, config.recipe.batch_size)

@@ -7,7 +7,7 @@ Each field is also a flag of `train.main` (`flags.py`) and a key of a run's conf
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import PACKAGE, BadInput
 from .settings import (
@@ -23,6 +23,13 @@ from .settings import (
     setting,
 )
 
+if TYPE_CHECKING:
+    from alexnet_jax import Architecture
+
+    Net = str | Architecture
+else:  # `Architecture` takes JAX, which --help does not wait for
+    Net = str
+
 COMMAND = f"python -m {PACKAGE}.main"
 """The command that trains, as a user types it."""
 
@@ -34,7 +41,11 @@ class Recipe:
     experiment: str = setting(
         "digits", "The experiment whose recipe the other flags start from: one of those above."
     )
-    net: str = setting("DIGITS", "The network, by its name in alexnet_jax.architectures.")
+    net: Net = setting(
+        "DIGITS",
+        "The network, by its name in alexnet_jax.architectures, or one of your own: FILE.py:NAME "
+        "or module:NAME, an Architecture or a function without arguments that returns one.",
+    )
     seed: int = setting(
         0,
         "The one seed; every random stream is derived from it.",
@@ -113,8 +124,9 @@ class Recipe:
     )
     init: Path | None = setting(
         None,
-        "Start from the parameters of this run folder or file of weights. The output layer is "
-        "drawn anew if the data have another number of classes.",
+        "Start from the parameters of this run folder or file of weights, or of published weights "
+        "by name, such as caffe. The output layer is drawn anew if the data have another number of "
+        "classes.",
     )
     freeze: str | None = setting(None, "Layers whose parameters stay fixed, by name: conv1,conv2.")
     flip: bool = setting(False, "Flip half of the training images horizontally.")

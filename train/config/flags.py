@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 from .config import COMMAND, FIELDS, Config, DataConfig, Launch, Recipe
 from .errors import BadInput, as_called, flag
 from .experiments import EXPERIMENTS
-from .saved import FORMER_NAMES, NOT_SAVED, load_config
+from .saved import FORMER_NAMES, NOT_SAVED, load_config, resolve_unless_name
 
 _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
 _MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
@@ -54,7 +54,11 @@ def parse(argv: list[str] | None = None) -> Config:
     if name not in EXPERIMENTS:
         raise BadInput(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
     if given.get("init"):
-        given["init"] = given["init"].resolve()
+        given["init"] = resolve_unless_name(given["init"])
+    if ":" in given.get("net", "") or given.get("net", "").endswith(".py"):
+        from .network import read_net  # takes JAX
+
+        given["net"] = read_net(given["net"])
     if given.get("resume") and given.get("run_dir"):
         saved = load_config(given["run_dir"])
         config = _replace(saved, given)
@@ -178,7 +182,10 @@ def _check_resumed(config: Config, saved: Config) -> None:
     for name, value in config.values().items():
         if name not in _MAY_CHANGE | NOT_SAVED and value != before[name]:
             folder = config.launch.run_dir
-            raise BadInput(f"{folder} holds a run with {flag(name)} {before[name]}, not {value}")
+            old, new = (getattr(x, "name", x) for x in (before[name], value))
+            if name == "net" and old == new:
+                raise BadInput(f"{folder} holds a run with --net {old} of other layers")
+            raise BadInput(f"{folder} holds a run with {flag(name)} {old}, not {new}")
     if config.recipe.epochs != recipe.epochs:
         if recipe.steps is not None and config.recipe.steps == recipe.steps:
             raise BadInput(f"--epochs: the run's length is --steps {recipe.steps}; change that")

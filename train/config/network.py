@@ -1,7 +1,11 @@
-"""The network that a configuration names."""
+"""The network that a configuration names or holds."""
+
+from typing import Any
 
 import alexnet_jax
 from alexnet_jax import Architecture
+from alexnet_jax.user_code import find_architecture, is_own
+from alexnet_jax.weights.spec_json import architecture_from_json, to_json
 
 from .config import Config
 from .errors import BadInput
@@ -9,7 +13,44 @@ from .errors import BadInput
 
 def get_architecture(config: Config) -> Architecture:
     """Return the network, with its own number of classes. Raises BadInput for a wrong name."""
+    net = config.recipe.net
+    if isinstance(net, str) and is_own(net):
+        raise BadInput(f"`net` {net} is for the command; in Python, give the Architecture itself")
     try:
-        return alexnet_jax.architectures.by_name(config.recipe.net)
+        return alexnet_jax.architectures.get(net)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"`net`: {error}") from None
+
+
+def read_net(text: str) -> str | Architecture:
+    """Return a network of the user's own for FILE.py:NAME or module:NAME, other names unchanged.
+
+    A network of the library, which the file may import, is returned as its name. Raises BadInput if
+    there is none, or if config.json cannot hold it.
+    """
+    if not is_own(text):
+        return text
+    try:
+        net = find_architecture(text)
     except ValueError as error:
         raise BadInput(f"`net`: {error}") from None
+    net_to_json(net)  # refuses now what it would refuse in the run
+    return next((one.name for one in alexnet_jax.architectures.NETS if one == net), net)
+
+
+def net_to_json(net: str | Architecture) -> str | dict[str, Any]:
+    """Return the network as config.json keeps it: a name, or the layers of one's own.
+
+    Raises BadInput for layers that it cannot hold.
+    """
+    try:
+        return net if isinstance(net, str) else to_json(net)
+    except ValueError as error:
+        raise BadInput(f"`net`: {error}") from None
+
+
+def net_from_json(value: object) -> str | Architecture:
+    """Return what `net_to_json` wrote. Raises ValueError for anything else."""
+    if isinstance(value, str):
+        return value
+    return architecture_from_json(value)

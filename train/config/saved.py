@@ -23,27 +23,42 @@ def save_config(config: Config, record: dict[str, Any]) -> None:
     """Write config.json into the run folder: the configuration, and `record` beside it."""
     from alexnet_jax.weights.files.atomic import write_atomically
 
+    from .network import net_to_json
+
     assert config.launch.run_dir is not None
     values = {name: x for name, x in config.values().items() if name not in NOT_SAVED}
-    for name in ("data", "init"):
-        values[name] = values[name] and values[name].resolve()
+    values["data"] = values["data"] and values["data"].resolve()
+    values["init"] = values["init"] and resolve_unless_name(values["init"])
+    values["net"] = net_to_json(values["net"])
     text = json.dumps(record | {"config": values}, indent=2, default=str)
     write_atomically(config.launch.run_dir / "config.json", text + "\n")
+
+
+def resolve_unless_name(weights: Path) -> Path:
+    """Return an absolute path, or the name of published weights as it is: `torchvision`."""
+    is_name = len(weights.parts) == 1 and not weights.exists()
+    return weights if is_name else weights.resolve()
 
 
 def load_config(run_dir: Path) -> Config:
     """Read the configuration that a run folder keeps. Raises BadInput if it holds none."""
     from alexnet_jax.weights.spec_json import check_value
 
+    from .network import net_from_json
+
     record: dict[str, Any] = read_record(run_dir)["config"]
+    path = run_dir / "config.json"
+    try:
+        net = net_from_json(record["net"])
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
     try:
         values: dict[str, Any] = {}
         for key, value in ({"net": record["net"]} | record).items():
             name = FORMER_NAMES.get(key, key)
-            values[name] = check_value(value, FIELDS[name].type, name)
+            values[name] = net if name == "net" else check_value(value, FIELDS[name].type, name)
         return Config().replace(**values, run_dir=run_dir)
     except (KeyError, TypeError, ValueError) as error:
-        path = run_dir / "config.json"
         raise BadInput(f"{path} is damaged, or of another version: {error}") from None
 
 

@@ -20,7 +20,7 @@ def stored_size(config: Config, architecture: Architecture) -> int:
 
     Raises BadInput if the size, or the records' size, is smaller than the network's input.
     """
-    net, size = config.recipe.net, architecture.image_sizes[0]
+    net, size = architecture.name, architecture.image_sizes[0]
     stored = config.recipe.stored_size or math.ceil(size * 8 / 7)
     if stored < size:
         raise BadInput(f"`stored_size` {stored} is smaller than {net}'s input, {size}")

@@ -21,6 +21,7 @@ from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import run_checkpoints
 from alexnet_jax.weights.loaded import LoadedWeights
+from alexnet_jax.weights.spec_json import architecture_from_json
 
 
 def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
@@ -34,7 +35,9 @@ def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
     """
     record = read_run_record(folder)
     names = tuple(record["data"]["class_names"])
-    net = by_name(record["config"]["net"]).with_classes(len(names))
+    net = record["config"]["net"]
+    net = by_name(net) if isinstance(net, str) else architecture_from_json(net)
+    net = net.with_classes(len(names))
     if expected and net != expected:
         raise ValueError(f"it holds {net.name}, which differs from {expected.name}")
     mean = np.load(folder / "mean.npy", allow_pickle=False)
@@ -58,7 +61,7 @@ def read_run_record(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ValueError("its config.json cannot be read") from None
     match record:
-        case {"config": {"net": str()}, "data": {"class_names": [str(), *names]}} if all(
+        case {"config": {"net": str() | dict()}, "data": {"class_names": [str(), *names]}} if all(
             isinstance(name, str) for name in names
         ):
             return record
