@@ -1,6 +1,7 @@
 """Runs with `init` and `freeze`: which layers are loaded, which stay fixed, what is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from PIL import Image
 
 import alexnet_jax
 from alexnet_jax.architectures import DIGITS
+from alexnet_jax.weights.files.checksums import file_digest
+from alexnet_jax.weights.known_files import PRETRAINED, KnownFile, Pretrained
 from tests.support.tiny import TINY, draw_params
 from train.config.config import Config
 from train.config.errors import BadInput
@@ -63,7 +66,8 @@ def test_a_run_begins_with_the_learned_layers_and_a_new_head_for_its_classes(
         np.testing.assert_array_equal(
             after[name].weights, new_head.weights if name == "fc8" else before[name].weights
         )
-    np.testing.assert_array_equal(open_predictor(run_dir).mean, open_predictor(learned).mean)
+    means = [open_predictor(folder).preprocessing.mean for folder in (run_dir, learned)]
+    np.testing.assert_array_equal(*means)
 
 
 def test_with_the_same_number_of_classes_the_head_is_loaded_too(learned, tmp_path):
@@ -206,6 +210,23 @@ def test_an_invalid_beginning_is_refused_and_leaves_no_folder(
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_starts_from_published_weights_by_their_name(pictures, tmp_path, monkeypatch):
+    net, params = DIGITS.with_classes(1000), draw_params(DIGITS.with_classes(1000))
+    preprocessing = alexnet_jax.Preprocessing(stored_size=28, input_size=24, mean=[100, 110, 120])
+    alexnet_jax.save(tmp_path / "net", params, net, preprocessing)
+    published = KnownFile("our own", "net", "md5", file_digest(tmp_path / "net", "md5"))
+    monkeypatch.setitem(PRETRAINED, "caffe", Pretrained(("caffe",), (published,)))
+    monkeypatch.setenv("ALEXNET_JAX_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    flags = ["--init", "caffe", "--data", str(pictures), "--run-dir", "run", "--steps", "1"]
+    train(parse([*flags, "--batch-size", "4", "--freeze", "conv1"]))
+    after = open_predictor("run")
+    np.testing.assert_array_equal(after.params["conv1"].weights, params["conv1"].weights)
+    np.testing.assert_allclose(after.preprocessing.mean[3, 4], [100, 110, 120])
+    assert load_config(Path("run")).recipe.init == Path("caffe")
+    assert parse(["--run-dir", "run", "--resume", "--init", "caffe"]).recipe.init == Path("caffe")
 
 
 def test_resume_cannot_change_init_or_freeze(learned, pictures, tmp_path):

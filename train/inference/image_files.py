@@ -61,7 +61,12 @@ def make_resize(preprocessing: Preprocessing | None) -> Resize:
             (x, y), (w, h) = corner, pixel
             right, bottom = min((x + size) * w, box[2]), min((y + size) * h, box[3])
             box = (x * w, y * h, right, bottom)
-        return np.asarray(picture.resize((size, size), resampling, box=box))
+        left, top, right, bottom = box
+        # Rows before columns: Pillow rounds in between, and its own order depends on the version.
+        rows = (left, 0.0, right, float(picture.height))
+        picture = picture.resize((size, picture.height), resampling, box=rows)
+        columns = (0.0, top, float(size), bottom)
+        return np.asarray(picture.resize((size, size), resampling, box=columns))
 
     return resize
 

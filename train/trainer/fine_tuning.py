@@ -136,10 +136,11 @@ def _has_started(config: Config) -> bool:
 
 
 def _read(path: Path) -> InitialWeights:
-    if not path.exists():
-        raise BadInput(f"`init` {path} does not exist")
+    """Read a run folder, a file of weights or, by a name, published weights."""
     try:
         params, architecture, preprocessing = alexnet_jax.load(path)
+    except FileNotFoundError:
+        raise BadInput(f"`init` {path} does not exist") from None
     except (ValueError, OSError) as error:
         raise BadInput(f"`init` {error}") from None
     # (scale * x - mean) / std = (x - mean / scale) * gain
