@@ -12,6 +12,7 @@ from alexnet_jax import visualize as visualize
 from alexnet_jax.architecture import Architecture as Architecture
 from alexnet_jax.exports import export as export
 from alexnet_jax.model import activations as activations
+from alexnet_jax.model import activations_train as activations_train
 from alexnet_jax.model import apply as apply
 from alexnet_jax.model import apply_train as apply_train
 from alexnet_jax.model import init as init

@@ -1,22 +1,28 @@
-"""The network as pure functions: `init`, `apply`, `activations`."""
+"""The network as pure functions: `init`, `apply`, `activations`.
+
+`architecture` is an `Architecture`, or the name of one in `architectures`.
+"""
 
 import functools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from alexnet_jax.architecture import Architecture
+from alexnet_jax import architectures
+from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.forward import layer_batch_stats, local_output, run_layer
-from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Output
-from alexnet_jax.params import BatchStats, Layer, Params, check_params
+from alexnet_jax.layer_specs import BatchNorm
+from alexnet_jax.ops.layers import at_least_float32
+from alexnet_jax.params import BatchStats, Layer, Params, ParamsLike, as_params, check_params
+from alexnet_jax.selection import layers_to_run, select_layers
 from alexnet_jax.towers import Towers, run_sharded
 
 
-def init(key: jax.Array, architecture: Architecture = PAPER) -> Params:
+def init(key: jax.Array, architecture: Architecture | str = PAPER) -> Params:
     """Draw the initial parameters (§5): weights from N(0, std^2), biases constant.
 
     Each layer draws from (key, its name) alone, so adding a layer changes no other.
@@ -31,56 +37,57 @@ def init(key: jax.Array, architecture: Architecture = PAPER) -> Params:
       variances of a batch normalization start from 1, its offsets and running means from 0.
     """
     params: Params = {}
-    for info in architecture.layer_info():
-        if isinstance(info.spec, Conv | Dense | Output) and info.weight_shape:
-            layer_key = jax.random.fold_in(key, zlib.crc32(info.name.encode()))
-            weights = info.spec.std * jax.random.normal(layer_key, info.weight_shape, jnp.float32)
-            biases = jnp.full(info.output_shape[-1], info.spec.bias, jnp.float32)
-            params[info.name] = Layer(weights, biases)
-        elif info.stats_name and info.weight_shape:
-            # A separate array for each, or else a training step could not donate them.
+    for info in architectures.get(architecture).layer_info():
+        if info.weight_shape is None or info.bias_shape is None:
+            continue
+        layer_key = jax.random.fold_in(key, zlib.crc32(info.name.encode()))
+        params[info.name] = Layer(*info.spec.init(layer_key, info.weight_shape, info.bias_shape))
+        if info.stats_name:
             fill = functools.partial(jnp.full, info.weight_shape, dtype=jnp.float32)
-            params[info.name] = Layer(fill(1), fill(0))
             params[info.stats_name] = BatchStats(fill(0), fill(1))
     return params
 
 
 def apply(
-    params: Params,
+    params: ParamsLike,
     images: jax.Array,
     *,
-    architecture: Architecture = PAPER,
+    after: str | None = None,
+    architecture: Architecture | str = PAPER,
     dropout_key: jax.Array | None = None,
     mesh: Mesh | None = None,
 ) -> jax.Array:
     """Return the logits of every class for every image.
 
     Args:
-      params: from `init`.
+      params: from `init`, or the same arrays in other containers, see `ParamsLike`.
       images: [n, height, width, 3], RGB, floating, on a scale of 0 to 255 with the mean subtracted.
+      after: name of a layer. `images` is then the output of this layer, as `activations` returns
+        it, changed or not, and only the layers after it run.
       architecture: the network that `params` belong to.
       dropout_key: with a key, dropout and the statistics of this batch, as in training; without
         one, evaluation.
       mesh: from `make_mesh`; without one, all towers run on one device.
 
     Returns:
-      [n, classes], in the dtype of the parameters.
+      [n, classes], in the dtype of the parameters. Of parameters in several dtypes, each layer
+      computes in the dtype of its weights.
 
     Raises:
       ValueError: images of a size, or parameters of a shape, that the architecture does not have.
-      TypeError: images of integers.
+      TypeError: images or parameters of integers.
     """
-    name = architecture.layer_info()[-1].name
-    outputs, _ = _run(params, images, [name], architecture, dropout_key, mesh)
-    return outputs[name]
+    logits, _ = _run_to_logits(params, images, after, architecture, dropout_key, mesh)
+    return logits
 
 
 def apply_train(
-    params: Params,
+    params: ParamsLike,
     images: jax.Array,
     dropout_key: jax.Array,
     *,
-    architecture: Architecture = PAPER,
+    after: str | None = None,
+    architecture: Architecture | str = PAPER,
     mesh: Mesh | None = None,
 ) -> tuple[jax.Array, Params]:
     """Return the logits as `apply` with a `dropout_key`, and the statistics of this batch.
@@ -89,52 +96,65 @@ def apply_train(
     map over the global batch, by the name of its running ones. It is empty without batch
     normalization. Arguments and errors are those of `apply`.
     """
-    name = architecture.layer_info()[-1].name
-    outputs, batch_stats = _run(params, images, [name], architecture, dropout_key, mesh)
-    return outputs[name], batch_stats
+    return _run_to_logits(params, images, after, architecture, dropout_key, mesh)
 
 
-def update_batch_stats(params: Params, batch_stats: Params, architecture: Architecture) -> Params:
+def update_batch_stats(
+    params: ParamsLike, batch_stats: ParamsLike, architecture: Architecture | str
+) -> Params:
     """Return the running means and variances after a step, for `params | ...`.
 
         running <- momentum * running + (1 - momentum) * batch
 
     Args:
       params: before the step.
-      batch_stats: of the step's batch, from `apply_train`.
+      batch_stats: of the step's batch, from `apply_train` or `activations_train`.
       architecture: the network that `params` belong to.
 
     Returns:
-      The running statistics of every `BatchNorm`, and no other parameters.
+      The running statistics of every `BatchNorm` in `batch_stats`, in the containers and dtypes of
+      `params`, and no other parameters.
     """
     updated: Params = {}
-    for info in architecture.layer_info():
-        if isinstance(info.spec, BatchNorm) and (name := info.stats_name):
-            keep = info.spec.momentum
-            pairs = zip(params[name], batch_stats[name], strict=True)
-            updated[name] = BatchStats(*(keep * old + (1 - keep) * new for old, new in pairs))
+    old_stats, new_stats = as_params(params), as_params(batch_stats)
+    for info in architectures.get(architecture).layer_info():
+        if isinstance(info.spec, BatchNorm) and (name := info.stats_name) in new_stats:
+            pairs = zip(old_stats[name], new_stats[name], strict=True)
+            arrays = [_running_mean(old, new, info.spec.momentum) for old, new in pairs]
+            updated[name] = jax.tree.unflatten(jax.tree.structure(params[name]), arrays)
     return updated
 
 
+def _running_mean(old: jax.Array, new: jax.Array, keep: float) -> jax.Array:
+    wide = jnp.promote_types(old.dtype, new.dtype)
+    return (keep * old.astype(wide) + (1 - keep) * new.astype(wide)).astype(old.dtype)
+
+
 def activations(
-    params: Params,
+    params: ParamsLike,
     images: jax.Array,
-    names: str | Iterable[str],
+    names: str | Iterable[str] | None = None,
     *,
-    architecture: Architecture = PAPER,
+    after: str | None = None,
+    architecture: Architecture | str = PAPER,
+    dropout_key: jax.Array | None = None,
     mesh: Mesh | None = None,
 ) -> dict[str, jax.Array]:
-    """Return the outputs of the named layers in evaluation, by name.
+    """Return the outputs of the named layers, by name.
 
     A layer without parameters takes the number of the last layer with parameters: "conv1" is the
     sum before the nonlinearity, "relu1" the output of the nonlinearity, then "norm1" and "pool1",
-    and so on to "fc8". `summary` lists the names. Layers above the deepest named one do not run.
+    and so on to "fc8". `summary` lists the names. Layers above the deepest named one do not run,
+    and `params` need not have their parameters. A network with the layers of torchvision's takes
+    the names of its modules as well, "features.0" to "classifier.6".
 
     Args:
-      params: from `init`.
-      images: as for `apply`.
-      names: of one layer or several.
+      params: as for `apply`.
+      images: as for `apply`; of any size, if no named layer comes after `Flatten`.
+      names: of one layer or several; if None, of all.
+      after: as for `apply`.
       architecture: the network that `params` belong to.
+      dropout_key: as for `apply`.
       mesh: from `make_mesh`; without one, all towers run on one device.
 
     Returns:
@@ -143,53 +163,87 @@ def activations(
 
     Raises:
       ValueError: a name that the architecture does not have, or what `apply` raises.
+      TypeError: what `apply` raises.
     """
-    names = [names] if isinstance(names, str) else list(names)
-    layer_names = [info.name for info in architecture.layer_info()]
-    for name in names:
-        if name not in layer_names:
-            listed = ", ".join(layer_names)
-            raise ValueError(f"{architecture.name} has no layer {name!r}, but {listed}")
-    outputs, _ = _run(params, images, names, architecture, None, mesh)
+    outputs, _ = _run(params, images, names, after, architecture, dropout_key, mesh)
     return outputs
 
 
-def _run(
-    params: Params,
+def activations_train(
+    params: ParamsLike,
     images: jax.Array,
-    names: Sequence[str],
-    architecture: Architecture,
+    dropout_key: jax.Array,
+    names: str | Iterable[str] | None = None,
+    *,
+    after: str | None = None,
+    architecture: Architecture | str = PAPER,
+    mesh: Mesh | None = None,
+) -> tuple[dict[str, jax.Array], Params]:
+    """Return `activations` with a `dropout_key`, and the statistics of this batch.
+
+    The second value is that of `apply_train`, for the layers that run. Arguments and errors are
+    those of `activations`.
+    """
+    return _run(params, images, names, after, architecture, dropout_key, mesh)
+
+
+def _run_to_logits(
+    params: ParamsLike,
+    inputs: jax.Array,
+    after: str | None,
+    architecture: Architecture | str,
+    dropout_key: jax.Array | None,
+    mesh: Mesh | None,
+) -> tuple[jax.Array, Params]:
+    """Return the logits and, given a key, the statistics of this batch."""
+    net = architectures.get(architecture)
+    name = net.layer_names()[-1]
+    outputs, batch_stats = _run(params, inputs, name, after, net, dropout_key, mesh)
+    return outputs[name], batch_stats
+
+
+def _run(
+    params: ParamsLike,
+    inputs: jax.Array,
+    asked: str | Iterable[str] | None,
+    after: str | None,
+    architecture: Architecture | str,
     dropout_key: jax.Array | None,
     mesh: Mesh | None,
 ) -> tuple[dict[str, jax.Array], Params]:
-    """Return the outputs of the named layers and, given a key, the statistics of this batch."""
-    _check_images(images)
-    check_params(params, architecture)
-    weights, _ = next(iter(params.values()))
-    images = images.astype(weights.dtype)
-    infos = architecture.layer_info(images.shape[1])
-    deepest = max((i for i, info in enumerate(infos) if info.name in names), default=-1)
+    """Return the outputs of the layers asked for and, given a key, the statistics of this batch."""
+    net = architectures.get(architecture)
+    inputs, names = jnp.asarray(inputs), select_layers(net, asked, after)
+    infos = layers_to_run(net, names, inputs, after)
+    params = _as_arrays(check_params(params, net, infos), infos)
 
-    def forward(params: Params, images: jax.Array, key: jax.Array | None, towers: Towers):
+    def forward(params: Params, inputs: jax.Array, key: jax.Array | None, towers: Towers):
         outputs: dict[str, jax.Array] = {}
         batch_stats: Params = {}
-        xs = [images] * towers.count
-        for info in infos[: deepest + 1]:
+        is_whole = not infos or infos[0].replicated_in  # on every tower, as images are
+        xs = [inputs] * towers.count if is_whole else towers.split(towers.local_slice(inputs))
+        for info in infos:
             if info.stats_name and key is not None:
                 batch_stats[info.stats_name] = layer_batch_stats(info, xs, towers)
+            elif info.name in params and (dtype := params[info.name][0].dtype) != xs[0].dtype:
+                xs = [x.astype(dtype) for x in xs]
             xs = run_layer(info, params | batch_stats, xs, key, towers)
-            if info.name in names:
+            if info.name in names.values():
                 outputs[info.name] = local_output(info, xs, towers)
         return outputs, batch_stats
 
-    return run_sharded(
-        forward, params, images, dropout_key, names=names, architecture=architecture, mesh=mesh
+    layers = [info.name for info in infos if info.name in names.values()]
+    outputs, batch_stats = run_sharded(
+        forward, params, inputs, dropout_key, names=layers, architecture=net, mesh=mesh
     )
+    return {name: outputs[layer] for name, layer in names.items()}, batch_stats
 
 
-def _check_images(images: jax.Array) -> None:
-    """Raise ValueError on the shape of the images, TypeError on their dtype."""
-    if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
-        raise ValueError(f"images must be [n, size, size, 3], not {list(images.shape)}")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise TypeError(f"images must be floating and mean-subtracted, not {images.dtype}")
+def _as_arrays(params: Params, infos: Iterable[LayerInfo]) -> Params:
+    """Return parameters as JAX's arrays; those of a batch normalization in float32 or wider."""
+    params = jax.tree.map(jnp.asarray, params)
+    for info in infos:
+        if info.stats_name:
+            for name in (info.name, info.stats_name):
+                params[name] = jax.tree.map(at_least_float32, params[name])
+    return params

@@ -1,10 +1,14 @@
 """The parameters of a network: a pytree of named layers, and a check that it fits the network."""
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jax import export
 
-from alexnet_jax.architecture import Architecture
+from alexnet_jax.architecture import Architecture, LayerInfo, Shape
+from alexnet_jax.architectures import NETS
 
 
 class Layer(NamedTuple):
@@ -21,6 +25,10 @@ class BatchStats(NamedTuple):
     variances: jax.Array
 
 
+# `jax.export` writes functions that take or return parameters, gradients among them.
+for _type in (Layer, BatchStats):
+    export.register_namedtuple_serialization(_type, serialized_name=f"alexnet_jax.{_type.__name__}")
+
 Params = dict[str, Layer | BatchStats]
 """All parameters of a network by layer name, "conv1" ... "fc8".
 
@@ -28,6 +36,14 @@ Each value is a `Layer`, save for the running statistics of a batch normalizatio
 scales and offsets as weights and biases, and "norm1_running" its `BatchStats`, which no gradient
 changes. A type checker takes a value for either; `kernels, biases = params["conv1"]` suits both,
 and `get_layer(params, "conv1").weights` tells it which.
+"""
+
+ParamsLike = Mapping[str, Any]
+"""What functions take as parameters: `Params`, or the same arrays in other containers.
+
+Programs that read parameters without a template give back a dict {"weights": ..., "biases": ...},
+a pair (weights, biases) or {"0": weights, "1": biases} in place of a `Layer`. A gradient has the
+containers of the parameters.
 """
 
 
@@ -47,19 +63,106 @@ def get_batch_stats(params: Params, name: str) -> BatchStats:
     return stats
 
 
-def check_params(params: Params, architecture: Architecture) -> None:
-    """Raise ValueError if the parameters do not fit the architecture, by name and shape."""
-    expected = architecture.parameter_shapes()
-    if params.keys() != expected.keys():
+def as_params(params: ParamsLike) -> Params:
+    """Return parameters in any containers as `Layer` and `BatchStats`, without a copy.
+
+    Raises TypeError if they are no dict of layers, or a layer is no pair of arrays.
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params must be a dict of layers by name, not {type(params).__name__}")
+    return {name: _as_pair(name, value) for name, value in params.items()}
+
+
+def _as_pair(name: str, value: Any) -> Layer | BatchStats:
+    if isinstance(value, Layer | BatchStats):
+        return value
+    kind = BatchStats if name.endswith("_running") else Layer
+    if isinstance(value, Mapping):
+        for fields in (kind._fields, ("0", "1")):
+            if value.keys() == {*fields}:
+                return kind(*(value[field] for field in fields))
+        found = ", ".join(map(str, value)) or "nothing"
+    elif isinstance(value, tuple | list):
+        if len(value) == 2:
+            return kind(*value)
+        found = f"{len(value)} values"
+    else:
+        found = type(value).__name__
+    raise TypeError(f"{name} must hold {' and '.join(kind._fields)}, not {found}")
+
+
+def check_params(
+    params: ParamsLike, architecture: Architecture, infos: Collection[LayerInfo] | None = None
+) -> Params:
+    """Return the parameters of some layers of a network, as `Layer` and `BatchStats`.
+
+    Args:
+      params: in any containers.
+      architecture: the network.
+      infos: the layers; if None, those of the whole network, which must be all in `params`.
+
+    Raises:
+      ValueError: parameters that do not fit the architecture, by name and shape.
+      TypeError: parameters that are not floating, or no dict of layers.
+    """
+    params, shapes = as_params(params), architecture.parameter_shapes()
+    is_whole = infos is None or len(infos) == len(architecture.layers)
+    if infos is not None:
+        names = {name for info in infos for name in (info.name, info.stats_name)}
+        shapes = {name: pair for name, pair in shapes.items() if name in names}
+    missing = [name for name in shapes if name not in params]
+    if missing or (is_whole and len(params) > len(shapes)):
+        _refuse_other_net(params, architecture)
+        layers = f"has the layers {', '.join(shapes)}" if is_whole else f"needs {missing[0]}"
         raise ValueError(
-            f"{architecture.name} has the layers {', '.join(expected)}; "
-            f"the parameters have {', '.join(params)}"
+            f"{architecture.name} {layers}; the parameters have {', '.join(params) or 'none'}"
         )
-    for name, expected_shapes in expected.items():
-        shapes = tuple(tuple(leaf.shape) for leaf in params[name])
-        if shapes != expected_shapes:
-            fields = " and ".join(params[name]._fields)
-            raise ValueError(
-                f"{name} has {fields} of {shapes[0]} and {shapes[1]}, "
-                f"but {architecture.name} needs {expected_shapes[0]} and {expected_shapes[1]}"
+    for name, expected in shapes.items():
+        _check_layer(name, params[name], expected, params, architecture)
+    return {name: params[name] for name in shapes}
+
+
+def _check_layer(
+    name: str,
+    layer: Layer | BatchStats,
+    expected: tuple[Shape, Shape],
+    params: Params,
+    architecture: Architecture,
+) -> None:
+    """Raise TypeError on the types of a layer's arrays, ValueError on their shapes."""
+    for field, leaf in zip(layer._fields, layer, strict=True):
+        if not hasattr(leaf, "dtype"):
+            raise TypeError(f"the {field} of {name} must be an array, not {type(leaf).__name__}")
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"parameters must be floating, and the {field} of {name} {leaf.dtype}")
+    shapes = _shapes(layer)
+    if shapes != expected:
+        _refuse_other_net(params, architecture)
+        raise ValueError(
+            f"{name} has {' and '.join(layer._fields)} of {shapes[0]} and {shapes[1]}, "
+            f"but {architecture.name} needs {expected[0]} and {expected[1]}"
+        )
+
+
+def _shapes(layer: Layer | BatchStats) -> tuple[Shape, ...]:
+    return tuple(tuple(leaf.shape) for leaf in layer)
+
+
+def _refuse_other_net(params: Params, architecture: Architecture) -> None:
+    """Raise ValueError with the published networks that the parameters fit, if there are any."""
+    shapes = {name: _shapes(layer) for name, layer in params.items()}
+    fitting = {}
+    for net in NETS:
+        _, output_biases = shapes.get(net.layer_names()[-1], ((), ()))
+        classes = output_biases[0] if output_biases else net.classes
+        if shapes == net.with_classes(classes).parameter_shapes():
+            suffix = "" if classes == net.classes else f".with_classes({classes})"
+            fitting[net.name + suffix] = (
+                f"architectures.{net.name}{suffix}" if suffix else repr(net.name)
             )
+    if fitting:
+        nets, values = list(fitting), list(fitting.values())
+        raise ValueError(
+            f"these parameters fit {' or '.join(nets)}, not {architecture.name}: "
+            f"give architecture={' or '.join(values)}"
+        )

@@ -61,3 +61,20 @@ def by_name(name: str) -> Architecture:
         return scaled(int(sizes[1]), int(sizes[2]), towers=1 if sizes[3] else 2)
     names = ", ".join(nets)
     raise ValueError(f"there is no net named {name!r}; there are {names}, SCALED_FILTERS_PIXELS")
+
+
+def get(architecture: Architecture | str) -> Architecture:
+    """Return an architecture, or the one that a name stands for, see `by_name`.
+
+    Every function of the library that takes an `architecture` takes a name as well.
+
+    Raises:
+      ValueError: a name that there is not.
+      TypeError: anything else.
+    """
+    if isinstance(architecture, str):
+        return by_name(architecture)
+    if not isinstance(architecture, Architecture):
+        kind = type(architecture).__name__
+        raise TypeError(f"`architecture` must be an Architecture or the name of one, not {kind}")
+    return architecture
