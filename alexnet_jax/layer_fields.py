@@ -54,7 +54,8 @@ def whole_number(value: Any, label: str, least: int = 1) -> int:
         with contextlib.suppress(TypeError):
             number = operator.index(value)
     if number is None or number < least:
-        raise ValueError(f"{label} must be a whole number above {least - 1}, not {value!r}")
+        bound = f"above {least - 1}" if least else "that is not negative"
+        raise ValueError(f"{label} must be a whole number {bound}, not {value!r}")
     return number
 
 

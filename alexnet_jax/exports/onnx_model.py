@@ -18,11 +18,13 @@ from alexnet_jax.layer_specs import (
     Flatten,
     Gather,
     MaxPool,
+    MeanPool,
     Output,
     Relu,
     ResponseNorm,
     SpatialNorm,
     Split,
+    Tanh,
 )
 from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
@@ -41,7 +43,7 @@ def serialize(
     Its input is uint8 [n, stored_size, stored_size, 3], RGB, for any n; its output the logits,
     float32 [n, classes]. The metadata have the `class_names` as JSON, if there are any.
 
-    Raises ValueError without the package onnx.
+    Raises ValueError without the package onnx, or for a layer that ONNX does not have.
     """
     try:
         import onnx  # pyright: ignore[reportMissingImports] - an extra
@@ -108,7 +110,7 @@ def _add_preprocessing(graph: _Graph, preprocessing: Preprocessing) -> None:
 
 
 def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> None:
-    """Add the nodes of a layer at test time."""
+    """Add the nodes of a layer at test time. Raises ValueError for a type that ONNX cannot say."""
     arrays = [np.asarray(leaf, np.float32) for leaf in params.get(info.name, ())]
     match info.spec:
         case Conv() as layer:
@@ -122,6 +124,8 @@ def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> N
             graph.add("Gemm", *arrays)
         case Relu():
             graph.add("Relu")
+        case Tanh():
+            graph.add("Tanh")
         case ResponseNorm() as layer:
             _add_response_norm(graph, layer, info, towers)
         case SpatialNorm() as layer:
@@ -131,15 +135,22 @@ def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> N
             graph.add("BatchNormalization", *arrays, *stats, epsilon=epsilon)
         case MaxPool() as layer:
             graph.add("MaxPool", kernel_shape=[layer.size] * 2, **_window(layer))
+        case MeanPool() as layer:
+            graph.add("AveragePool", kernel_shape=[layer.size] * 2, **_window(layer))
         case Flatten():
             _add_flatten(graph, info, towers)
         case Dropout(inverted=False):
             graph.add("Mul", np.float32(0.5))
         case Dropout() | Gather() | Split():
             pass
+        case other:
+            raise ValueError(
+                f"ONNX has no layer for {info.name}, a {type(other).__name__}; "
+                ".stablehlo holds any network"
+            )
 
 
-def _window(layer: Conv | MaxPool) -> dict[str, Any]:
+def _window(layer: Conv | MaxPool | MeanPool) -> dict[str, Any]:
     before, after = layer.padding
     return {"strides": [layer.stride] * 2, "pads": [before, before, after, after]}
 

@@ -32,7 +32,7 @@ def state_dict(params: Params, architecture: Architecture) -> bytes:
     if not same_computation(architecture, TORCHVISION, widths=False):
         raise ValueError(
             f".pth holds the layers of torchvision's AlexNet, and {architecture.name} has others; "
-            ".onnx and .stablehlo hold any network"
+            ".stablehlo holds any network"
         )
     return serialize(params, architecture)
 

@@ -17,12 +17,15 @@ from alexnet_jax.layer_specs import (
     Dropout,
     Flatten,
     Gather,
+    LocallyConnected,
     MaxPool,
+    MeanPool,
     Output,
     Relu,
     ResponseNorm,
     SpatialNorm,
     Split,
+    Tanh,
 )
 from alexnet_jax.visualize.canvas import ACCENT, INK, PALE, Box, Canvas
 
@@ -32,10 +35,13 @@ _NAME, _DETAIL, _SHAPE = 3.1, 2.3, 0.2  # from the edge of the columns to the st
 _GAP, _MEETING = 0.23, 0.52  # between blocks, and where towers meet
 _COLORS = {
     Conv: "#3f74a6",
+    LocallyConnected: "#2f5f8c",
     Dense: "#3b8a7f",
     Output: INK,
     Relu: "#e8974e",
+    Tanh: "#e8974e",
     MaxPool: "#8d7bb5",
+    MeanPool: "#8d7bb5",
     Dropout: "#b4bcc4",
 }
 _RGB = ("#c9564f", "#5d9e62", "#4a74b8")
@@ -110,7 +116,8 @@ class _Diagram:
     def layer(self, info: LayerInfo) -> None:
         """Draw a layer in each tower: a stratum of the blocks above, or new blocks below them."""
         count = info.output_shape[-1] // (1 if info.replicated_out else self.towers)
-        learned, maps = isinstance(info.spec, Conv | Dense), len(info.output_shape) == 3
+        learned = info.spec.has_params and not info.spec.per_map
+        maps = len(info.output_shape) == 3
         below = learned or self.pending is not None or info.output_shape != info.input_shape
         height = (
             _height(count) if learned and maps else 0.34 if learned else 0.22 if below else 0.18
@@ -202,7 +209,9 @@ def _detail(info: LayerInfo) -> str:
             return f"{kernels}\nstride {stride}{_padding(padding)}"
         case Dense() | Output() if info.weight_shape:
             return f"weights {info.weight_shape[0]} × {info.weight_shape[1]}"
-        case MaxPool(size, stride, padding):
+        case LocallyConnected(kernel=size, stride=stride, padding=padding):
+            return f"{size} × {size}, others at each pixel\nstride {stride}{_padding(padding)}"
+        case MaxPool(size, stride, padding) | MeanPool(size, stride, padding):
             return f"{size} × {size}, stride {stride}{_padding(padding)}"
         case ResponseNorm(n, k, alpha, beta, by_n):
             return f"n = {n}, k = {k:g}, α = {alpha:g}{' / n' * by_n}, β = {beta:g}"
@@ -210,7 +219,7 @@ def _detail(info: LayerInfo) -> str:
             return f"{size} × {size}, k = {k:g}, α = {alpha:g}, β = {beta:g}"
         case Dropout(inverted):
             return "drops half, inverted" if inverted else "drops half"
-        case Relu() | Flatten():
+        case Relu() | Tanh() | Flatten():
             return ""
         case other:  # BatchNorm: "batch norm"
             return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(other).__name__).lower()

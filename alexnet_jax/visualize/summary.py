@@ -1,7 +1,7 @@
 """A network as a table: output shape, parameters and cost of each layer, and where towers meet."""
 
 from alexnet_jax.architecture import Architecture, Shape
-from alexnet_jax.layer_specs import Conv, Gather, Output, Split
+from alexnet_jax.layer_specs import Conv, Gather, LocallyConnected, Output, Split
 
 
 def summary(architecture: Architecture, image_size: int | None = None) -> str:
@@ -30,6 +30,8 @@ def summary(architecture: Architecture, image_size: int | None = None) -> str:
             note = "towers are summed"
         elif isinstance(info.spec, Conv) and info.weight_shape:
             note = f"kernels {_shape(info.weight_shape[:3])}"
+        elif isinstance(info.spec, LocallyConnected):
+            note = f"kernels {info.spec.kernel} x {info.spec.kernel}, others at each pixel"
         elif info.statistics:
             note = f"{info.statistics:,} of them running statistics"
         count, work = (f"{n:,}" if n else "" for n in (info.parameters, info.multiply_accumulates))

@@ -1,5 +1,6 @@
 """Each layer against the paper's formula."""
 
+import re
 from functools import partial
 
 import jax
@@ -8,10 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax.layer_specs import Conv, MaxPool, ResponseNorm, SpatialNorm
+from alexnet_jax.layer_specs import (
+    Conv,
+    Dense,
+    Dropout,
+    LocallyConnected,
+    MaxPool,
+    MeanPool,
+    Output,
+    ResponseNorm,
+    SpatialNorm,
+)
 from alexnet_jax.ops import layers, normalization
 from alexnet_jax.ops.layers import conv, dense, dropout_mask, max_pool
 from alexnet_jax.ops.normalization import local_response_norm, spatial_norm
+from alexnet_jax.ops.windows import locally_connected, mean_pool
 from alexnet_jax.params import Layer
 from tests.support import reference
 
@@ -71,6 +83,56 @@ def test_max_pooling_is_the_same_on_a_cpu_as_elsewhere_and_so_is_its_gradient(rn
     assert "reduce_window" in on_cuda(x).mlir_module()
 
 
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2), (2, 1)])
+@pytest.mark.parametrize(("size", "stride"), [(3, 2), (3, 1), (4, 3)])
+def test_mean_pooling_equals_loops_over_the_pixels_inside_the_maps(rng, size, stride, padding):
+    x = rng.normal(size=(2, 8, 7, 3))
+    ours = mean_pool(MeanPool(size, stride, padding), jnp.asarray(x, jnp.float32))
+    expected = reference.mean_pool(x, size, stride, *padding)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, (0, 0)), (2, (1, 1)), (1, (2, 0))])
+def test_a_locally_connected_layer_equals_loops(rng, stride, padding):
+    spec = LocallyConnected("local", 4, 3, stride, padding)
+    x = rng.normal(size=(2, 6, 5, 3))
+    layer = Layer(*(rng.normal(size=shape) for shape in spec.param_shapes((6, 5, 3))))
+    ours = locally_connected(
+        spec, jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), layer), jnp.float32(x)
+    )
+    expected = reference.locally_connected(x, *layer, 3, stride, *padding)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradients_of_the_layers_of_windows_equal_differences(rng):
+    """Central differences of the loops in float64, along random directions; forward mode, too."""
+    spec, pool = LocallyConnected("local", 2, 3, 2, (1, 0)), MeanPool(3, 2, (1, 1))
+    x = rng.normal(size=(2, 6, 6, 2))
+    layer = tuple(rng.normal(size=shape) for shape in spec.param_shapes((6, 6, 2)))
+
+    def ours(x, layer):
+        return (mean_pool(pool, jnp.tanh(locally_connected(spec, Layer(*layer), x))) ** 2).sum()
+
+    def loops(x, layer):
+        maps = np.tanh(reference.locally_connected(x, *layer, 3, 2, 1, 0))
+        return (reference.mean_pool(maps, 3, 2, 1, 1) ** 2).sum()
+
+    single = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)  # noqa: E731
+    gradient = jax.jit(jax.grad(ours, (0, 1)))(*single((x, layer)))
+    forward_mode = jax.jit(lambda *arguments: jax.jvp(ours, *arguments)[1])
+    for _ in range(3):
+        direction = jax.tree.map(lambda a: rng.normal(size=a.shape), (x, layer))
+        sides = [
+            loops(*jax.tree.map(lambda a, d, s=s: a + s * d, (x, layer), direction))
+            for s in (1e-5, -1e-5)
+        ]
+        difference = (sides[0] - sides[1]) / 2e-5
+        products = jax.tree.map(lambda g, d: (g * d).sum(), gradient, direction)
+        np.testing.assert_allclose(sum(jax.tree.leaves(products)), difference, rtol=1e-3)
+        tangent = forward_mode(single((x, layer)), single(direction))
+        np.testing.assert_allclose(tangent, difference, rtol=1e-3)
+
+
 NORMS = [
     {},
     {"n": 3, "k": 1.0, "alpha": 0.3},
@@ -126,17 +188,65 @@ def test_spatial_normalization_equals_loops(rng, numbers):
     np.testing.assert_allclose(ours, reference.spatial_norm(a, **numbers), rtol=2e-5)
 
 
+WHOLE = "must be a whole number above 0, not"
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        (partial(ResponseNorm, n=4), "n must be odd"),
-        (partial(SpatialNorm, size=4), "size must be odd"),
-        (partial(MaxPool, 2, 2, (0, 2)), "padding must be below its size"),
+        (partial(ResponseNorm, n=4), "ResponseNorm's n must be odd and at least 1, not 4"),
+        (partial(SpatialNorm, size=4), "SpatialNorm's size must be odd and at least 1, not 4"),
+        (partial(MaxPool, 2, 2, (0, 2)), "MaxPool's padding must be below its size, not (0, 2)"),
+        (partial(MeanPool, 2, padding=2), "MeanPool's padding must be below its size, not (2, 2)"),
+        (partial(Conv, 96, 11, 4), "Conv's name must be text, not 96"),
+        (partial(Conv, "conv1", 0, 3), f"conv1's maps {WHOLE} 0"),
+        (partial(Conv, "conv1", 2.5, 3), f"conv1's maps {WHOLE} 2.5"),
+        (partial(Conv, "conv1", True, 3), f"conv1's maps {WHOLE} True"),
+        (
+            partial(Conv, "conv1", 4, (3, 5)),
+            "conv1's kernel must be one number for rows and columns, not (3, 5)",
+        ),
+        (partial(Conv, "conv1", 4, 3, stride=0), f"conv1's stride {WHOLE} 0"),
+        (
+            partial(Conv, "conv1", 4, 3, padding="FULL"),
+            'conv1\'s padding must be "SAME", "VALID" or numbers of zeros, not \'FULL\'',
+        ),
+        (
+            partial(Conv, "conv1", 4, 3, padding=((1, 1), (0, 0))),
+            "conv1's padding must be the same for rows and columns, not ((1, 1), (0, 0))",
+        ),
+        (
+            partial(Conv, "conv1", 4, 3, padding=(1, 1, 1)),
+            "conv1's padding must be (before, after), not (1, 1, 1)",
+        ),
+        (
+            partial(Conv, "conv1", 4, 3, padding=(0, -1)),
+            "conv1's padding must be a whole number that is not negative, not -1",
+        ),
+        (partial(Dense, "fc6", 8, std=-1), "fc6's std must be at least 0, not -1"),
+        (partial(Dense, "fc6", 8, bias="one"), "fc6's bias must be a number, not 'one'"),
+        (partial(Output, "fc8", 8, std=float("nan")), "fc8's std must be finite, not nan"),
+        (
+            partial(Dropout, 0.5),
+            "Dropout drops half and takes no rate: write Dropout(), or Dropout(inverted=True) "
+            "for that of later libraries, not Dropout(0.5)",
+        ),
     ],
 )
 def test_a_layer_spec_that_makes_no_sense_is_refused(spec, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         spec()
+
+
+@pytest.mark.parametrize(
+    ("written", "zeros"),
+    [(1, (1, 1)), ([0, 3], (0, 3)), (((1, 2), (1, 2)), (1, 2)), ("valid", (0, 0))],
+)
+def test_the_spellings_of_other_libraries_make_the_same_layer(written, zeros):
+    spec = Conv("conv1", np.int64(4), (3, 3), stride=[2, 2], padding=written, std=np.float32(0.5))
+    assert spec == Conv("conv1", 4, 3, stride=2, padding=zeros, std=0.5)
+    assert {type(value) for value in (spec.maps, *spec.padding)} == {int}
+    assert type(spec.std) is float
 
 
 def test_dropout_keeps_half_and_draws_each_unit_and_example_apart():

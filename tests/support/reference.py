@@ -78,6 +78,37 @@ def max_pool(x, size=3, stride=2):
     return out
 
 
+def mean_pool(x, size=3, stride=2, before=0, after=0):
+    """The mean of the pixels of each window that are inside the maps."""
+    x = np.asarray(x, np.float64)
+    _, height, width, maps = x.shape
+    rows, columns = ((n + before + after - size) // stride + 1 for n in (height, width))
+    out = np.zeros((len(x), rows, columns, maps))
+    for i in range(rows):
+        for j in range(columns):
+            pixels = [
+                x[:, row, column]
+                for row in range(i * stride - before, i * stride - before + size)
+                for column in range(j * stride - before, j * stride - before + size)
+                if 0 <= row < height and 0 <= column < width
+            ]
+            out[:, i, j] = sum(pixels) / len(pixels)
+    return out
+
+
+def locally_connected(x, weights, biases, kernel, stride=1, before=0, after=0):
+    """A convolution that takes other kernels and biases at each pixel of its output."""
+    x = np.asarray(x, np.float64)
+    rows, columns, _, maps = weights.shape
+    out = np.zeros((len(x), rows, columns, maps))
+    for i in range(rows):
+        for j in range(columns):
+            kernels = np.asarray(weights[i, j], np.float64).reshape(kernel, kernel, -1, maps)
+            here = conv(x, kernels, biases[i, j], stride, before, after)
+            out[:, i, j] = here[:, i, j]
+    return out
+
+
 def dense(x, weights, biases):
     """Each output is the sum of all features times its weights, plus a bias."""
     return np.asarray(x, np.float64) @ np.asarray(weights, np.float64) + np.asarray(biases)
@@ -116,11 +147,16 @@ def tiny_activations(params, images):
         conv(x, w, b, 1, 1, 1)
         for x, (w, b) in zip(halves, split_params(params["conv4"]), strict=True)
     ]
-    halves = [max_pool(relu(x)) for x in halves]
-    features = np.concatenate(halves, axis=-1).reshape(len(images), -1)
+    activations["relu4"] = relu(np.concatenate(halves, axis=-1))
+    return activations | tiny_tail(params, activations["relu4"])
+
+
+def tiny_tail(params, relu4):
+    """The activations of `tests.support.tiny.TINY` that follow from those of relu4."""
+    features = max_pool(relu4).reshape(len(relu4), -1)
     hidden = 0.5 * relu(dense(features, *params["fc6"]))
     hidden = 0.5 * relu(dense(hidden, *params["fc7"]))
-    return activations | {"dropout7": hidden, "fc8": dense(hidden, *params["fc8"])}
+    return {"dropout7": hidden, "fc8": dense(hidden, *params["fc8"])}
 
 
 def tiny_logits(params, images):

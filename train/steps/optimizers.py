@@ -91,7 +91,8 @@ def lars(
     updated as in `sgd`. `update` takes `rates` as `sgd` does.
     """
     trusted = optax.masked(
-        optax.scale_by_trust_ratio(trust_coefficient=TRUST), lambda ps: jax.tree.map(_is_matrix, ps)
+        optax.scale_by_trust_ratio(trust_coefficient=TRUST),
+        lambda params: jax.tree_util.tree_map_with_path(_is_matrix, params),
     )
     rule = sgd(momentum=momentum, weight_decay=0)
 
@@ -103,8 +104,8 @@ def lars(
     return _transformation(rule.init, update)
 
 
-def _is_matrix(x: jax.Array) -> bool:
-    return x.ndim > 1
+def _is_matrix(path: tuple, x: jax.Array) -> bool:
+    return path[-1].name == "weights" and x.ndim > 1
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
