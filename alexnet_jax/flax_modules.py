@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen, nnx
 from jax.sharding import Mesh
 
 import alexnet_jax
-from alexnet_jax import Architecture, BatchStats, Layer, Params
+from alexnet_jax import Architecture, BatchStats, Layer, Params, architectures
 from alexnet_jax.architectures import PAPER
+from alexnet_jax.params import ParamsLike, as_params, check_params
 
 
 class AlexNet(nnx.Module):
@@ -34,27 +36,30 @@ class AlexNet(nnx.Module):
 
     def __init__(
         self,
-        architecture: Architecture = PAPER,
+        architecture: Architecture | str = PAPER,
         *,
         rngs: nnx.Rngs | None = None,
-        params: Params | None = None,
+        params: ParamsLike | None = None,
         mesh: Mesh | None = None,
     ) -> None:
         """Use `params`, or draw them as `alexnet_jax.init` does.
 
         Args:
-          architecture: the network.
+          architecture: the network, or its name.
           rngs: the stream "params" draws initial values, the stream "dropout" dropout masks.
-          params: from `alexnet_jax.init` or `alexnet_jax.load`.
+          params: from `alexnet_jax.init` or `alexnet_jax.load`, in any containers.
           mesh: from `alexnet_jax.make_mesh`, for one tower on each device.
 
         Raises:
-          ValueError: neither `rngs` nor `params`.
+          ValueError: neither `rngs` nor `params`, or parameters of another architecture.
+          TypeError: parameters that are not floating.
         """
+        architecture = architectures.get(architecture)
         if params is None:
             if rngs is None:
                 raise ValueError("AlexNet needs rngs to draw its parameters, or params")
             params = alexnet_jax.init(rngs["params"](), architecture)
+        params = check_params(params, architecture)
         self.architecture, self.mesh = architecture, mesh
         self.names = tuple(params)
         self.deterministic = rngs is None
@@ -95,7 +100,7 @@ class _Variables(nnx.Module):
         self.kind = type(arrays)
         variable = nnx.Param if isinstance(arrays, Layer) else nnx.BatchStat
         for name, array in arrays._asdict().items():
-            setattr(self, name, variable(array))
+            setattr(self, name, variable(jnp.asarray(array)))
 
     def arrays(self) -> Layer | BatchStats:
         """Return the arrays as a `Layer` or `BatchStats`."""
@@ -113,7 +118,7 @@ class LinenAlexNet(linen.Module):
         model.apply(variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"])
     """
 
-    architecture: Architecture = PAPER
+    architecture: Architecture | str = PAPER
     mesh: Mesh | None = None
 
     @linen.compact
@@ -122,7 +127,7 @@ class LinenAlexNet(linen.Module):
 
         `train` turns on dropout and the statistics of the batch, which update the running ones.
         """
-        net = self.architecture
+        net = architectures.get(self.architecture)
         options: Any = {"architecture": net, "mesh": self.mesh}
         draw = functools.cache(lambda: alexnet_jax.init(self.make_rng("params"), net))
         variables = {}
@@ -148,11 +153,15 @@ def _initial(draw: Any, name: str) -> Any:
     return lambda: draw()[name]
 
 
-def linen_variables(params: Params) -> dict[str, dict[str, Any]]:
-    """Return parameters as the variables of a `LinenAlexNet`, without a copy."""
+def linen_variables(params: ParamsLike) -> dict[str, dict[str, Any]]:
+    """Return parameters, in any containers, as the variables of a `LinenAlexNet`.
+
+    Nothing is copied.
+    """
     collections = {"params": Layer, "batch_stats": BatchStats}
+    layers = as_params(params)
     variables = {
-        collection: {name: value for name, value in params.items() if isinstance(value, kind)}
+        collection: {name: value for name, value in layers.items() if isinstance(value, kind)}
         for collection, kind in collections.items()
     }
     return {collection: values for collection, values in variables.items() if values}
@@ -160,4 +169,4 @@ def linen_variables(params: Params) -> dict[str, dict[str, Any]]:
 
 def linen_params(variables: Mapping[str, Any]) -> Params:
     """Return the variables of a `LinenAlexNet` as parameters, without a copy."""
-    return {**variables["params"], **variables.get("batch_stats", {})}
+    return as_params({**variables["params"], **variables.get("batch_stats", {})})

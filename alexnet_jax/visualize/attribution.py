@@ -1,21 +1,28 @@
 """What a network looks at: saliency maps, occlusion maps, images that excite a class.
 
 Pure functions. Images are as `apply` takes them, so 0 is the mean color; classes count from 0. The
-score of a class is its logit.
+score of a class is its logit. With `layer`, the score is that of a map or feature of this layer
+instead: the mean of its activations over all positions. Images are then of any size, if the layer
+comes before `Flatten`.
 """
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from alexnet_jax.architecture import Architecture
-from alexnet_jax.architectures import PAPER
-from alexnet_jax.model import apply
-from alexnet_jax.params import Params
+from alexnet_jax.architecture import Architecture, ImageSize
+from alexnet_jax.architectures import PAPER, get
+from alexnet_jax.model import activations
+from alexnet_jax.params import ParamsLike
 
 
 def saliency(
-    params: Params, images: jax.Array, classes: jax.Array, *, architecture: Architecture = PAPER
+    params: ParamsLike,
+    images: jax.Array,
+    classes: jax.Array,
+    *,
+    layer: str | None = None,
+    architecture: Architecture | str = PAPER,
 ) -> jax.Array:
     """Return how much each pixel changes the score of a class (Simonyan et al. 2013, section 3).
 
@@ -24,24 +31,26 @@ def saliency(
     Args:
       params: from `init`.
       images: [n, height, width, 3].
-      classes: int [n], one class per image.
-      architecture: the network that `params` belong to.
+      classes: int [n], one class per image; or one map of `layer`.
+      layer: name of a layer; if None, the logits.
+      architecture: the network that `params` belong to, or its name.
 
     Returns:
       [n, height, width], at least 0.
     """
-    gradient = jax.grad(_total_score)(images, params, classes, architecture)
+    gradient = jax.grad(_total_score)(images, params, classes, layer, architecture)
     return jnp.abs(gradient).max(axis=-1)
 
 
 def occlusion(
-    params: Params,
+    params: ParamsLike,
     image: jax.Array,
     label: jax.Array | int,
     *,
     size: int,
     stride: int,
-    architecture: Architecture = PAPER,
+    layer: str | None = None,
+    architecture: Architecture | str = PAPER,
 ) -> jax.Array:
     """Return the probability of a class while a square of the mean color covers part of the image.
 
@@ -50,37 +59,46 @@ def occlusion(
     Args:
       params: from `init`.
       image: [height, width, 3].
-      label: the class.
+      label: the class; or a map of `layer`.
       size: of the square, in pixels.
       stride: between positions of the square, in pixels.
-      architecture: the network that `params` belong to.
+      layer: name of a layer, whose score is returned in place of the probability of a class.
+      architecture: the network that `params` belong to, or its name.
 
     Returns:
       [rows, columns]: at (i, j) the square's corner is at pixel (i * stride, j * stride); every
       square lies inside the image.
     """
-    pixels = image.shape[0]
-    starts = stride * jnp.arange((pixels - size) // stride + 1)
+    height, width = image.shape[:2]
 
-    def is_uncovered(start: jax.Array) -> jax.Array:
+    def starts(pixels: int) -> jax.Array:
+        return stride * jnp.arange((pixels - size) // stride + 1)
+
+    def is_uncovered(start: jax.Array, pixels: int) -> jax.Array:
         indices = jnp.arange(pixels)
         return (indices < start) | (indices >= start + size)
 
-    def row(top: jax.Array) -> jax.Array:
-        outside = is_uncovered(top)[:, None] | jax.vmap(is_uncovered)(starts)[:, None]
-        images = jnp.where(outside[..., None], image, 0)
-        logits = apply(params, images, architecture=architecture)
-        return jax.nn.softmax(logits.astype(jnp.float32))[:, label]
+    across = jax.vmap(lambda start: is_uncovered(start, width))(starts(width))
 
-    return lax.map(row, starts)
+    def row(top: jax.Array) -> jax.Array:
+        outside = is_uncovered(top, height)[:, None] | across[:, None]
+        images = jnp.where(outside[..., None], image, 0)
+        scores = _scores(params, images, layer, architecture)
+        if layer is None:
+            scores = jax.nn.softmax(scores.astype(jnp.float32))
+        return scores[:, label]
+
+    return lax.map(row, starts(height))
 
 
 def class_images(
-    params: Params,
+    params: ParamsLike,
     classes: jax.Array,
     key: jax.Array,
     *,
-    architecture: Architecture = PAPER,
+    layer: str | None = None,
+    image_size: ImageSize | None = None,
+    architecture: Architecture | str = PAPER,
     steps: int = 200,
     rate: float = 4.0,
     decay: float = 0.02,
@@ -97,31 +115,49 @@ def class_images(
 
     Args:
       params: from `init`.
-      classes: int [n].
+      classes: int [n]; or maps of `layer`.
       key: for the noise, N(0, 1) gray levels.
-      architecture: the network that `params` belong to.
+      layer: name of a layer; if None, the logits.
+      image_size: in pixels, of squares or (height, width); the first of the architecture's sizes if
+        None.
+      architecture: the network that `params` belong to, or its name.
       steps: of ascent.
       rate: root mean square of a step, in gray levels.
       decay: of the image, in each step.
 
     Returns:
-      [n, size, size, 3]; add the mean image to view them.
+      [n, height, width, 3]; add the mean image to view them.
     """
-    size = architecture.image_sizes[0]
+    size = get(architecture).image_sizes[0] if image_size is None else image_size
+    height, width = size if isinstance(size, tuple) else (size, size)
 
     def ascend(_: int, images: jax.Array) -> jax.Array:
-        gradient = jax.grad(_total_score)(images, params, classes, architecture)
+        gradient = jax.grad(_total_score)(images, params, classes, layer, architecture)
         mean_square = jnp.square(gradient).mean(axis=(1, 2, 3), keepdims=True)
         # 1e-20 keeps a gradient of 0, of dead units, from a division by 0.
         return (1 - decay) * images + rate * gradient * lax.rsqrt(mean_square + 1e-20)
 
-    noise = jax.random.normal(key, (len(classes), size, size, 3), jnp.float32)
+    noise = jax.random.normal(key, (len(classes), height, width, 3), jnp.float32)
     return lax.fori_loop(0, steps, ascend, noise)
 
 
-def _total_score(
-    images: jax.Array, params: Params, classes: jax.Array, architecture: Architecture
+def _scores(
+    params: ParamsLike, images: jax.Array, layer: str | None, architecture: Architecture | str
 ) -> jax.Array:
-    """Sum over the images the logit of each one's class."""
-    logits = apply(params, images, architecture=architecture)
-    return jnp.take_along_axis(logits, classes[:, None], axis=1).sum()
+    """Return the score of every class, or of every map of the layer: [n, classes]."""
+    net = get(architecture)
+    name = net.layer_names()[-1] if layer is None else layer
+    outputs = activations(params, images, name, architecture=net)[name]
+    return outputs.mean(axis=tuple(range(1, outputs.ndim - 1)))
+
+
+def _total_score(
+    images: jax.Array,
+    params: ParamsLike,
+    classes: jax.Array,
+    layer: str | None,
+    architecture: Architecture | str,
+) -> jax.Array:
+    """Sum over the images the score of each one's class."""
+    scores = _scores(params, images, layer, architecture)
+    return jnp.take_along_axis(scores, jnp.asarray(classes)[:, None], axis=1).sum()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import get
 from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import imagenet as imagenet
@@ -36,7 +37,7 @@ NO_MEAN = "it holds none of Caffe's weights, to which a mean image belongs"
 def load(
     path: str | os.PathLike[str],
     *,
-    architecture: Architecture | None = None,
+    architecture: Architecture | str | None = None,
     mean: str | os.PathLike[str] | None = None,
 ) -> tuple[Params, Architecture, Preprocessing]:
     """Return the parameters in a file, their network, and the preprocessing they were trained with.
@@ -56,8 +57,8 @@ def load(
 
     Args:
       path: of the file or folder; or a name.
-      architecture: the network of the file, if not the published one with any number of classes;
-        our own files name it.
+      architecture: the network of the file, or its name, if not the published one with any number
+        of classes; our own files name it.
       mean: for Caffe's weights, their mean image, a .binaryproto or .npy; if None, one mean per
         color is subtracted.
 
@@ -73,7 +74,7 @@ def load(
 def read(
     path: str | os.PathLike[str],
     *,
-    architecture: Architecture | None = None,
+    architecture: Architecture | str | None = None,
     mean: str | os.PathLike[str] | None = None,
 ) -> LoadedWeights:
     """Return what `load` returns, and the class names. Arguments and errors are those of `load`.
@@ -82,7 +83,7 @@ def read(
     none.
     """
     path, published = _find(os.fspath(path))
-    loaded = _read(path, architecture, mean)
+    loaded = _read(path, None if architecture is None else get(architecture), mean)
     may_be_known = path.is_file() and loaded.architecture.classes == len(imagenet.class_names())
     if may_be_known and (published or known_files.is_published(path, loaded.kind)):
         return loaded._replace(class_names=imagenet.class_names())

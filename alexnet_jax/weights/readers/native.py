@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax.architecture import Architecture, Shape
-from alexnet_jax.params import BatchStats, Layer, Params, check_params
+from alexnet_jax.architectures import get
+from alexnet_jax.params import BatchStats, Layer, Params, ParamsLike, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import safetensors_file
 from alexnet_jax.weights.files.atomic import write_atomically
@@ -29,8 +30,8 @@ MEAN = "preprocessing.mean"
 
 def save(
     path: str | os.PathLike[str],
-    params: Params,
-    architecture: Architecture,
+    params: ParamsLike,
+    architecture: Architecture | str,
     preprocessing: Preprocessing,
     class_names: Sequence[str] = (),
 ) -> None:
@@ -40,17 +41,20 @@ def save(
 
     Args:
       path: of the file, by convention with the suffix .safetensors.
-      params: of any floating type; they are kept bit for bit.
-      architecture: the network of the parameters, one of ours or your own.
+      params: of any floating type, in any containers that `apply` takes; the numbers are kept bit
+        for bit.
+      architecture: the network of the parameters, one of ours, also by its name, or your own.
       preprocessing: that the weights were trained with.
       class_names: by index, or none.
 
     Raises:
       ValueError: parameters of another architecture, another number of class names,
         preprocessing for images of another size.
+      TypeError: parameters that are not floating.
       OSError: a path that cannot be written to.
     """
-    check_params(params, architecture)
+    architecture = get(architecture)
+    params = check_params(params, architecture)
     _check_consistency(architecture, preprocessing, class_names)
     tensors = {
         f"{name}.{field}": np.ascontiguousarray(leaf)
