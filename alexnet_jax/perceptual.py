@@ -7,6 +7,7 @@
 On the same weights the distances are those of the package `lpips`, `LPIPS(net="alex")`.
 """
 
+import functools
 import importlib.util
 import mmap
 import os
@@ -22,6 +23,7 @@ import numpy as np
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.model import activations
+from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import Params
 from alexnet_jax.weights.files import torch_file
 
@@ -69,11 +71,11 @@ def lpips(
       architecture: the network that `params` belong to, by torchvision's preprocessing.
 
     Returns:
-      Distances [n] in float32, or [n, height, width] if `spatial`.
+      Distances [n], or [n, height, width] if `spatial`; at least in float32.
 
     Raises:
-      ValueError: images of different or of other shapes, a range without extent, weights that do
-        not fit the layers, or what `activations` raises.
+      ValueError: images of different or of other shapes, a range without extent, weights of no
+        layer or that do not fit one, or what `activations` raises.
       TypeError: images of integers.
     """
     _check_images(a, b)
@@ -81,21 +83,24 @@ def lpips(
     if not white > black:
         raise ValueError(f"`value_range` must be black below white, not {value_range}")
     names = LAYERS if linear is None else tuple(linear)
-    total = jnp.zeros((), jnp.float32)
+    if not names:
+        raise ValueError("`linear` has no layers")
     pairs = [
         activations(params, _scale(images, black, white), names, architecture=architecture)
         for images in (a, b)
     ]
+    distances = []
     for name in names:
         x, y = (_unit(maps[name]) for maps in pairs)
-        weights = jnp.ones(x.shape[-1:]) if linear is None else _weights(linear, name, x.shape[-1])
-        distance = jnp.square(x - y) @ weights  # [n, rows, columns]
+        squares = jnp.square(x - y)
+        weighted = squares if linear is None else squares * _weights(linear, name, x)
+        distance = weighted.sum(axis=-1)  # [n, rows, columns]
         if spatial:
             shape = (len(distance), *a.shape[1:3])
-            total += jax.image.resize(distance, shape, "linear", antialias=False)
+            distances.append(jax.image.resize(distance, shape, "linear", antialias=False))
         else:
-            total += distance.mean(axis=(1, 2))
-    return total
+            distances.append(distance.mean(axis=(1, 2)))
+    return functools.reduce(jnp.add, distances)
 
 
 def load_linear(path: str | os.PathLike[str] | None = None) -> dict[str, jax.Array]:
@@ -179,8 +184,8 @@ def _scale(images: jax.Array, black: float, white: float) -> jax.Array:
 
 
 def _unit(maps: jax.Array) -> jax.Array:
-    """Scale to length 1 over the maps at every pixel, in float32; 0 where no map is active."""
-    maps = maps.astype(jnp.float32)  # in float16, 1e-10 is 0
+    """Scale to length 1 over the maps at every pixel; 0 where no map is active."""
+    maps = at_least_float32(maps)  # in float16, 1e-10 is 0
     squares = jnp.square(maps).sum(axis=-1, keepdims=True)
     # The derivative of a square root at 0 is infinite, and infinity times 0 is no number.
     active = squares > 0
@@ -188,10 +193,11 @@ def _unit(maps: jax.Array) -> jax.Array:
     return maps / (length + _EPSILON)
 
 
-def _weights(linear: Linear, name: str, maps: int) -> jax.Array:
-    weights = jnp.asarray(linear[name], jnp.float32)
-    if weights.shape != (maps,):
+def _weights(linear: Linear, name: str, maps: jax.Array) -> jax.Array:
+    weights = jnp.asarray(linear[name], maps.dtype)
+    if weights.shape != maps.shape[-1:]:
         raise ValueError(
-            f"`linear` has {list(weights.shape)} weights for {name}, which has {maps} maps"
+            f"`linear` has {list(weights.shape)} weights for {name}, "
+            f"which has {maps.shape[-1]} maps"
         )
-    return weights
+    return weights.reshape(1, 1, 1, -1)

@@ -12,6 +12,7 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.visualize.attribution import class_images as class_images
 from alexnet_jax.visualize.attribution import occlusion as occlusion
 from alexnet_jax.visualize.attribution import saliency as saliency
+from alexnet_jax.visualize.class_activation import grad_cam as grad_cam
 
 DIAGRAM_FORMATS = (".png", ".svg", ".pdf")
 """The file formats that `draw` writes, by suffix."""

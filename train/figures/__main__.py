@@ -1,17 +1,19 @@
-"""Figures of a run as PNG, PDF or SVG, by the ending of FILE.
+"""Figures of a network as PNG, PDF or SVG, by the ending of FILE.
 
 `python -m train.figures FIGURE --help` explains each.
 """
 
 from ..runtime.cli import make_parser, run_command
-from . import classes, curves, kernels, neighbors, saliency
+from . import classes, confusion, curves, gradcam, kernels, neighbors, saliency
 
 FIGURES = {
     "curves": curves,
     "kernels": kernels,
     "neighbors": neighbors,
     "saliency": saliency,
+    "gradcam": gradcam,
     "classes": classes,
+    "confusion": confusion,
 }
 """By name: modules with `add_flags(parser)`, and `main(flags)`, which returns the file drawn."""
 

@@ -1,4 +1,4 @@
-"""Images that maximize the logit of a class: `python -m train.figures classes RUN FILE`.
+"""Images that maximize the logit of a class: `python -m train.figures classes WEIGHTS FILE`.
 
 Shows the first twelve classes, by gradient ascent from the mean image.
 """
@@ -15,23 +15,18 @@ if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
 MAX_CLASSES, _COLUMNS = 12, 6  # two rows of six are as wide as a page, and names can be read
+_GRAY_LEVELS = 4.0  # a step of the ascent, the default of `class_images`
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
-    parser.add_argument("file", metavar="FILE", type=Path, help="the image to write")
+    page.add_weights(parser)
+    page.add_file(parser)
 
 
 def main(flags: argparse.Namespace) -> Path:
-    """Draw the images for the best checkpoint of a run."""
-    page.check_file(flags.file)
-    from ..runtime import backend
-
-    backend.set_up_devices(1)
-    from ..inference.predictor import open_predictor
-
-    return draw_classes(open_predictor(flags.run), flags.file)
+    """Draw the images for a network."""
+    return draw_classes(page.open_weights(flags), flags.file)
 
 
 def draw_classes(predictor: "Predictor", path: Path) -> Path:
@@ -40,17 +35,18 @@ def draw_classes(predictor: "Predictor", path: Path) -> Path:
     import jax.numpy as jnp
 
     from alexnet_jax import visualize
-    from alexnet_jax.evaluation import center_crops
 
     net, count = predictor.architecture, min(predictor.architecture.classes, MAX_CLASSES)
+    rule = predictor.preprocessing
+    rate = _GRAY_LEVELS * rule.scale / float(np.mean(rule.std))  # in the units of the input
     images = visualize.class_images(
-        predictor.params, jnp.arange(count), jax.random.key(0), architecture=net
+        predictor.params, jnp.arange(count), jax.random.key(0), architecture=net, rate=rate
     )
-    images += center_crops(jnp.asarray(predictor.mean[None]), net.image_sizes[0])
+    images = predictor.to_pixels(images)
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = page.blank(1.7 * columns, 0.3 + 1.9 * rows)
-    figure.suptitle(f"{net.name}, after step {predictor.step:,}")
+    figure.suptitle(predictor.title)
     panels = [*figure.subplots(rows, columns, squeeze=False).flat]
     for axes in panels:
         axes.set_axis_off()

@@ -1,7 +1,7 @@
 """The pictures most similar to each query (Figure 4, right): nearest features.
 
-`python -m train.figures neighbors RUN QUERIES GALLERY FILE` compares the features of the last
-hidden layer by Euclidean distance.
+`python -m train.figures neighbors WEIGHTS QUERIES GALLERY FILE` compares the features of the
+last hidden layer by Euclidean distance.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import numpy as np
 from ..config.errors import BadInput
 from ..runtime.cli import positive
 from . import page
+from .photograph import draw_photograph, read_photograph
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -32,10 +33,10 @@ Neighbor = tuple[float, Path]
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    page.add_weights(parser)
     parser.add_argument("queries", metavar="QUERIES", type=Path, help="a picture, or a folder")
     parser.add_argument("gallery", metavar="GALLERY", type=Path, help="a folder, of any depth")
-    parser.add_argument("file", metavar="FILE", type=Path, help="the image to write")
+    page.add_file(parser)
     parser.add_argument(
         "--nearest", metavar="N", type=positive, default=6, help="of each query (%(default)s)"
     )
@@ -43,22 +44,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def main(flags: argparse.Namespace) -> Path:
     """Find the nearest neighbors, print their distances, and draw them."""
-    page.check_file(flags.file)
+    page.check_file(flags.file)  # before the folders are searched
     from ..inference.image_files import find_pictures, read_batches
-    from ..runtime import backend
 
     queries, gallery = find_pictures([flags.queries]), find_pictures([flags.gallery])
     if len(queries) > _MAX_QUERIES:
         evenly = np.linspace(0, len(queries) - 1, _MAX_QUERIES).astype(int)
         print(f"of {len(queries):,} queries, {_MAX_QUERIES} evenly spaced ones")
         queries = [queries[i] for i in evenly]
-    backend.set_up_devices(1)
-    backend.enable_compile_cache()
-    from ..inference.predictor import open_predictor
-
-    predictor = open_predictor(flags.run)
+    predictor = page.open_weights(flags)
     features, size = predictor.extract_features(), predictor.stored_size
-    options = {"batch_size": _BATCH_SIZE, "threads": predictor.config.data.threads}
+    options = {
+        "batch_size": _BATCH_SIZE,
+        "threads": predictor.threads,
+        "resize": predictor.resize,
+    }
     query_batches = read_batches(queries, size, **options)
     results = nearest(
         features, query_batches, read_batches(gallery, size, **options), flags.nearest
@@ -113,22 +113,18 @@ def draw_neighbors(
     predictor: "Predictor", results: Sequence[tuple[Path, list[Neighbor]]], path: Path
 ) -> Path:
     """Draw a row for each query, with the query at the left. Returns `path`."""
-    from ..data.formats.image_file import read_picture
-
     columns = 1 + max(len(neighbors) for _, neighbors in results)
     figure = page.blank(1.3 * columns + 0.3, 1.45 * len(results) + 0.5)
     widths = [1.25, *[1] * (columns - 1)]
     grid = figure.subplots(len(results), columns, squeeze=False, width_ratios=widths)
-    figure.suptitle(
-        f"{predictor.architecture.name}: queries, and their neighbors by Euclidean distance"
-    )
+    figure.suptitle(f"{predictor.title}: queries, and their neighbors by Euclidean distance")
     for row, (query, neighbors) in zip(grid, results, strict=True):
         titles = ["query", *(f"{distance:.3g}" for distance, _ in neighbors)]
         pictures = [query, *(neighbor for _, neighbor in neighbors)]
         for axes in row:
             axes.set_axis_off()
         for axes, title, picture in zip(row, titles, pictures, strict=False):
-            axes.imshow(read_picture(picture, predictor.stored_size))
+            draw_photograph(axes, read_photograph(picture, predictor.preprocessing))
             folder = picture.resolve().parent.name
             name = page.short(predictor.class_descriptions.get(folder, folder), 20)
             axes.set_title(f"{title}\n{name}", fontsize="x-small")

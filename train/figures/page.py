@@ -1,5 +1,6 @@
-"""Shared by all figures: an empty page, names in titles, and the file."""
+"""Shared by all figures: common arguments, an empty page, names in titles, and the file."""
 
+import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,39 @@ from ..config.errors import BadInput
 if TYPE_CHECKING:  # Matplotlib takes a second to import, too long for --help
     from matplotlib.figure import Figure
 
+    from ..inference.predictor import Predictor
+
 SUFFIXES = (".png", ".pdf", ".svg")
+WEIGHTS = "the folder of a run, a file of weights, or a published name, such as torchvision"
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the network as an argument, for `open_weights`."""
+    parser.add_argument("weights", metavar="WEIGHTS", help=WEIGHTS)
+
+
+def add_picture(parser: argparse.ArgumentParser) -> None:
+    """Add a picture as an argument."""
+    parser.add_argument(
+        "picture", metavar="PICTURE", type=Path, help="of any format that Pillow opens"
+    )
+
+
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Add the file to write as an argument."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="the image to write")
+
+
+def open_weights(flags: argparse.Namespace) -> "Predictor":
+    """Check that `flags.file` can be written, and return the network of `flags.weights`."""
+    check_file(flags.file)
+    from ..runtime import backend
+
+    backend.set_up_devices(1)
+    backend.enable_compile_cache()
+    from ..inference.predictor import open_predictor
+
+    return open_predictor(flags.weights)
 
 
 def check_file(path: Path) -> None:
@@ -25,6 +58,14 @@ def blank(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def panel_size(shape: tuple[int, ...], longest: float = 3.2) -> tuple[float, float]:
+    """Return width and height, in inches, of a panel for a picture [height, width, 3]."""
+    height, width = shape[:2]
+    inches = longest / max(height, width)
+    # A panel of a narrow picture is still wide enough for its title.
+    return max(width * inches, 0.75 * longest), height * inches
 
 
 def short(label: str, max_length: int = 26) -> str:

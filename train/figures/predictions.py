@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from . import page
+from .photograph import draw_photograph, read_photograph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ..inference.predictor import Predictor
 
 _COLUMNS = 2  # a picture with its bars is half as wide as a page, as in Figure 4
 
@@ -18,19 +19,19 @@ class Prediction(NamedTuple):
     """The most probable classes of a picture."""
 
     path: Path
-    image: np.ndarray  # uint8 [size, size, 3], from which the center crop is taken
     classes: Sequence[str]  # labels, the most probable first
     probabilities: Sequence[float]
     truth: str | None  # the label of the true class, if it is known
     true_index: int | None  # of the true class in `classes`: two synsets may share a label
+    names: Sequence[str] = ()  # of the classes, such as synsets, which no two share
 
 
-def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) -> Path:
-    """Draw each picture and its bars, the true class's in red. Returns `path`."""
+def draw_predictions(predictions: Sequence[Prediction], predictor: "Predictor", path: Path) -> Path:
+    """Draw each picture, its crop framed, and its bars, the true class's in red. Returns `path`."""
     rows = -(-len(predictions) // _COLUMNS)
     columns = min(_COLUMNS, len(predictions))
     figure = page.blank(5.5 * columns, 1.9 * rows + 0.4)
-    figure.suptitle(title)
+    figure.suptitle(predictor.title)
     widths = [1, 1.6] * columns
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=widths)
     for axes in grid.ravel():
@@ -38,7 +39,7 @@ def draw_predictions(predictions: Sequence[Prediction], title: str, path: Path) 
     for number, prediction in enumerate(predictions):
         row, column = divmod(number, columns)
         picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
-        picture.imshow(prediction.image)
+        draw_photograph(picture, read_photograph(prediction.path, predictor.preprocessing))
         truth, name = prediction.truth, prediction.path.name
         picture.set_title(page.short(truth) if truth else page.plain(name), fontsize="small")
         draw_bars(bars, prediction)

@@ -1,16 +1,19 @@
-"""Which pixels a prediction depends on: `python -m train.figures saliency RUN PICTURE FILE`.
+"""Which pixels a prediction depends on: `python -m train.figures saliency WEIGHTS PICTURE FILE`.
 
-From the left: the network's input; the gradient of the most probable class's logit with respect to
-each pixel; the probability of that class while a square of the mean color covers each position.
+From the left: the picture, with the crop that the network sees framed; the gradient of the most
+probable class's logit with respect to each pixel; the probability of that class while a square of
+the mean color covers each position.
 """
 
 import argparse
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.errors import BadInput
 from ..runtime.cli import positive
 from . import page
+from .photograph import Box, draw_map, draw_photograph, read_photograph
 
 if TYPE_CHECKING:
     from ..inference.predictor import Predictor
@@ -18,11 +21,9 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
-    parser.add_argument(
-        "picture", metavar="PICTURE", type=Path, help="of any format that Pillow opens"
-    )
-    parser.add_argument("file", metavar="FILE", type=Path, help="the image to write")
+    page.add_weights(parser)
+    page.add_picture(parser)
+    page.add_file(parser)
     parser.add_argument(
         "--square",
         metavar="PIXELS",
@@ -33,14 +34,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def main(flags: argparse.Namespace) -> Path:
-    """Draw the panels for the best checkpoint of a run."""
-    page.check_file(flags.file)
-    from ..runtime import backend
-
-    backend.set_up_devices(1)
-    from ..inference.predictor import open_predictor
-
-    return draw_saliency(open_predictor(flags.run), flags.picture, flags.file, flags.square)
+    """Draw the panels for a network."""
+    predictor = page.open_weights(flags)
+    return draw_saliency(predictor, flags.picture, flags.file, flags.square)
 
 
 def draw_saliency(
@@ -52,45 +48,45 @@ def draw_saliency(
     """
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     from alexnet_jax import visualize
-    from alexnet_jax.evaluation import center_crops
 
-    from ..data.formats.image_file import read_picture
-
-    net, size = predictor.architecture, predictor.architecture.image_sizes[0]
+    net, size = predictor.architecture, predictor.input_size
     square = square or max(1, round(0.2 * size))
     stride = max(1, size // 28)  # 20 to 50 positions a side: fine enough, and seconds to compute
     if square > size:
         raise BadInput(f"`square` {square} is larger than the {size} pixels of the network's input")
-    stored = read_picture(picture, predictor.stored_size)
-    image = center_crops(jnp.asarray(stored[None] - predictor.mean), size)
+    photograph = read_photograph(picture, predictor.preprocessing)
+    stored = predictor.read_picture(picture)
+    image = predictor.preprocess(stored[None])
     probabilities = jax.nn.softmax(predictor.eval_step()(stored[None])[0, 0])
     label = int(probabilities.argmax())
-    gradients = visualize.saliency(predictor.params, image, jnp.array([label]), architecture=net)
-    covered = visualize.occlusion(
-        predictor.params, image[0], label, size=square, stride=stride, architecture=net
-    )
-    figure = page.blank(10, 3.6)
+    saliency = jax.jit(functools.partial(visualize.saliency, architecture=net))
+    gradients = saliency(predictor.params, image, jnp.array([label]))
+    occlusion = functools.partial(visualize.occlusion, size=square, stride=stride, architecture=net)
+    covered = np.asarray(jax.jit(occlusion)(predictor.params, image[0], label))
+    width, height = page.panel_size(photograph.pixels.shape)
+    figure = page.blank(3 * width + 0.9, height + 0.6)
+    figure.suptitle(predictor.title)
     input_axes, saliency_axes, occlusion_axes = figure.subplots(1, 3)
-    crop = center_crops(jnp.asarray(stored[None]), size)[0]
-    input_axes.imshow(crop)
+    draw_photograph(input_axes, photograph)
     input_axes.set_title(
         f"{page.short(predictor.class_label(label))}: {100 * probabilities[label]:.1f} %"
     )
-    saliency_axes.imshow(gradients[0], cmap="magma")
+    draw_photograph(saliency_axes, photograph, faded=True)
+    # Few pixels have by far the largest gradients, which would leave the rest black.
+    gradient = np.asarray(gradients[0])
+    brightest = np.quantile(gradient, 0.995)
+    draw_map(saliency_axes, photograph, gradient, cmap="magma", vmin=0, vmax=brightest)
     saliency_axes.set_title("saliency")
+    draw_photograph(occlusion_axes, photograph, faded=True)
     # A probability is drawn at the center of its square.
-    first = (square - stride) / 2 - 0.5
-    edges = first, first + stride * len(covered)
-    occlusion_axes.imshow(crop)
-    overlay = occlusion_axes.imshow(
-        covered, alpha=0.7, vmin=0, vmax=1, extent=(*edges, *edges[::-1])
-    )
-    occlusion_axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
-    low, high = 100 * covered.min(), 100 * covered.max()
-    occlusion_axes.set_title(f"covered by {square} x {square} pixels: {low:.1f} to {high:.1f} %")
+    first, sides = (square - stride) / 2 / size, stride * np.array(covered.shape[::-1]) / size
+    region = Box(first, first, *sides.tolist())
+    low, high = float(covered.min()), float(covered.max())
+    style = {"alpha": 0.75, "vmin": 0, "vmax": high}
+    overlay = draw_map(occlusion_axes, photograph, covered, region, **style)
+    occlusion_axes.set_title(f"{square} x {square} covered: {100 * low:.1f} to {100 * high:.1f} %")
     figure.colorbar(overlay, ax=occlusion_axes, shrink=0.8, label="probability")
-    for axes in (input_axes, saliency_axes, occlusion_axes):
-        axes.set_axis_off()
     return page.write(figure, path)

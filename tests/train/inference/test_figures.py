@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,10 +151,11 @@ def test_predict_takes_folders_and_draws_its_pictures_with_bars(run, data, tmp_p
 
 def test_names_are_drawn_literally_whatever_characters_they_contain(tmp_path):
     names = ["$\\bad$", "a_$1_$2.jpg", os.fsdecode(b"caf\xe9")]
-    prediction = Prediction(
-        Path(names[2]), np.zeros((8, 8, 3), np.uint8), names, [0.5, 0.3, 0.2], None, None
-    )
-    draw_predictions([prediction], "a net", tmp_path / "predictions.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / names[2], "PNG")
+    prediction = Prediction(tmp_path / names[2], names, [0.5, 0.3, 0.2], None, None)
+    preprocessing = alexnet_jax.Preprocessing(stored_size=8, input_size=6, mean=np.zeros(3))
+    predictor = SimpleNamespace(title="a net", preprocessing=preprocessing)
+    draw_predictions([prediction], predictor, tmp_path / "predictions.png")
     assert colors_and_size(tmp_path / "predictions.png")[0] > 20
     assert page.short("kit fox, Vulpes macrotis") == "kit fox"
     assert page.plain("ants, many.jpg") == "ants, many.jpg"
@@ -162,8 +164,7 @@ def test_names_are_drawn_literally_whatever_characters_they_contain(tmp_path):
 
 def test_of_two_classes_with_the_same_name_the_bar_of_the_right_one_is_red():
     """ImageNet has two cranes, the bird and the machine."""
-    image = np.zeros((8, 8, 3), np.uint8)
-    prediction = Prediction(Path("x.png"), image, ["crane", "crane"], [0.6, 0.4], "crane", 1)
+    prediction = Prediction(Path("x.png"), ["crane", "crane"], [0.6, 0.4], "crane", 1)
     axes = page.blank(2, 2).subplots()
     draw_bars(axes, prediction)
     colors = [bar.get_facecolor() for bar in axes.patches]
@@ -198,7 +199,7 @@ def test_of_several_pictures_broken_ones_are_named_and_left_out(run, data, tmp_p
         (["curves", "RUN"], "holds no metrics to draw"),
         (["kernels", "RUN", "x.bmp"], r"x.bmp should end in .png, .pdf or .svg"),
         (["kernels", "RUN", "nowhere/x.png"], "nowhere/x.png cannot be written: nowhere is not"),
-        (["kernels", "nowhere", "x.png"], "nowhere does not exist"),
+        (["kernels", "nowhere", "x.png"], "nowhere is no file, no folder, and no name of"),
         (["kernels", "MEAN", "x.png"], r"mean\.npy: it is a plain array"),
         (["classes", "MEAN", "x.png"], r"mean\.npy: it is a plain array"),
         (["neighbors", "RUN", "EMPTY", "DATA", "x.png"], "holds no pictures"),
