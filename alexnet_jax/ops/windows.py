@@ -38,13 +38,14 @@ def locally_connected(spec: LocallyConnected, params: Layer, maps: jax.Array) ->
         for rows in _strided(maps, 1, kernel, stride, padding)
         for pixels in _strided(rows, 2, kernel, stride, padding)
     ]
+    biases = at_least_float32(params.biases)[None]
     out = jnp.einsum(
         "bhwi,hwio->bhwo",
         jnp.concatenate(windows, axis=-1),
         params.weights,
-        preferred_element_type=jnp.promote_types(maps.dtype, jnp.float32),
+        preferred_element_type=biases.dtype,
     )
-    return (out + at_least_float32(params.biases)[None]).astype(maps.dtype)
+    return (out + biases).astype(maps.dtype)
 
 
 def _strided(

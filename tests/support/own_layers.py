@@ -1,9 +1,8 @@
-"""Layer types of one's own, as a user writes them: with parameters and without."""
+"""Layer types of one's own, as a user writes them: with parameters and without, right and wrong."""
 
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jax import lax
 
 from alexnet_jax.layer_specs import LayerSpec
 
@@ -63,16 +62,38 @@ class GlobalMean(LayerSpec):
 
 
 @dataclass(frozen=True)
-class Brightest(LayerSpec):
-    """Says that it keeps the shape, and does not; a switch makes it say other wrong things."""
+class Wrong(LayerSpec):
+    """Says what its fields say, and keeps its input."""
 
     output: object = None
     params: object = None
 
     def output_shape(self, shape):
-        if self.output == "an error":
+        if self.output == "odd":
             raise ValueError("needs an even number of rows")
-        return self.output or shape
+        return shape if self.output is None else self.output
 
     def apply(self, params, x):
-        return lax.reduce_max(x, (3,))
+        return x
+
+
+@dataclass(frozen=True)
+class WrongParams(Wrong):
+    """Has parameters, too."""
+
+    def param_shapes(self, shape):
+        return self.params
+
+
+class Undecorated(LayerSpec):
+    """Has a field that its dataclass does not know."""
+
+    width: int = 3
+
+    def apply(self, params, x):
+        return x
+
+
+@dataclass(frozen=True)
+class Shapeless(LayerSpec):
+    """Computes nothing."""
