@@ -153,9 +153,13 @@ def _check_space(out: Path, row_bytes: list[int], count: int, dtype: str) -> Non
     if needed > free:
         smaller = "`pool`, fewer `layers`" + ", or `dtype` float16" * (dtype == "float32")
         raise BadInput(
-            f"{out} would take {count * sum(row_bytes) / 1e9:,.1f} GB, and {needed / 1e9:,.1f} GB "
-            f"while it is written, but {free / 1e9:,.1f} GB are free: use {smaller}"
+            f"{out} would take {_size(count * sum(row_bytes))}, and {_size(needed)} while it is "
+            f"written, but {_size(free)} are free: use {smaller}"
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def write_features(
@@ -175,9 +179,9 @@ def write_features(
     try:
         with grow_npz(out) as arrays:
             for indices, batch_labels, rows in _extract_all(extract, images, batch_size, threads):
-                arrays.append(rows)
                 kept += indices
                 labels += batch_labels
+                arrays.append(rows)
             if not kept:
                 raise BadInput("none of the pictures can be decoded")
             others = {"files": np.array([images.names[index] for index in kept])}
