@@ -8,7 +8,6 @@ its text defines a class of that name.
 import ast
 import contextlib
 import importlib
-import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -17,11 +16,13 @@ import traceback
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import by_name
 from alexnet_jax.layer_type import LayerSpec
+
+_PREFIX = "alexnet_jax_net_"
+"""Before the name of a file whose own name is that of another module."""
 
 
 def find_architecture(text: str) -> Architecture:
@@ -107,8 +108,9 @@ def _run_file(text: str) -> types.ModuleType:
 def _module_name(path: Path) -> str:
     """Return the name by which the file can be imported, or another if that is taken."""
     taken = path.stem in sys.modules or not path.stem.isidentifier()
-    found = None if taken else _find_source(path.stem)
-    return path.stem if not taken and found in (None, path) else f"alexnet_jax_net_{path.stem}"
+    if not taken and (spec := importlib.util.find_spec(path.stem)):
+        taken = spec.origin is None or Path(spec.origin).resolve() != path
+    return f"{_PREFIX}{path.stem}" if taken else path.stem
 
 
 @contextlib.contextmanager
@@ -134,7 +136,8 @@ def _one_sentence(place: str) -> Iterator[None]:
     except BaseException as error:  # sys.exit() included
         message = " ".join(str(error).split())
         if isinstance(error, SyntaxError):
-            where, message = f"{error.filename}, line {error.lineno}", error.msg
+            where = f"{error.filename}, line {error.lineno}" if error.filename else place
+            message = error.msg
         else:
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if _is_users(frame.filename)]
@@ -167,8 +170,8 @@ def class_name(kind: type[LayerSpec]) -> str:
     name = f"{kind.__module__}:{kind.__qualname__}"
     if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
         raise ValueError(f"the layer type {name} must be a class at the top of a module")
-    if kind.__module__.startswith("alexnet_jax_net_"):
-        stem = kind.__module__.removeprefix("alexnet_jax_net_")
+    if kind.__module__.startswith(_PREFIX):
+        stem = kind.__module__.removeprefix(_PREFIX)
         raise ValueError(
             f"the layer type {kind.__qualname__} is in {stem}.py, and Python imports another "
             f"module by the name {stem}: rename the file"
@@ -210,16 +213,20 @@ def _check_source(name: str, module_name: str, attribute: str) -> None:
 
 def _find_source(module_name: str) -> Path | None:
     """Return the file of a module without importing it or its packages; None if there is none."""
-    found: Any = None
-    folders = None
-    parts = module_name.split(".")
-    if not all(part.isidentifier() for part in parts):
+    top, *rest = module_name.split(".")
+    if not all(part.isidentifier() for part in (top, *rest)):
         return None
-    for count in range(1, len(parts) + 1):
-        found = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), folders)
-        folders = found and found.submodule_search_locations
-        if found is None or (count < len(parts) and folders is None):
-            return None
-    if found.origin is None or not found.origin.endswith(".py"):
+    try:
+        spec = importlib.util.find_spec(top)  # of a top module, this runs nothing
+    except (ImportError, ValueError):
         return None
-    return Path(found.origin).resolve()
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin).resolve() if (spec.origin or "").endswith(".py") else None
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    for package in rest[:-1]:
+        folders = [folder / package for folder in folders]
+    files = (f"{rest[-1]}/__init__.py", f"{rest[-1]}.py")
+    paths = (folder / file for folder in folders for file in files)
+    return next((path.resolve() for path in paths if path.is_file()), None)
