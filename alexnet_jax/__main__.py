@@ -32,8 +32,8 @@ python -m alexnet_jax export --help how to write a network for them."""
 SOURCE_HELP = """\
 IN is torchvision's .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the
 ONNX zoo's bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet, a file that convert wrote,
-or the run folder of train.main. The content of the file selects the reader, and no code in it is
-run."""
+the run folder of train.main, or the name of published weights, such as torchvision or caffe, which
+are fetched. The content of a file selects the reader, and no code in it is run."""
 
 CONVERT_HELP = f"""\
 Read weights of another program and write them into one .safetensors file for alexnet_jax.load,
@@ -134,7 +134,8 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
     net = None if options.net is None else find_architecture(options.net)
     try:
         loaded = weights.read(source, architecture=net, mean=options.mean)
-        origin = "" if source.is_dir() else f"; {weights.known_files.identify(source)}"
+        path = weights.find(source)
+        origin = "" if path.is_dir() else f"; {weights.known_files.identify(path)}"
         write(target, loaded.params, loaded.architecture, loaded.preprocessing, loaded.class_names)
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from None

@@ -82,32 +82,35 @@ def read(
     Published weights with the 1,000 classes of ImageNet have their names, also where the file has
     none.
     """
-    path, published = _find(os.fspath(path))
-    loaded = _read(path, None if architecture is None else get(architecture), mean)
-    may_be_known = path.is_file() and loaded.architecture.classes == len(imagenet.class_names())
-    if may_be_known and (published or known_files.is_published(path, loaded.kind)):
+    found = find(path)
+    published = not Path(path).exists()
+    if not published and os.fspath(path) in PRETRAINED:
+        print(
+            f"note: {path} is the path of this name, not the published weights; these are read "
+            "where there is no such path",
+            file=sys.stderr,
+        )
+    loaded = _read(found, None if architecture is None else get(architecture), mean)
+    may_be_known = found.is_file() and loaded.architecture.classes == len(imagenet.class_names())
+    if may_be_known and (published or known_files.is_published(found, loaded.kind)):
         return loaded._replace(class_names=imagenet.class_names())
     return loaded
 
 
-def _find(text: str) -> tuple[Path, bool]:
-    """Return a path, and whether it is that of published weights, which the text names."""
+def find(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file or folder, or of the weights that a name stands for.
+
+    They are fetched if they are not in the cache. Raises ValueError for an unknown name, and for
+    weights that cannot be fetched.
+    """
+    text = os.fspath(path)
     path, named = Path(text), known_files.find(text)
-    if path.exists():
-        if named and text not in {file.name for file in named.files}:
-            kind = "folder" if path.is_dir() else "file"
-            print(
-                f"note: {text} is the {kind} of this name, not the published weights; "
-                "they are read where there is no such path",
-                file=sys.stderr,
-            )
-        return path, False
-    if named:
-        return pretrained.find_or_fetch(named), True
-    if path.name == text and not path.suffix:
+    if named and not path.exists():
+        return pretrained.find_or_fetch(named)
+    if path.name == text and not path.suffix and not path.exists():
         names = ", ".join(PRETRAINED)
         raise ValueError(f"{text} is no file, no folder, and no name of published weights: {names}")
-    return path, False
+    return path
 
 
 def _read(

@@ -24,20 +24,21 @@ class Pretrained(NamedTuple):
     """Published weights that `alexnet_jax.load` fetches by a name."""
 
     names: tuple[str, ...]  # the first one is listed
-    files: tuple[KnownFile, ...]  # the one to fetch, then earlier files of the same weights
+    file: KnownFile  # the one to fetch
+    former: tuple[KnownFile, ...] = ()  # earlier files of the same weights; never fetched
+
+    @property
+    def files(self) -> tuple[KnownFile, ...]:
+        """All files of these weights."""
+        return (self.file, *self.former)
 
 
-_PYTORCH = "https://download.pytorch.org/models/"
 _CAFFE = "http://dl.caffe.berkeleyvision.org/"
 _MATCONVNET = "https://www.vlfeat.org/matconvnet/models/"
 _ONNX = (
     "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/",
     "https://media.githubusercontent.com/media/onnx/models/main/",
 )
-
-
-def _torchvision(name: str, sha256: str) -> KnownFile:
-    return KnownFile("torchvision's", name, "sha256", sha256, (_PYTORCH + name,))
 
 
 def _caffe(name: str, sha1: str) -> KnownFile:
@@ -57,31 +58,32 @@ def _matconvnet(name: str, md5: str) -> KnownFile:
 _TABLE = (
     Pretrained(
         ("torchvision", "pytorch"),
-        (
-            _torchvision(
-                "alexnet-owt-7be5be79.pth",
-                "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            ),
-            # torchvision puts the first eight digits into the file's name.
-            _torchvision("alexnet-owt-4df8aa71.pth", "4df8aa71"),
+        KnownFile(
+            "torchvision's",
+            "alexnet-owt-7be5be79.pth",
+            "sha256",
+            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
         ),
+        # torchvision puts the first eight digits into the file's name.
+        (KnownFile("torchvision's", "alexnet-owt-4df8aa71.pth", "sha256", "4df8aa71"),),
     ),
     Pretrained(
         ("caffe", "caffe-alexnet"),
-        (_caffe("bvlc_alexnet.caffemodel", "9116a64c0fbe4459d18f4bb6b56d647b63920377"),),
+        _caffe("bvlc_alexnet.caffemodel", "9116a64c0fbe4459d18f4bb6b56d647b63920377"),
     ),
     Pretrained(
         ("caffenet", "caffe-caffenet"),
-        (_caffe("bvlc_reference_caffenet.caffemodel", "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46"),),
+        _caffe("bvlc_reference_caffenet.caffemodel", "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46"),
     ),
     Pretrained(
         ("onnx", "onnx-alexnet"),
+        _onnx(
+            "alexnet",
+            "bvlcalexnet-12.onnx",
+            "6b0da9510f27f234ee96a85dc3809dd210150fdefad87f6850f9788513216945",
+        ),
         (
-            _onnx(
-                "alexnet",
-                "bvlcalexnet-12.onnx",
-                "6b0da9510f27f234ee96a85dc3809dd210150fdefad87f6850f9788513216945",
-            ),
             _onnx(
                 "alexnet",
                 "bvlcalexnet-9.onnx",
@@ -101,38 +103,30 @@ _TABLE = (
     ),
     Pretrained(
         ("caffenet-onnx", "onnx-caffenet"),
-        (
-            _onnx(
-                "caffenet",
-                "caffenet-12.onnx",
-                "ea563e5c47d1f58e1717cf1a2d8bf288b8adc07af0ad228b622096cd243aeecb",
-            ),
+        _onnx(
+            "caffenet",
+            "caffenet-12.onnx",
+            "ea563e5c47d1f58e1717cf1a2d8bf288b8adc07af0ad228b622096cd243aeecb",
         ),
     ),
     Pretrained(
         ("matconvnet", "matconvnet-caffe", "caffe-matconvnet"),
-        (
-            _matconvnet("imagenet-caffe-alex.mat", "b5152a54bf61100a8ed61827c76e7d08"),
-            # The file of this name until September 2016; only its digest is left.
-            KnownFile(
-                "MatConvNet's", "imagenet-caffe-alex.mat", "md5", "ed49ef44caf18496291ce0c3257b0596"
-            ),
-        ),
+        _matconvnet("imagenet-caffe-alex.mat", "b5152a54bf61100a8ed61827c76e7d08"),
+        # The file of this name until September 2016.
+        (_matconvnet("imagenet-caffe-alex.mat", "ed49ef44caf18496291ce0c3257b0596"),),
     ),
     Pretrained(
         ("caffenet-matconvnet", "matconvnet-caffenet"),
-        (_matconvnet("imagenet-caffe-ref.mat", "675dd47906d34f4d9a70fc44210d3804"),),
+        _matconvnet("imagenet-caffe-ref.mat", "675dd47906d34f4d9a70fc44210d3804"),
     ),
     Pretrained(
         ("toronto",),
-        (
-            KnownFile(
-                "Toronto's",
-                "bvlc_alexnet.npy",
-                "",
-                "",
-                ("https://www.cs.toronto.edu/~guerzhoy/tf_alexnet/bvlc_alexnet.npy",),
-            ),
+        KnownFile(
+            "Toronto's",
+            "bvlc_alexnet.npy",
+            "",
+            "",
+            ("https://www.cs.toronto.edu/~guerzhoy/tf_alexnet/bvlc_alexnet.npy",),
         ),
     ),
 )

@@ -35,26 +35,22 @@ def find_or_fetch(weights: Pretrained) -> Path:
     folder, name = cache_folder(), weights.names[0]
     if path := _find(weights, folder):
         return path
+    target = folder / weights.file.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        failures = []
-        for file in weights.files:
-            if file.addresses:
-                target = folder / file.name
-                failures += download.fetch(file.addresses, target, file.matches)
-                if target.exists():
-                    return target
+        failures = download.fetch(weights.file.addresses, target, weights.file.matches)
     except OSError as error:
         raise ValueError(
             f"{name} cannot be kept in {folder}: {error.strerror or error}; "
-            "ALEXNET_JAX_CACHE names another folder"
+            "ALEXNET_JAX_CACHE in the environment can name another folder"
         ) from None
-    tried = "; ".join(f"{address} ({reason})" for address, reason in failures)
-    first = weights.files[0]
-    raise ValueError(
-        f"{name} cannot be fetched from {tried}; by hand, put the file of the address "
-        f"{first.addresses[0]} at {folder / first.name}"
-    )
+    if failures:
+        tried = " and ".join(f"{address} ({reason})" for address, reason in failures)
+        raise ValueError(
+            f"{name} cannot be fetched from {tried}; the file can also be put there by hand, "
+            f"as {target}"
+        )
+    return target
 
 
 def _find(weights: Pretrained, folder: Path) -> Path | None:

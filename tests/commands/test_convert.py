@@ -80,14 +80,33 @@ def test_a_file_with_a_published_name_and_other_content_is_reported(saved, tmp_p
 
 
 def test_the_published_digests_are_those_of_the_readmes_and_names():
-    digests = {entry.name: entry.digest for entry in weights.known_files.KNOWN_FILES}
+    digests = {(entry.name, entry.digest[:8]) for entry in weights.known_files.KNOWN_FILES}
     assert digests == {
-        "alexnet-owt-7be5be79.pth": "7be5be79",
-        "alexnet-owt-4df8aa71.pth": "4df8aa71",
-        "bvlc_alexnet.caffemodel": "9116a64c0fbe4459d18f4bb6b56d647b63920377",
-        "bvlc_reference_caffenet.caffemodel": "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
-        "imagenet-caffe-alex.mat": "ed49ef44caf18496291ce0c3257b0596",
+        ("alexnet-owt-7be5be79.pth", "7be5be79"),
+        ("alexnet-owt-4df8aa71.pth", "4df8aa71"),
+        ("bvlc_alexnet.caffemodel", "9116a64c"),
+        ("bvlc_reference_caffenet.caffemodel", "4c8d77de"),
+        ("bvlcalexnet-12.onnx", "6b0da951"),
+        ("bvlcalexnet-9.onnx", "ef3c82da"),
+        ("bvlcalexnet-8.onnx", "9a4dc22f"),
+        ("bvlcalexnet-7.onnx", "d9c9134b"),
+        ("caffenet-12.onnx", "ea563e5c"),
+        ("imagenet-caffe-alex.mat", "b5152a54"),
+        ("imagenet-caffe-alex.mat", "ed49ef44"),
+        ("imagenet-caffe-ref.mat", "675dd479"),
+        ("imagenet-matconvnet-alex.mat", "0998b7f6"),
     }
+
+
+def test_published_weights_are_converted_by_their_name(saved, tmp_path, monkeypatch, capsys):
+    known, digest = weights.known_files, hashlib.md5(saved.read_bytes()).hexdigest()
+    published = known.KnownFile("somebody's", saved.name, "md5", digest)
+    monkeypatch.setitem(known.PRETRAINED, "caffe", known.Pretrained(("caffe",), published))
+    monkeypatch.setattr(known, "KNOWN_FILES", (published,))
+    monkeypatch.setenv("ALEXNET_JAX_CACHE", str(tmp_path))
+    assert main(["convert", "caffe", str(tmp_path / "x.safetensors")]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line == f"caffe: our own format; somebody's {saved.name}, by its published MD5"
 
 
 def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(saved, tmp_path, capsys):

@@ -217,7 +217,7 @@ def test_a_run_starts_from_published_weights_by_their_name(pictures, tmp_path, m
     preprocessing = alexnet_jax.Preprocessing(stored_size=28, input_size=24, mean=[100, 110, 120])
     alexnet_jax.save(tmp_path / "net", params, net, preprocessing)
     published = KnownFile("our own", "net", "md5", file_digest(tmp_path / "net", "md5"))
-    monkeypatch.setitem(PRETRAINED, "caffe", Pretrained(("caffe",), (published,)))
+    monkeypatch.setitem(PRETRAINED, "caffe", Pretrained(("caffe",), published))
     monkeypatch.setenv("ALEXNET_JAX_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     flags = ["--init", "caffe", "--data", str(pictures), "--run-dir", "run", "--steps", "1"]

@@ -81,6 +81,8 @@ class Predictor:
     @property
     def title(self) -> str:
         """The network and the step, or where its weights are from: the title of a figure."""
+        if self.source.upper() == self.architecture.name:  # a published name
+            return self.architecture.name
         if self.step is None:
             return f"{self.architecture.name}, {Path(self.source).name}"
         return f"{self.architecture.name}, after step {self.step:,}"

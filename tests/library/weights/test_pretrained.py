@@ -50,7 +50,7 @@ def publish(monkeypatch, content):
     def publish(*addresses, digest=None, former=()):
         digest = digest or hashlib.sha256(content).hexdigest()
         file = KnownFile("a tiny", NAME, "sha256", digest, addresses)
-        entry = Pretrained(("tiny", "small"), (file, *former))
+        entry = Pretrained(("tiny", "small"), file, former)
         monkeypatch.setitem(PRETRAINED, "tiny", entry)
 
     return publish
@@ -144,10 +144,10 @@ def test_without_a_network_the_message_says_where_to_put_the_file_by_hand(
     server.files["other"] = b"another file"
     publish(NOWHERE, server.address("other"), server.address("gone"))
     message = refusal()
-    assert message.startswith(f"tiny cannot be fetched from {NOWHERE} (Connection refused); ")
+    assert message.startswith(f"tiny cannot be fetched from {NOWHERE} (Connection refused) and ")
     assert f"{server.address('other')} (it sent another file than the published one" in message
     assert f"{server.address('gone')} (HTTP status 404 Not Found)" in message
-    assert message.endswith(f"put the file of the address {NOWHERE} at {cache / NAME}")
+    assert message.endswith(f"; the file can also be put there by hand, as {cache / NAME}")
     assert names(cache) == []
     (cache / NAME).write_bytes(content)
     alexnet_jax.load("tiny")
@@ -210,14 +210,14 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, variables, folder)
 def test_a_cache_that_cannot_be_written_is_named(server, cache, publish, monkeypatch):
     cache.write_text("no folder")
     publish(server.address(NAME))
-    assert refusal().startswith(f"tiny cannot be kept in {cache}: File exists; ALEXNET_JAX_CACHE ")
+    assert refusal().startswith(f"tiny cannot be kept in {cache}: File exists; ALEXNET_JAX_CACHE")
     cache.unlink()
 
     def fail(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", fail)
-    assert f"tiny cannot be kept in {cache}: No space left on device; " in refusal()
+    assert f"tiny cannot be kept in {cache}: No space left on device; A" in refusal()
 
 
 def test_an_unknown_name_is_told_the_names_and_a_path_comes_first(
@@ -232,7 +232,7 @@ def test_an_unknown_name_is_told_the_names_and_a_path_comes_first(
         alexnet_jax.load("missing.pth")
     (tmp_path / "caffe").write_bytes(content)
     assert weights.read("caffe").class_names == ()
-    note = "note: caffe is the file of this name, not the published weights; "
+    note = "note: caffe is the path of this name, not the published weights; "
     assert capsys.readouterr().err.startswith(note)
 
 
@@ -251,11 +251,12 @@ def test_every_name_is_one_of_a_published_file_with_an_address_and_a_digest():
     assert len({*aliases}) == len(aliases)
     for name, entry in PRETRAINED.items():
         assert known_files.find(name.upper()) is entry
-        assert known_files.find(entry.files[0].name) is entry
+        assert known_files.find(entry.file.name) is entry
         for file in entry.files:
             lengths = {"sha256": 64, "sha1": 40, "md5": 32, "": 0}
             assert len(file.digest) in (lengths[file.algorithm], 8)
             assert all(address.endswith("/" + file.name) for address in file.addresses)
+        assert entry.file.addresses
 
 
 def test_the_classes_of_imagenet_are_sorted_by_synset_and_called_as_everywhere():
