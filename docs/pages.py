@@ -28,18 +28,21 @@ SECTIONS = {
     ],
     "Architectures": [
         *("Architecture", "architectures.by_name", "architectures.scaled"),
-        "architecture.LayerInfo",
+        "layer_info.LayerInfo",
     ],
     "Layer types": [
         f"layer_specs.{name}"
         for name in (
             *("Conv", "Dense", "Output", "Relu", "ResponseNorm", "SpatialNorm", "BatchNorm"),
             *("MaxPool", "Gather", "Split", "Flatten", "Dropout"),
+            *("Tanh", "MeanPool", "LocallyConnected"),
         )
-    ],
+    ]
+    + ["layer_type.LayerSpec"],
     "Evaluation": ["evaluation"],
     "Weights": ["load", "read", "save", "export", "LoadedWeights", "Preprocessing"],
-    "What a network looks at": ["visualize.attribution"],
+    "What a network looks at": ["visualize.attribution", "visualize.grad_cam"],
+    "Perceptual distance": ["perceptual"],
     "Drawing": ["visualize.draw"],
     "Flax": ["flax_modules"],
     "Normalization": ["ops.normalization"],

@@ -10,7 +10,7 @@ from PIL import Image
 
 from alexnet_jax import architectures
 from alexnet_jax.__main__ import main
-from alexnet_jax.layer_specs import Gather, Output, Split
+from alexnet_jax.layer_specs import Gather, LayerSpec, Output, Split
 from alexnet_jax.visualize import diagram
 from alexnet_jax.visualize.canvas import ACCENT
 from tests.support.tiny import TINY
@@ -96,8 +96,11 @@ def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere
 
 def test_a_layer_type_that_the_diagram_does_not_know_is_drawn_by_its_names():
     @dataclass(frozen=True)
-    class UnheardOf:
+    class UnheardOf(LayerSpec):
         name: str = "unheard1"
+
+        def apply(self, params, x):
+            return x
 
     net = dataclasses.replace(TINY, layers=(TINY.layers[0], UnheardOf(), *TINY.layers[1:]))
     assert {"unheard1", "unheard of"} <= {text for _, _, text in texts(diagram.figure(net))}

@@ -16,7 +16,18 @@ from PIL import Image
 import alexnet_jax
 from alexnet_jax import Preprocessing, architectures, exports, weights
 from alexnet_jax.__main__ import main
-from alexnet_jax.layer_specs import BatchNorm, Conv, Dense, Flatten, MaxPool, Output, Relu
+from alexnet_jax.layer_specs import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Flatten,
+    LocallyConnected,
+    MaxPool,
+    MeanPool,
+    Output,
+    Relu,
+    Tanh,
+)
 from tests.library.weights import test_torch_files
 from tests.library.weights.test_axes import APART
 from tests.support.tiny import TINY, draw_params, narrow
@@ -34,10 +45,22 @@ LAYERS = (  # a batch norm of each tower's maps, and one of features
     Output("fc3", 5),
 )
 NORMS = dataclasses.replace(APART, name="NORMS", layers=LAYERS)
+POOLS = dataclasses.replace(
+    APART,
+    name="POOLS",
+    layers=(
+        Conv("conv1", 8, kernel=3, std=0.1),
+        Tanh(),
+        MeanPool(3, 2, padding=(1, 1)),
+        Flatten(),
+        Output("fc2", 5),
+    ),
+)
 NETS = (
     TINY,
     APART,
     NORMS,
+    POOLS,
     narrow(architectures.DIGITS),
     narrow(architectures.ORIGINAL),
     narrow(architectures.NO_COMMUNICATION),
@@ -93,6 +116,16 @@ def test_onnx_runtime_gives_the_same_logits(tmp_path, rng, net):
     )
     [theirs] = session.run(None, {"pictures": pictures})
     assert_close(compute_logits(net, params, preprocessing, pictures), theirs)
+
+
+def test_onnx_refuses_a_layer_that_it_does_not_have(tmp_path):
+    pytest.importorskip("onnx")
+    layers = (LocallyConnected("local1", 4, kernel=3), Flatten(), Output("fc2", 5))
+    net = dataclasses.replace(APART, layers=layers)
+    sentence = "ONNX has no layer for local1, a LocallyConnected; .stablehlo holds any network"
+    with pytest.raises(ValueError, match=sentence):
+        exports.export(tmp_path / "net.onnx", draw_params(net), net, preprocessing_for(net))
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_onnx_keeps_the_names_of_the_classes_and_is_not_taken_for_caffes(tmp_path):
