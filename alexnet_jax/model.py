@@ -18,7 +18,7 @@ from alexnet_jax.forward import layer_batch_stats, local_output, run_layer
 from alexnet_jax.layer_specs import BatchNorm
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import BatchStats, Layer, Params, ParamsLike, as_params, check_params
-from alexnet_jax.selection import layers_to_run, select_layers
+from alexnet_jax.selection import layer_info, layers_to_run, select_layers
 from alexnet_jax.towers import Towers, run_sharded
 
 
@@ -214,8 +214,9 @@ def _run(
     """Return the outputs of the layers asked for and, given a key, the statistics of this batch."""
     net = architectures.get(architecture)
     inputs, names = jnp.asarray(inputs), select_layers(net, asked, after)
-    infos = layers_to_run(net, names, inputs, after)
-    params = _as_arrays(check_params(params, net, infos), infos)
+    params = check_params(params, net, layers_to_run(net, names, after))
+    infos = layer_info(net, names, inputs, after)
+    params = _as_arrays(params, infos)
 
     def forward(params: Params, inputs: jax.Array, key: jax.Array | None, towers: Towers):
         outputs: dict[str, jax.Array] = {}

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import export
 
-from alexnet_jax.architecture import Architecture, LayerInfo, Shape
+from alexnet_jax.architecture import Architecture, Shape
 from alexnet_jax.architectures import NETS
 
 
@@ -68,9 +69,13 @@ def as_params(params: ParamsLike) -> Params:
 
     Raises TypeError if they are no dict of layers, or a layer is no pair of arrays.
     """
+    _check_is_dict(params)
+    return {name: _as_pair(name, value) for name, value in params.items()}
+
+
+def _check_is_dict(params: ParamsLike) -> None:
     if not isinstance(params, Mapping):
         raise TypeError(f"params must be a dict of layers by name, not {type(params).__name__}")
-    return {name: _as_pair(name, value) for name, value in params.items()}
 
 
 def _as_pair(name: str, value: Any) -> Layer | BatchStats:
@@ -92,65 +97,66 @@ def _as_pair(name: str, value: Any) -> Layer | BatchStats:
 
 
 def check_params(
-    params: ParamsLike, architecture: Architecture, infos: Collection[LayerInfo] | None = None
+    params: ParamsLike, architecture: Architecture, layers: Collection[str] | None = None
 ) -> Params:
     """Return the parameters of some layers of a network, as `Layer` and `BatchStats`.
 
     Args:
       params: in any containers.
       architecture: the network.
-      infos: the layers; if None, those of the whole network, which must be all in `params`.
+      layers: their names; if None, all, and `params` must have no others.
 
     Raises:
       ValueError: parameters that do not fit the architecture, by name and shape.
       TypeError: parameters that are not floating, or no dict of layers.
     """
-    params, shapes = as_params(params), architecture.parameter_shapes()
-    is_whole = infos is None or len(infos) == len(architecture.layers)
-    if infos is not None:
+    _check_is_dict(params)
+    shapes = architecture.parameter_shapes()
+    is_whole = layers is None or len(layers) == len(architecture.layers)
+    if layers is not None:
+        infos = [info for info in architecture.layer_info() if info.name in layers]
         names = {name for info in infos for name in (info.name, info.stats_name)}
         shapes = {name: pair for name, pair in shapes.items() if name in names}
     missing = [name for name in shapes if name not in params]
     if missing or (is_whole and len(params) > len(shapes)):
         _refuse_other_net(params, architecture)
-        layers = f"has the layers {', '.join(shapes)}" if is_whole else f"needs {missing[0]}"
-        raise ValueError(
-            f"{architecture.name} {layers}; the parameters have {', '.join(params) or 'none'}"
-        )
-    for name, expected in shapes.items():
-        _check_layer(name, params[name], expected, params, architecture)
-    return {name: params[name] for name in shapes}
+        needed = f"has the layers {', '.join(shapes)}" if is_whole else f"needs {missing[0]}"
+        found = ", ".join(map(str, params)) or "none"
+        raise ValueError(f"{architecture.name} {needed}; the parameters have {found}")
+    layers_that_run = as_params({name: params[name] for name in shapes})
+    for name, layer in layers_that_run.items():
+        _check_arrays(name, layer)
+        if _shapes(layer) != shapes[name]:
+            _refuse_other_net(params, architecture)
+            found, needed = (f"{one} and {two}" for one, two in (_shapes(layer), shapes[name]))
+            raise ValueError(
+                f"{name} has {' and '.join(layer._fields)} of {found}, "
+                f"but {architecture.name} needs {needed}"
+            )
+    return layers_that_run
 
 
-def _check_layer(
-    name: str,
-    layer: Layer | BatchStats,
-    expected: tuple[Shape, Shape],
-    params: Params,
-    architecture: Architecture,
-) -> None:
-    """Raise TypeError on the types of a layer's arrays, ValueError on their shapes."""
+def _check_arrays(name: str, layer: Layer | BatchStats) -> None:
+    """Raise TypeError if a layer holds anything but floating arrays."""
     for field, leaf in zip(layer._fields, layer, strict=True):
         if not hasattr(leaf, "dtype"):
             raise TypeError(f"the {field} of {name} must be an array, not {type(leaf).__name__}")
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"parameters must be floating, and the {field} of {name} {leaf.dtype}")
-    shapes = _shapes(layer)
-    if shapes != expected:
-        _refuse_other_net(params, architecture)
-        raise ValueError(
-            f"{name} has {' and '.join(layer._fields)} of {shapes[0]} and {shapes[1]}, "
-            f"but {architecture.name} needs {expected[0]} and {expected[1]}"
-        )
+            raise TypeError(
+                f"parameters must be floating, not {leaf.dtype} as the {field} of {name}"
+            )
 
 
 def _shapes(layer: Layer | BatchStats) -> tuple[Shape, ...]:
-    return tuple(tuple(leaf.shape) for leaf in layer)
+    return tuple(np.shape(leaf) for leaf in layer)
 
 
-def _refuse_other_net(params: Params, architecture: Architecture) -> None:
+def _refuse_other_net(params: ParamsLike, architecture: Architecture) -> None:
     """Raise ValueError with the published networks that the parameters fit, if there are any."""
-    shapes = {name: _shapes(layer) for name, layer in params.items()}
+    try:
+        shapes = {name: _shapes(layer) for name, layer in as_params(params).items()}
+    except TypeError:  # something else is among the layers
+        return
     fitting = {}
     for net in NETS:
         _, output_biases = shapes.get(net.layer_names()[-1], ((), ()))

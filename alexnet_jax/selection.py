@@ -1,6 +1,6 @@
 """Which layers run: from the names that a caller asks for, and the shape of what they run on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +28,17 @@ def select_layers(
     return names
 
 
-def layers_to_run(
+def layers_to_run(net: Architecture, names: Mapping[str, str], after: str | None) -> Sequence[str]:
+    """Return the layers that compute those of `select_layers`, from images or after a layer."""
+    order = net.layer_names()
+    start = 0 if after is None else order.index(layer_name(net, after)) + 1
+    return order[start : max(map(order.index, names.values()), default=-1) + 1]
+
+
+def layer_info(
     net: Architecture, names: Mapping[str, str], inputs: jax.Array, after: str | None
-) -> tuple[LayerInfo, ...]:
-    """Return the layers that compute those of `select_layers` from the inputs.
+) -> Sequence[LayerInfo]:
+    """Return the shapes of `layers_to_run`.
 
     Args:
       net: the network.
@@ -49,13 +56,12 @@ def layers_to_run(
         raise TypeError(f"images must be floating and mean-subtracted, not {inputs.dtype}")
     if after is None and (inputs.ndim != 4 or inputs.shape[3] != 3):
         raise ValueError(f"images must be [n, height, width, 3], not {list(inputs.shape)}")
-    order = net.layer_names()
-    if not names:
+    layers = layers_to_run(net, names, after)
+    if not layers:
         return ()
-    last = order[max(map(order.index, names.values()))]
     if after is not None:
-        return net.layer_info_after(layer_name(net, after), inputs.shape[1:], last=last)
+        return net.layer_info_after(layer_name(net, after), inputs.shape[1:], last=layers[-1])
     size = inputs.shape[1], inputs.shape[2]
     if any(torchvision_names.is_avgpool(net, name) for name in names):
         net.layer_info(size)  # raises where torchvision's layer would pool again
-    return net.layer_info(size, last=last)
+    return net.layer_info(size, last=layers[-1])

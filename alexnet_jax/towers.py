@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.architecture import Architecture, Shape
+from alexnet_jax.architectures import get
 from alexnet_jax.layer_specs import Output
 from alexnet_jax.params import BatchStats, Layer, Params
 
@@ -234,9 +235,9 @@ def _param_specs(mesh: Mesh, architecture: Architecture) -> Params:
     return specs
 
 
-def param_shardings(mesh: Mesh, architecture: Architecture) -> Params:
+def param_shardings(mesh: Mesh, architecture: Architecture | str) -> Params:
     """Return the sharding of each parameter on the mesh, a pytree like `Params`."""
-    specs = _param_specs(mesh, architecture)
+    specs = _param_specs(mesh, get(architecture))
     return jax.tree.map(
         lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
     )

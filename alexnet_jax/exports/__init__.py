@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import get
 from alexnet_jax.exports import onnx_model, stablehlo, torchvision
-from alexnet_jax.params import Params, check_params
+from alexnet_jax.params import ParamsLike, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files.atomic import write_atomically
 
@@ -15,8 +16,8 @@ SUFFIXES = (".stablehlo", ".onnx", ".pth")
 
 def export(
     path: str | os.PathLike[str],
-    params: Params,
-    architecture: Architecture,
+    params: ParamsLike,
+    architecture: Architecture | str,
     preprocessing: Preprocessing,
     class_names: Sequence[str] = (),
 ) -> None:
@@ -32,13 +33,21 @@ def export(
     A file of that name is replaced once everything is written, or not at all. `save` writes
     `.safetensors`.
 
+    Args:
+      path: of the file to write.
+      params: in any containers that `apply` takes.
+      architecture: the network of the parameters, or its name.
+      preprocessing: that the weights were trained with.
+      class_names: by index, or none; only `.onnx` keeps them.
+
     Raises:
       ValueError: another suffix, a network that the format cannot hold, or parameters of another
         architecture.
+      TypeError: parameters that are not floating.
       OSError: a path that cannot be written to.
     """
-    path = Path(path)
-    check_params(params, architecture)
+    path, architecture = Path(path), get(architecture)
+    params = check_params(params, architecture)
     match path.suffix:
         case ".stablehlo":
             content = stablehlo.serialize(params, architecture, preprocessing)

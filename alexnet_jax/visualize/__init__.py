@@ -8,6 +8,7 @@ Only `draw` needs matplotlib.
 
 from pathlib import Path
 
+from alexnet_jax import architectures
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.visualize.attribution import class_images as class_images
 from alexnet_jax.visualize.attribution import occlusion as occlusion
@@ -18,11 +19,11 @@ DIAGRAM_FORMATS = (".png", ".svg", ".pdf")
 """The file formats that `draw` writes, by suffix."""
 
 
-def draw(architecture: Architecture, path: str | Path, image_size: int | None = None) -> None:
+def draw(architecture: Architecture | str, path: str | Path, image_size: int | None = None) -> None:
     """Draw the network as in Figure 2 of the paper, into a .png, .svg or .pdf file.
 
     Args:
-      architecture: the network.
+      architecture: the network, or its name.
       path: the file to write.
       image_size: in pixels, square; the first of the architecture's sizes if None.
 
@@ -39,4 +40,4 @@ def draw(architecture: Architecture, path: str | Path, image_size: int | None = 
         raise ValueError(f"a diagram's file must end in {formats}; {path} does not")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} to draw {path.name} into")
-    diagram.figure(architecture, image_size).savefig(path, dpi=144)
+    diagram.figure(architectures.get(architecture), image_size).savefig(path, dpi=144)

@@ -1,22 +1,24 @@
 """A network as a table: output shape, parameters and cost of each layer, and where towers meet."""
 
 from alexnet_jax.architecture import Architecture, Shape
+from alexnet_jax.architectures import get
 from alexnet_jax.layer_specs import Conv, Gather, LocallyConnected, Output, Split
 
 
-def summary(architecture: Architecture, image_size: int | None = None) -> str:
+def summary(architecture: Architecture | str, image_size: int | None = None) -> str:
     """Return the table as text: layer, output shape, parameters, multiply-accumulates, towers.
 
     Shapes and counts are for one image and all towers together; multiply-accumulates count the
     products of weights and activations in the forward pass.
 
     Args:
-      architecture: the network.
+      architecture: the network, or its name.
       image_size: in pixels; the first of the architecture's sizes if None.
 
     Raises:
       ValueError: an image size that the network does not take.
     """
+    architecture = get(architecture)
     infos = architecture.layer_info(image_size)
     rows = [("layer", "output", "parameters", "multiply-accumulates", "")]
     rows.append(("images", _shape(infos[0].input_shape), "", "", ""))

@@ -130,7 +130,13 @@ def split_params(layer):
 
 
 def tiny_activations(params, images):
-    """Some activations of `tests.support.tiny.TINY` at test time, written out tower by tower."""
+    """Some activations of `tests.support.tiny.TINY` at test time."""
+    maps = tiny_maps(params, images)
+    return maps | tiny_tail(params, maps["relu4"])
+
+
+def tiny_maps(params, images):
+    """Those before `Flatten`, of images of any size, written out tower by tower."""
     halves = [conv(images, w, b, 2, 0, 1) for w, b in split_params(params["conv1"])]
     halves = [max_pool(response_norm(relu(x))) for x in halves]
     activations = {"pool1": np.concatenate(halves, axis=-1)}
@@ -148,7 +154,7 @@ def tiny_activations(params, images):
         for x, (w, b) in zip(halves, split_params(params["conv4"]), strict=True)
     ]
     activations["relu4"] = relu(np.concatenate(halves, axis=-1))
-    return activations | tiny_tail(params, activations["relu4"])
+    return activations
 
 
 def tiny_tail(params, relu4):
