@@ -56,7 +56,8 @@ class Architecture:
                 if shape != first[name]:
                     raise ValueError(
                         f"{self.name}: {name} has weights and biases of {first[name]} for images "
-                        f"of {self.image_sizes[0]} pixels square, and of {shape} for {size}"
+                        f"of {self.image_sizes[0]} pixels square, and of {shape} for {size}; "
+                        "image sizes must agree in them"
                     )
 
     def _set(self, field: str, value: Any) -> None:

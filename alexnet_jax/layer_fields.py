@@ -32,7 +32,10 @@ def convert_fields(spec: Any) -> None:
 @functools.cache
 def _converters(dataclass: type) -> tuple[tuple[str, Any], ...]:
     """The fields with a type of this module, and the function that checks each."""
-    hints = get_type_hints(dataclass, include_extras=True)
+    try:
+        hints = get_type_hints(dataclass, include_extras=True)
+    except NameError:  # a user's own type, with annotations for type checkers alone
+        return ()
     return tuple(
         (field.name, convert)
         for field in dataclasses.fields(dataclass)

@@ -1,9 +1,10 @@
 """The layers of a network with their names, shapes and parameters, each from the ones before it."""
 
 import math
+import operator
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from alexnet_jax.layer_specs import BatchNorm, Dropout, Gather, Output, Split
 from alexnet_jax.layer_type import LayerSpec, Shape
@@ -56,9 +57,13 @@ def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
     Where that name is taken, a second number follows: relu1, relu1_2.
 
     Raises:
-      ValueError: two layers with the same name of their own.
+      ValueError: two layers with the same name of their own, or an output layer before the last.
     """
     own = [name for spec in layers if (name := getattr(spec, "name", ""))]
+    if wrong := [name for name in own if not isinstance(name, str)]:
+        raise ValueError(f"the name of a layer must be text, not {wrong[0]!r}")
+    if early := [spec.name for spec in layers[:-1] if isinstance(spec, Output)]:
+        raise ValueError(f"{early[0]} is an Output, and other layers follow it")
     if doubles := [name for i, name in enumerate(own) if name in own[:i]]:
         raise ValueError(f"two layers are named {doubles[0]}")
     names: list[str] = []
@@ -106,11 +111,7 @@ def follow(spec: LayerSpec, name: str, shape: Shape, replicated: bool, towers: i
       ValueError: a layer that cannot follow; the message starts with its name.
     """
     _check_input(spec, name, shape, towers > 1 and not replicated)
-    try:
-        output_shape = spec.output_shape(shape)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
-    _check_output(spec, name, shape, output_shape)
+    output_shape = _output_shape(spec, name, shape)
     if output_shape[-1] % towers and not isinstance(spec, Output):
         raise ValueError(
             f"the {output_shape[-1]} maps of {name} cannot be shared by {towers} towers"
@@ -138,38 +139,49 @@ def _check_input(spec: LayerSpec, name: str, shape: Shape, apart: bool) -> None:
         raise ValueError(f"{name} needs the maps of all towers: a Gather before it")
 
 
-def _check_output(spec: LayerSpec, name: str, shape: Shape, output_shape: object) -> None:
-    """Raise ValueError if a layer type of a user's own returns what is no shape."""
-    if not _is_shape(output_shape) or len(output_shape) not in (1, 3):
+def _output_shape(spec: LayerSpec, name: str, shape: Shape) -> Shape:
+    """Return the output shape. Raises ValueError if the type returns no shape, or none fits."""
+    try:
+        returned = spec.output_shape(shape)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+    output_shape = _as_shape(returned)
+    if len(output_shape) not in (1, 3):
         raise ValueError(
-            f"{name} has an output_shape {output_shape!r}, "
+            f"{name} has an output_shape {returned!r}, "
             "which should be (height, width, maps) or (features,)"
         )
     if spec.per_map and output_shape[-1] != shape[-1]:
         raise ValueError(f"{name} has per_map, and makes {output_shape[-1]} maps of {shape[-1]}")
+    return output_shape
 
 
 def _param_shapes(
     spec: LayerSpec, name: str, seen: Shape, output_shape: Shape
 ) -> tuple[Shape, Shape]:
     """Return the shapes of weights and biases. Raises ValueError if they are not two shapes."""
-    shapes = spec.param_shapes(seen)
-    if not isinstance(shapes, tuple) or len(shapes) != 2 or not all(map(_is_shape, shapes)):
+    returned: Any = spec.param_shapes(seen)
+    pair = returned if isinstance(returned, tuple | list) else ()
+    shapes = tuple(_as_shape(shape) for shape in pair)
+    if len(shapes) != 2 or not all(shapes):
         raise ValueError(
-            f"{name} has param_shapes {shapes!r}, which should be two tuples: "
+            f"{name} has param_shapes {returned!r}, which should be two tuples: "
             "the shapes of weights and of biases"
         )
-    for shape in shapes:
-        if shape[-1] != output_shape[-1]:
-            raise ValueError(
-                f"{name} has param_shapes {shapes!r}, whose last axes should be "
-                f"its {output_shape[-1]} maps"
-            )
+    if {shape[-1] for shape in shapes} != {output_shape[-1]}:
+        raise ValueError(
+            f"{name} has param_shapes {returned!r}, whose last axes should be "
+            f"its {output_shape[-1]} maps"
+        )
     return shapes
 
 
-def _is_shape(shape: object) -> TypeGuard[Shape]:
-    """Whether this is a tuple of at least one whole number above 0."""
-    if not isinstance(shape, tuple) or not shape:
-        return False
-    return all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
+def _as_shape(value: object) -> Shape:
+    """Return a tuple or list of whole numbers above 0 as a shape, and () for anything else."""
+    if not isinstance(value, tuple | list):
+        return ()
+    try:
+        shape = tuple(operator.index(n) for n in value)
+    except TypeError:
+        return ()
+    return shape if all(n > 0 for n in shape) else ()

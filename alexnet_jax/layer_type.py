@@ -103,7 +103,7 @@ def check_layer(layer: Any, place: str) -> None:
     known = any(base.__module__ == "alexnet_jax.layer_specs" for base in kind.__mro__)
     if not known and not layer.has_apply:
         raise ValueError(f"{place}: {kind.__name__} needs a method apply(self, params, x)")
-    if "__annotations__" in vars(kind) and "__dataclass_params__" not in vars(kind):
+    if "__dataclass_params__" not in vars(kind):
         raise ValueError(f"{place}: {kind.__name__} needs @dataclass(frozen=True) before its class")
     try:
         hash(layer)

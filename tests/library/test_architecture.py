@@ -105,6 +105,10 @@ CONV = Conv("conv1", 4, 3)
             lambda: net(CONV, Flatten(), Conv("conv2", 4, 3)),
             "NET: conv2 needs maps, and comes after Flatten",
         ),
+        (
+            lambda: net(Flatten(), Output("fc1", 3)),
+            "NET: fc1 is an Output, and other layers follow it",
+        ),
         (lambda: net(Relu), "layer 1 of NET is the class Relu: write Relu(...)"),
         (lambda: net([CONV, Relu()]), "layer 1 of NET is a list of layers: put a * before it"),
         (lambda: net("relu"), "layer 1 of NET is not a layer of alexnet_jax.layer_specs: 'relu'"),
@@ -122,7 +126,7 @@ CONV = Conv("conv1", 4, 3)
         (
             lambda: Architecture("NET", (9, 8), 1, (Flatten(), Output("fc", 3))),
             "NET: fc has weights and biases of ((243, 3), (3,)) for images of 9 pixels square, and "
-            "of ((192, 3), (3,)) for 8",
+            "of ((192, 3), (3,)) for 8; image sizes must agree in them",
         ),
     ],
 )

@@ -205,6 +205,7 @@ def make(*layers, towers=2):
             [own_layers.Shapeless()],
             "layer 2 of MINE: Shapeless needs a method apply(self, params, x)",
         ),
+        ([Mix(3, 4)], "MINE: the name of a layer must be text, not 3"),
         (
             [Wrong(params=[4])],
             "layer 2 of MINE: the fields of Wrong must be fixed: unhashable type: 'list'",
