@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import os
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from tests.support.runs import write_initial_run, write_noise_pictures
 from tests.support.tiny import draw_params
 from train import evaluate, predict
 from train.config.errors import BadInput
+from train.inference import prediction_table
 from train.inference.ensemble import open_test_images
 from train.inference.evaluation_data import relabel
 from train.inference.image_files import make_resize
@@ -104,31 +106,48 @@ def test_logits_of_a_file_are_those_of_its_own_scale_mean_and_crops(params, file
     np.testing.assert_allclose(predictor.to_pixels(inputs), images[:, 2:26, 2:26], atol=1e-3)
 
 
-def test_predictions_are_the_softmax_of_the_librarys_logits_in_both_tables(
+def test_predictions_are_the_softmax_of_the_librarys_logits_and_are_written_as_json_lines(
     params, file, pictures, tmp_path, capsys
 ):
-    for table in ("a.csv", "a.jsonl"):
-        predict.main([str(file), str(pictures), "--out", str(tmp_path / table)])
-        assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / table)
+    predict.main([str(file), str(pictures), "--out", str(tmp_path / "a.jsonl")])
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "a.jsonl")
     paths = sorted(pictures.rglob("*.png"))
-    with (tmp_path / "a.csv").open() as opened:
-        rows = list(csv.DictReader(opened))
-    objects = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert len(rows) == 36
-    assert [row["picture"] for row in objects] == [str(path) for path in paths]
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [row["picture"] for row in rows] == [str(path) for path in paths]
     truths = {"Wild_Cat": "wild cat, cat", "ant": "ant, emmet", "bee": "bee"}
-    for number, (path, entry) in enumerate(zip(paths, objects)):
+    for path, row in zip(paths, rows):
         powers = np.exp(logits(params, path))
         top = np.argsort(-powers)
-        assert entry["truth"] == truths[path.parent.name]
-        assert [one["class"] for one in entry["predictions"]] == [NAMES[i] for i in top]
-        found = [one["probability"] for one in entry["predictions"]]
+        assert row["truth"] == truths[path.parent.name]
+        assert [one["rank"] for one in row["predictions"]] == [1, 2, 3]
+        assert [one["class"] for one in row["predictions"]] == [NAMES[i] for i in top]
+        found = [one["probability"] for one in row["predictions"]]
         np.testing.assert_allclose(found, powers[top] / powers.sum(), atol=0.02)
-        for rank, row in enumerate(rows[3 * number : 3 * number + 3]):
-            assert row == {
-                **{"picture": str(path), "truth": entry["truth"], "rank": str(rank + 1)},
-                **{key: str(value) for key, value in entry["predictions"][rank].items()},
-            }
+
+
+def test_a_csv_file_has_a_row_for_each_class_of_a_picture_and_any_file_name(tmp_path):
+    prediction = {
+        "path": os.fsdecode(b'a "caf\xe9", 1.png'),
+        "truth": None,
+        "names": ["n02012849", "n03126707"],
+        "classes": ["crane", "crane"],
+        "probabilities": [0.75, 0.1],
+    }
+    with prediction_table.open_table(tmp_path / "a.csv") as write:
+        write(prediction)
+    with (tmp_path / "a.csv").open(errors="surrogateescape", newline="") as opened:
+        first, second = csv.DictReader(opened)
+    assert [*first.values()] == [prediction["path"], "", "1", "n02012849", "crane", "0.75"]
+    assert [*second.values()] == [prediction["path"], "", "2", "n03126707", "crane", "0.1"]
+    assert [*first] == ["picture", "truth", "rank", "class", "label", "probability"]
+
+
+def test_a_table_that_is_not_completed_leaves_the_file_as_it_was(tmp_path):
+    (tmp_path / "a.csv").write_text("before")
+    with pytest.raises(KeyboardInterrupt), prediction_table.open_table(tmp_path / "a.csv"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "a.csv").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_file_is_evaluated_on_all_pictures_whose_folders_are_called_as_its_classes(
