@@ -16,7 +16,7 @@ import jax
 from alexnet_jax.layer_fields import SAME, same_zeros, side, whole_number
 from alexnet_jax.layer_info import LayerInfo as LayerInfo
 from alexnet_jax.layer_info import follow, is_replicated_after, name_layers
-from alexnet_jax.layer_specs import Output
+from alexnet_jax.layer_specs import Kernels, Output, Pool
 from alexnet_jax.layer_type import LayerSpec, check_layer
 from alexnet_jax.layer_type import Shape as Shape
 
@@ -88,11 +88,11 @@ class Architecture:
         layers = list(self.layers)
         by_size = [self._walk((size, size, 3), 0, len(layers)) for size in self.image_sizes]
         for i, spec in enumerate(self.layers):
-            if getattr(spec, "padding", None) != SAME:
+            if not isinstance(spec, Kernels | Pool) or spec.padding != SAME:
                 continue
-            window, stride = getattr(spec, "kernel", getattr(spec, "size", 1)), spec.stride
+            window = spec.kernel if isinstance(spec, Kernels) else spec.size
             zeros = {
-                same_zeros(infos[i].input_shape[0], window, stride): size
+                same_zeros(infos[i].input_shape[0], window, spec.stride): size
                 for infos, size in zip(by_size, self.image_sizes, strict=True)
             }
             if len(zeros) > 1:

@@ -104,7 +104,7 @@ def _number(value: Any, label: str) -> float:
         raise ValueError(f"{label} must be a number, not {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{label} must be finite, not {value!r}")
-    return value if type(value) in (int, float) else float(value)
+    return value if isinstance(value, int) or type(value) is float else float(value)
 
 
 def _deviation(value: Any, label: str) -> float:

@@ -46,7 +46,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class _Kernels(LayerSpec):
+class Kernels(LayerSpec):
     """Kernels of `kernel` x `kernel` pixels, moved over the maps `stride` pixels at a time."""
 
     name: Name
@@ -65,7 +65,7 @@ class _Kernels(LayerSpec):
 
 
 @dataclass(frozen=True)
-class Conv(_Kernels):
+class Conv(Kernels):
     """A convolution with biases (§3.5). Its kernels see the maps of their own tower only.
 
     On the image, or after a `Gather`, they see all maps. `padding` is the number of zeros
@@ -80,7 +80,7 @@ class Conv(_Kernels):
 
 
 @dataclass(frozen=True)
-class LocallyConnected(_Kernels):
+class LocallyConnected(Kernels):
     """A convolution whose kernels and biases differ from pixel to pixel of the output.
 
     Not in the paper: the original program's networks for CIFAR-10 have two of them, its type
@@ -220,7 +220,7 @@ class BatchNorm(LayerSpec):
 
 
 @dataclass(frozen=True)
-class _Pool(LayerSpec):
+class Pool(LayerSpec):
     """A number for each window of `size` x `size` pixels, `stride` pixels apart, in each map."""
 
     size: Side = 3
@@ -243,7 +243,7 @@ class _Pool(LayerSpec):
 
 
 @dataclass(frozen=True)
-class MaxPool(_Pool):
+class MaxPool(Pool):
     """The largest value of each `size` x `size` window, every `stride` pixels (§3.4).
 
     Windows reach `padding` pixels (before, after) past the first and last row and column; only
@@ -252,7 +252,7 @@ class MaxPool(_Pool):
 
 
 @dataclass(frozen=True)
-class MeanPool(_Pool):
+class MeanPool(Pool):
     """The mean of each `size` x `size` window, every `stride` pixels.
 
     Not in the paper: the original program pools so with `pool=avg`. As there, a window that reaches

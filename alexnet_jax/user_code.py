@@ -223,7 +223,8 @@ def _find_source(module_name: str) -> Path | None:
     if spec is None:
         return None
     if not rest:
-        return Path(spec.origin).resolve() if (spec.origin or "").endswith(".py") else None
+        origin = spec.origin or ""
+        return Path(origin).resolve() if origin.endswith(".py") else None
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     for package in rest[:-1]:
         folders = [folder / package for folder in folders]

@@ -3,6 +3,8 @@
 Both read the pixels of every window by slices with strides, one for each pixel of a window.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +23,11 @@ def mean_pool(spec: MeanPool, maps: jax.Array) -> jax.Array:
     """
     total, sides = at_least_float32(maps), maps.shape[1:3]
     for axis in (1, 2):
-        total = sum(_strided(total, axis, spec.size, spec.stride, spec.padding))
+        pixels = _strided(total, axis, spec.size, spec.stride, spec.padding)
+        total = functools.reduce(jnp.add, pixels)
     rows, columns = (_pixels_inside(spec, pixels) for pixels in sides)
-    counts = np.outer(rows, columns)[None, :, :, None]
-    return (total / counts.astype(total.dtype)).astype(maps.dtype)
+    counts = jnp.asarray(np.outer(rows, columns)[None, :, :, None], total.dtype)
+    return (total / counts).astype(maps.dtype)
 
 
 def locally_connected(spec: LocallyConnected, params: Layer, maps: jax.Array) -> jax.Array:

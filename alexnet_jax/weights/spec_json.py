@@ -54,7 +54,8 @@ def to_json(value: Architecture | Preprocessing) -> dict[str, Any]:
 
 def architecture_from_json(data: object) -> Architecture:
     """Return the architecture that `to_json` wrote. Raises ValueError if the data are not one."""
-    layers = data.get("layers") if isinstance(data, dict) else None
+    data = data if isinstance(data, dict) else {}
+    layers = data.get("layers")
     if not isinstance(layers, list) or len(layers) > MAX_LENGTH:
         raise ValueError(f"its layers are not a list of at most {MAX_LENGTH}")
     specs = {"layers": tuple(_layer_spec(layer) for layer in layers)}
