@@ -163,6 +163,7 @@ class _Progress:
         return self
 
     def update(self, position: int) -> None:
+        """Show that `position` bytes of the file are there, at most five times a second."""
         self.position = position
         if self.terminal and time.monotonic() - self.shown >= 0.2:
             print(f"\r{self.text():<60}", end="", file=sys.stderr, flush=True)
@@ -173,6 +174,7 @@ class _Progress:
         print(f"{start}{text}", file=sys.stderr, flush=True)
 
     def text(self) -> str:
+        """Return the line."""
         rate = (self.position - self.start) / max(time.monotonic() - self.began, 1e-3)
         total = "" if self.size is None else f" of {_megabytes(self.size)}"
         return f"{self.name}: {_megabytes(self.position)}{total}, {_megabytes(rate)}/s"
