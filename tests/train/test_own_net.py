@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 import alexnet_jax
+from alexnet_jax import Architecture, Preprocessing
+from alexnet_jax.layer_specs import Flatten, LocallyConnected, Output
 from tests.support.runs import write_initial_run
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
 from train.config.network import get_architecture, read_net
 from train.config.saved import load_config
+from train.figures.kernels import draw_kernels
 from train.inference.predictor import open_predictor
 from train.run_dir.metrics import read_metrics
 from train.trainer.build import load_network_and_data
@@ -115,6 +118,22 @@ def test_a_wrong_net_is_named_in_one_sentence(folder, flags, sentence):
     with pytest.raises(BadInput) as caught:
         parse(flags)
     assert caught.value.with_flags() == sentence
+
+
+def test_a_net_may_begin_with_another_layer_than_a_convolution(folder):
+    layers = [LocallyConnected("local1", 4, 5, stride=4), Flatten(), Output("fc2", 10)]
+    net = Architecture("LOCAL", 24, 1, layers)
+    run = write_initial_run(folder / "run", net=net)
+    params, *_ = alexnet_jax.load(run)
+    config = Config().replace(net=net, init=run)
+    initial = read_initial_weights(config, net)
+    jax.tree.map(np.testing.assert_array_equal, initial.params, params)
+    with pytest.raises(BadInput, match="LOCAL does not begin with a convolution of the image"):
+        draw_kernels(open_predictor(run), folder / "kernels.png")
+    scaled = Preprocessing(stored_size=24, input_size=24, mean=[0.5] * 3, scale=1 / 255)
+    alexnet_jax.save("scaled", params, net, scaled)
+    with pytest.raises(BadInput, match="which local1, no convolution, cannot include"):
+        read_initial_weights(config.replace(init=folder / "scaled"), net)
 
 
 def test_python_gives_the_architecture_itself():

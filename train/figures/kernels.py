@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..config.errors import BadInput
 from . import page
 
 if TYPE_CHECKING:
@@ -30,9 +31,18 @@ def main(flags: argparse.Namespace) -> Path:
 
 
 def draw_kernels(predictor: "Predictor", path: Path) -> Path:
-    """Draw the kernels of the first layer, a block for each tower. Returns `path`."""
+    """Draw the kernels of the first layer, a block for each tower. Returns `path`.
+
+    Raises BadInput if that layer is no convolution.
+    """
+    from alexnet_jax.layer_specs import Conv  # takes JAX
+
     architecture = predictor.architecture
     first = next(info for info in architecture.layer_info() if info.weight_shape)
+    if not isinstance(first.spec, Conv):
+        raise BadInput(
+            f"{predictor.title}: {architecture.name} does not begin with a convolution of the image"
+        )
     weights, _ = predictor.params[first.name]
     kernels = np.asarray(weights, np.float32)
     towers = np.split(kernels, architecture.towers, axis=-1)

@@ -10,6 +10,7 @@ import numpy as np
 import alexnet_jax
 from alexnet_jax import Architecture, BatchStats, Layer, Params, architectures
 from alexnet_jax.architectures.compare import same_computation
+from alexnet_jax.layer_specs import Conv
 
 from ..config.config import Config
 from ..config.errors import BadInput
@@ -146,11 +147,18 @@ def _read(path: Path) -> InitialWeights:
     # (scale * x - mean) / std = (x - mean / scale) * gain
     gain = preprocessing.scale / np.asarray(preprocessing.std, np.float32)
     learned: Params = {name: _on_host(layer) for name, layer in params.items()}
-    first = _first_layer(architecture)
-    weights, biases = learned[first]
-    learned[first] = Layer(weights * gain[:, None], biases)
+    rescaled = bool((gain != 1).any())
+    if rescaled:
+        first = next(info for info in architecture.layer_info() if info.weight_shape)
+        if not isinstance(first.spec, Conv):
+            raise BadInput(
+                f"`init` {path} was learned on pixels of another scale, which {first.name}, "
+                "no convolution, cannot include"
+            )
+        weights, biases = learned[first.name]
+        learned[first.name] = Layer(weights * gain[:, None], biases)
     mean = preprocessing.mean / np.float32(preprocessing.scale)
-    return InitialWeights(path, architecture, learned, mean, rescaled=bool((gain != 1).any()))
+    return InitialWeights(path, architecture, learned, mean, rescaled)
 
 
 def _first_layer(architecture: Architecture) -> str:
