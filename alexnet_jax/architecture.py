@@ -33,6 +33,9 @@ class Architecture:
     `Flatten` take images of any size. To JAX an architecture is a pytree without arrays, so that
     it may be an argument of a function under `jit`, which compiles for each one.
 
+    `layers` may be a list, and `image_sizes` one number. A padding "SAME" becomes the zeros for
+    `image_sizes`, which stay those for other sizes.
+
     Raises:
       ValueError: layers that make no network; the message names the layer.
     """

@@ -23,6 +23,8 @@ from alexnet_jax.layer_type import LayerSpec
 
 _PREFIX = "alexnet_jax_net_"
 """Before the name of a file whose own name is that of another module."""
+_SOURCE = "__alexnet_jax_source__"
+"""The text of a file that was run, in its module: in a notebook the file may change."""
 
 
 def find_architecture(text: str) -> Architecture:
@@ -81,20 +83,17 @@ def _import(name: str) -> types.ModuleType:
 
 
 def _run_file(text: str) -> types.ModuleType:
-    """Run a file as a module. A second call returns the same one."""
+    """Run a file as a module. A second call returns the same one, until the file changes."""
     path = Path(text).expanduser().resolve()
-    with contextlib.suppress(OSError):
-        for module in [*sys.modules.values()]:
-            file = getattr(module, "__file__", None)
-            same = file and os.path.basename(file) == path.name and os.path.samefile(file, path)
-            if same and module.__name__ != "__main__":
-                return module
     try:
         source = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{text} cannot be read: {error.strerror}") from None
-    module = types.ModuleType(_module_name(path))
-    module.__file__ = str(path)
+    loaded = _loaded_from(path)
+    if loaded is not None and vars(loaded).get(_SOURCE, source) == source:
+        return loaded
+    module = types.ModuleType(loaded.__name__ if loaded else _module_name(path))
+    vars(module).update({"__file__": str(path), _SOURCE: source})
     sys.modules[module.__name__] = module  # dataclasses look themselves up
     try:
         with _one_sentence(text), _searching(path.parent):
@@ -103,6 +102,16 @@ def _run_file(text: str) -> types.ModuleType:
         del sys.modules[module.__name__]
         raise
     return module
+
+
+def _loaded_from(path: Path) -> types.ModuleType | None:
+    """Return the module that was loaded from a file, unless it is the program itself."""
+    for name, module in [*sys.modules.items()]:
+        file = getattr(module, "__file__", None) or ""
+        named_alike = name != "__main__" and os.path.basename(file) == path.name
+        if named_alike and os.path.realpath(file) == str(path):
+            return module
+    return None
 
 
 def _module_name(path: Path) -> str:

@@ -82,6 +82,13 @@ def test_a_file_imports_what_lies_beside_it_and_runs_once(folder, tmp_path_facto
     assert find_architecture(f"{folder}/uses.py:make") is first
 
 
+def test_a_file_that_has_changed_is_run_again(folder):
+    first = find_architecture("mine.py:MINE")
+    assert find_architecture("mine.py:MINE") is first
+    (folder / "mine.py").write_text(MINE.replace('"conv1", 4', '"conv1", 8'))
+    assert find_architecture("mine.py:MINE").layers[0].maps == 8
+
+
 def test_a_file_called_like_another_module_leaves_that_module_alone(folder):
     import random
 
