@@ -10,9 +10,11 @@ import zlib
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from alexnet_jax.layer_specs import Conv, MaxPool
 from alexnet_jax.ops import winograd
+from alexnet_jax.ops.gradients import Tangent
 from alexnet_jax.params import Layer
 
 
@@ -41,7 +43,8 @@ def add_biases(products: jax.Array, biases: jax.Array) -> jax.Array:
     The gradient of the biases is a sum over the batch and all positions. A bfloat16 sum stops
     growing after a few hundred equal terms.
     """
-    out = at_least_float32(products) + at_least_float32(biases)
+    biases = lax.broadcast_to_rank(at_least_float32(biases), products.ndim)
+    out = at_least_float32(products) + biases
     return out.astype(products.dtype)
 
 
@@ -50,38 +53,43 @@ def at_least_float32(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def product(features: jax.Array, weights: jax.Array) -> jax.Array:
     """Multiply [b, features_in] with [features_in, features_out]."""
     return features @ weights
 
 
-def _product_backward(operands, cotangent):
-    features, weights = operands
-    d_features = lax.platform_dependent(
-        cotangent, weights, cpu=_times_transposed, default=lambda c, w: c @ w.T
-    )
-    # In this order nothing reads the weights after their gradient, and the optimizer can
-    # overwrite them. XLA's own order may need a second copy of them.
-    d_features, cotangent = lax.optimization_barrier((d_features, cotangent))
-    return d_features, features.T @ cotangent
+@functools.partial(product.defjvp, symbolic_zeros=True)
+def _product_along(
+    operands: tuple[jax.Array, jax.Array], tangents: tuple[Tangent, Tangent]
+) -> tuple[jax.Array, jax.Array]:
+    """Differentiate along a direction. Reverse mode transposes each line, from the last up."""
+    (features, weights), (d_features, d_weights) = operands, tangents
+    out = product(features, weights)
+    terms = []
+    if not isinstance(d_weights, SymbolicZero):
+        by_weights = features @ d_weights
+        if not isinstance(d_features, SymbolicZero):
+            # Transposed, in this order nothing reads the weights after their gradient, and the
+            # optimizer can overwrite them. XLA's own order may need a second copy of them.
+            d_features, by_weights = lax.optimization_barrier((d_features, by_weights))
+        terms.append(by_weights)
+    if not isinstance(d_features, SymbolicZero):
+        terms.append(lax.platform_dependent(d_features, weights, cpu=_times, default=jnp.matmul))
+    return out, sum(terms[1:], terms[0]) if terms else jnp.zeros_like(out)
 
 
-def _times_transposed(cotangent: jax.Array, weights: jax.Array) -> jax.Array:
-    """Return C W^T as (W C^T)^T, which transposes the small matrix: a quarter of the time on a CPU.
+def _times(features: jax.Array, weights: jax.Array) -> jax.Array:
+    """Return F W as (W^T F^T)^T. Its transpose for a cotangent C is then (W C^T)^T.
 
-    The barriers keep XLA from folding the transpositions back into the product.
+    That transposes the small matrix, in a quarter of the time of C W^T on a CPU. The barriers keep
+    XLA from folding the transpositions back into the product.
     """
-    transposed = lax.optimization_barrier(cotangent.T)
-    return lax.optimization_barrier(weights @ transposed).T
+    transposed = lax.optimization_barrier(features.T)
+    return lax.optimization_barrier(weights.T @ transposed).T
 
 
-product.defvjp(
-    lambda features, weights: (features @ weights, (features, weights)), _product_backward
-)
-
-
-@jax.custom_vjp
+@jax.custom_jvp
 def relu(x: jax.Array) -> jax.Array:
     """f(x) = max(0, x) (§3.1).
 
@@ -91,13 +99,15 @@ def relu(x: jax.Array) -> jax.Array:
     return jnp.maximum(x, 0)
 
 
-def _relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+@relu.defjvp
+def _relu_along(
+    operands: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     # On a CPU, XLA would keep the input, and compute the output again wherever it is used.
-    out = lax.platform_dependent(relu(x), cpu=lax.optimization_barrier, default=lambda out: out)
-    return out, out
-
-
-relu.defvjp(_relu_forward, lambda out, cotangent: (jnp.where(out > 0, cotangent, 0),))
+    out = lax.platform_dependent(
+        relu(*operands), cpu=lax.optimization_barrier, default=lambda out: out
+    )
+    return out, jnp.where(out > 0, *tangents, 0)
 
 
 def max_pool(spec: MaxPool, maps: jax.Array) -> jax.Array:

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from alexnet_jax.ops.gradients import with_gradient
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import BatchStats, Layer
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
 def local_response_norm(
     maps: jax.Array,
     n: int = 5,
@@ -31,8 +31,6 @@ def local_response_norm(
     off at an end, as the original program (`layer.py` of cuda-convnet, `scale /= size`), Caffe,
     PyTorch and ONNX do. These four default to k = 1; the original sets 2.
 
-    Reverse-mode differentiation only (`jax.grad`, `jax.vjp`): the gradient is written by hand.
-
     Args:
       maps: [..., maps] of one tower, floating.
       n: the window, odd.
@@ -44,35 +42,35 @@ def local_response_norm(
     Returns:
       An array like `maps`. Sums and powers are taken in float32 or wider.
     """
+    constants = {"n": n, "k": k, "alpha": alpha / n if divide_alpha_by_n else alpha, "beta": beta}
+    normalize, gradient = (functools.partial(f, **constants) for f in (_normalize, _gradient))
+    return with_gradient(normalize, gradient)(maps)
+
+
+def _normalize(maps: jax.Array, n: int, k: float, alpha: float, beta: float) -> jax.Array:
     wide = at_least_float32(maps)
-    scale = _power(_denominator(wide, n, k, alpha, divide_alpha_by_n), beta)
-    return (wide * scale).astype(maps.dtype)
+    return (wide * _power(_denominator(wide, n, k, alpha), beta)).astype(maps.dtype)
 
 
-def _forward(maps, n, k, alpha, beta, divide_alpha_by_n):
-    return local_response_norm(maps, n, k, alpha, beta, divide_alpha_by_n), maps
-
-
-def _backward(n, k, alpha, beta, divide_alpha_by_n, maps, cotangent):
+def _gradient(
+    maps: jax.Array, cotangent: jax.Array, n: int, k: float, alpha: float, beta: float
+) -> tuple[jax.Array]:
     """Differentiate, with d = k + alpha * sum_j a_j^2 and g the gradient of b.
 
         da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
 
-    d is computed again: keeping it would take as much memory as the maps. On a CPU a barrier stops
-    XLA from reusing the one of the forward pass.
+    d is computed again: keeping it would take as much memory as the maps.
     """
-    maps, cotangent = lax.platform_dependent(
-        maps, cotangent, cpu=lambda *xs: lax.optimization_barrier(xs), default=lambda *xs: xs
-    )
-    wide, g = at_least_float32(maps), at_least_float32(cotangent)
-    d = _denominator(wide, n, k, alpha, divide_alpha_by_n)
-    scale = _power(d, beta)
-    coupling = _window_sum(g * wide * scale / d, n)
-    weight = 2 * beta * _square_weight(alpha, n, divide_alpha_by_n)
-    return ((g * scale - weight * wide * coupling).astype(maps.dtype),)
 
+    @jax.checkpoint
+    def compute(maps: jax.Array, cotangent: jax.Array) -> jax.Array:
+        wide, g = at_least_float32(maps), at_least_float32(cotangent)
+        d = _denominator(wide, n, k, alpha)
+        scale = _power(d, beta)
+        coupling = _window_sum(g * wide * scale / d, n)
+        return (g * scale - 2 * alpha * beta * wide * coupling).astype(maps.dtype)
 
-local_response_norm.defvjp(_forward, _backward)
+    return (compute(maps, cotangent),)
 
 
 def spatial_norm(
@@ -101,12 +99,8 @@ def spatial_norm(
     return (wide * _power(d, beta)).astype(maps.dtype)
 
 
-def _denominator(maps: jax.Array, n: int, k: float, alpha: float, divide: bool) -> jax.Array:
-    return k + _square_weight(alpha, n, divide) * _window_sum(maps * maps, n)
-
-
-def _square_weight(alpha: float, n: int, divide: bool) -> float:
-    return alpha / n if divide else alpha
+def _denominator(maps: jax.Array, n: int, k: float, alpha: float) -> jax.Array:
+    return k + alpha * _window_sum(maps * maps, n)
 
 
 def _power(d: jax.Array, beta: float) -> jax.Array:
@@ -123,7 +117,7 @@ def _window_sum(values: jax.Array, n: int) -> jax.Array:
 def _band_product(values: jax.Array, n: int) -> jax.Array:
     """Multiply by a band of ones: TPUs have a unit for it, and none for shifts along maps."""
     maps = jnp.arange(values.shape[-1])
-    band = (abs(maps[:, None] - maps) <= n // 2).astype(values.dtype)
+    band = (abs(maps[:, None] - maps[None]) <= n // 2).astype(values.dtype)
     return jnp.matmul(values, band, precision="highest")
 
 
@@ -142,7 +136,10 @@ def batch_norm(params: Layer, stats: BatchStats, x: jax.Array, epsilon: float) -
     weight * (x - mean) / sqrt(variance + epsilon) + bias
     """
     scale = params.weights * lax.rsqrt(stats.variances + epsilon)
-    return ((at_least_float32(x) - stats.means) * scale + params.biases).astype(x.dtype)
+    means, scale, biases = (
+        lax.broadcast_to_rank(array, x.ndim) for array in (stats.means, scale, params.biases)
+    )
+    return ((at_least_float32(x) - means) * scale + biases).astype(x.dtype)
 
 
 def batch_stats(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> BatchStats:
@@ -152,4 +149,5 @@ def batch_stats(x: jax.Array, mean: Callable[[jax.Array], jax.Array]) -> BatchSt
     """
     x, axes = at_least_float32(x), tuple(range(x.ndim - 1))
     means = mean(x.mean(axes))
-    return BatchStats(means, mean(jnp.square(x - means).mean(axes)))
+    deviations = x - lax.broadcast_to_rank(means, x.ndim)
+    return BatchStats(means, mean(jnp.square(deviations).mean(axes)))

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from alexnet_jax.ops.gradients import with_gradient
+
 Grid = Sequence[Sequence[jax.Array]]  # rows of arrays, one per pixel of a tile
 
 # The paper's A^T, B^T and G (§4.1): Y = A^T [(G g G^T) * (B^T d B)] A.
@@ -36,12 +38,23 @@ def is_faster(maps: jax.Array, kernels: jax.Array) -> bool:
         and min(counts) >= _MIN_MAPS
         and maps.shape[0] % _IMAGES == 0
         and maps.dtype == jnp.float32
+        and _on_same_devices(maps, kernels)
     )
 
 
-@jax.custom_vjp
-def convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:
-    """Convolve [b, h, w, maps_in] with [3, 3, maps_in, maps_out] at stride 1, padded by 1."""
+def _on_same_devices(maps: jax.Array, kernels: jax.Array) -> bool:
+    """Whether no explicit axis divides the maps, and both vary over the same manual axes.
+
+    `convolve` reshapes the batch, which may not be divided, and its gradient by an operand varies
+    over every axis that the other one varies over.
+    """
+    types = [jax.typeof(maps), jax.typeof(kernels)]
+    # The manual axes are called `vma` before JAX 0.11 or so.
+    first, second = (getattr(t, "mat", None) or getattr(t, "vma", None) for t in types)
+    return not any(any(t.sharding.spec) for t in types) and first == second
+
+
+def _convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:
     transformed = _transform_kernels(kernels)
 
     def convolve_group(maps: jax.Array) -> jax.Array:
@@ -54,27 +67,34 @@ def convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:
     return lax.map(convolve_group, _groups(maps)).reshape(*maps.shape[:3], -1)
 
 
-def _backward(operands: tuple[jax.Array, jax.Array], cotangent: jax.Array):
-    flipped = jnp.flip(operands[1], (0, 1)).swapaxes(2, 3)
-    return convolve(cotangent, flipped), _kernels_gradient(*operands, cotangent)
+def _gradient(
+    maps: jax.Array, kernels: jax.Array, cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    flipped = jnp.flip(kernels, (0, 1)).swapaxes(2, 3)
+    return _convolve(cotangent, flipped), _kernels_gradient(maps, kernels, cotangent)
 
 
-convolve.defvjp(lambda maps, kernels: (convolve(maps, kernels), (maps, kernels)), _backward)
+convolve = with_gradient(_convolve, _gradient)
+"""Convolve [b, h, w, maps_in] with [3, 3, maps_in, maps_out] at stride 1, padded by 1."""
 
 
 def _kernels_gradient(maps: jax.Array, kernels: jax.Array, cotangent: jax.Array) -> jax.Array:
     """Transpose each step of the convolution and sum over the batch."""
 
-    def add_group(total: jax.Array, group: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    # Without `checkpoint`, forward mode would keep the transformed maps of all groups.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def add_group(total: Grid, group: tuple[jax.Array, jax.Array]) -> tuple[Grid, None]:
         maps, cotangent = group
         products = [
             [x.T @ c for x, c in zip(*rows, strict=True)]
             for rows in zip(_transform_maps(maps), _transform_cotangent(cotangent), strict=True)
         ]
-        return total + jnp.array(products), None
+        return jax.tree.map(jnp.add, total, products), None
 
-    start = jnp.zeros_like(_transform_kernels(kernels))  # varies over the mesh as the kernels do
+    zeros = jnp.zeros_like(kernels[0, 0])  # varies over the mesh as the kernels do
+    start = [[zeros] * 4 for _ in range(4)]
     total, _ = lax.scan(add_group, start, (_groups(maps), _groups(cotangent)))
+    total = jnp.array(total)
     g = _G.astype(maps.dtype)
     return jnp.einsum("ia,ijck,jb->abck", g, total, g)
 

@@ -276,7 +276,9 @@ def test_the_window_sum_of_a_tpu_equals_that_of_other_devices(rng):
 
 
 def test_the_inputs_gradient_of_a_product_is_the_same_on_a_cpu_and_elsewhere(rng):
+    features = jnp.asarray(rng.standard_normal((4, 9)), jnp.float32)
     cotangent = jnp.asarray(rng.standard_normal((4, 6)), jnp.float32)
     weights = jnp.asarray(rng.standard_normal((9, 6)), jnp.float32)
-    ours = layers._times_transposed(cotangent, weights)
+    np.testing.assert_allclose(layers._times(features, weights), features @ weights, rtol=1e-5)
+    (ours,) = jax.linear_transpose(lambda f: layers._times(f, weights), features)(cotangent)
     np.testing.assert_allclose(ours, np.asarray(cotangent) @ np.asarray(weights).T, rtol=1e-5)
