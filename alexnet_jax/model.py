@@ -41,7 +41,10 @@ def init(key: jax.Array, architecture: Architecture | str = PAPER) -> Params:
         if info.weight_shape is None or info.bias_shape is None:
             continue
         layer_key = jax.random.fold_in(key, zlib.crc32(info.name.encode()))
-        params[info.name] = Layer(*info.spec.init(layer_key, info.weight_shape, info.bias_shape))
+        drawn = info.spec.init(layer_key, info.weight_shape, info.bias_shape)
+        if not isinstance(drawn, tuple) or len(drawn) != 2:
+            raise ValueError(f"{info.name}: init should return weights and biases")
+        params[info.name] = Layer(*drawn)
         if info.stats_name:
             fill = functools.partial(jnp.full, info.weight_shape, dtype=jnp.float32)
             params[info.stats_name] = BatchStats(fill(0), fill(1))
@@ -126,8 +129,8 @@ def update_batch_stats(
 
 
 def _running_mean(old: jax.Array, new: jax.Array, keep: float) -> jax.Array:
-    wide = jnp.promote_types(old.dtype, new.dtype)
-    return (keep * old.astype(wide) + (1 - keep) * new.astype(wide)).astype(old.dtype)
+    old, new = jnp.asarray(old), jnp.asarray(new)
+    return (keep * at_least_float32(old) + (1 - keep) * at_least_float32(new)).astype(old.dtype)
 
 
 def activations(

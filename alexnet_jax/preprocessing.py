@@ -106,8 +106,8 @@ class Preprocessing:
         start = (self.stored_size - self.input_size) // 2
         center = slice(start, start + self.input_size)
         pixels = jnp.asarray(images)[:, center, center].astype(jnp.float32)
-        mean = self.mean[center, center] if self.mean.ndim == 3 else self.mean
-        return (self.scale * pixels - mean) / np.asarray(self.std, np.float32)
+        mean = self.mean[center, center] if self.mean.ndim == 3 else self.mean.reshape(1, 1, 3)
+        return (self.scale * pixels - mean[None]) / np.array([[[self.std]]], np.float32)
 
     def _resize_pictures(self, images: jax.Array) -> jax.Array:
         """Resize to the stored size, center square; return whole numbers 0 to 255 as float32."""

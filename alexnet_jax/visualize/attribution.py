@@ -82,7 +82,7 @@ def occlusion(
 
     def row(top: jax.Array) -> jax.Array:
         outside = is_uncovered(top, height)[:, None] | across[:, None]
-        images = jnp.where(outside[..., None], image, 0)
+        images = jnp.where(outside[..., None], image[None], 0)
         scores = _scores(params, images, layer, architecture)
         if layer is None:
             scores = jax.nn.softmax(scores.astype(jnp.float32))

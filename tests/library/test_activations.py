@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from alexnet_jax.architectures import PAPER
+from alexnet_jax.architectures import PAPER, TORCHVISION
 from tests.support import reference
-from tests.support.tiny import TINY
+from tests.support.tiny import TINY, draw_params, narrow
 
 LAYERS = ["pool1", "conv2", "relu3", "dropout7", "fc8"]
 
@@ -102,3 +102,108 @@ def test_xla_counts_the_operations_of_the_layers_up_to_the_deepest_and_no_others
     flops = function.lower(params, image).compile().cost_analysis()["flops"]
     assert PAPER.layer_info()[-1].name == "fc8"
     assert 0.9 < flops / (2 * MULTIPLY_ACCUMULATES[deepest]) < 1.1
+
+
+@pytest.mark.parametrize("size", [(14, 23), (33, 16)], ids=str)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_layers_before_flatten_equal_loops_for_images_of_any_size(params, rng, devices, size):
+    images = jnp.asarray(60 * rng.normal(size=(2, *size, 3)), jnp.float32)
+    mesh = alexnet_jax.make_mesh(devices)
+    captured = jax.jit(lambda p, x: activations(p, x, ["conv2", "relu4"], mesh))(params, images)
+    expected = reference.tiny_maps(params, images)
+    for name, value in captured.items():
+        tolerance = 1e-4 * np.abs(expected[name]).max()
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=tolerance)
+    infos = {info.name: info.output_shape for info in TINY.layer_info(size, last="relu4")}
+    assert infos["relu4"] == captured["relu4"].shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "sentence"),
+    [
+        (16, "flatten4", "14 x 14 or 15 x 15 pixels, not 16 x 16; only its layers before flatten4"),
+        ((15, 14), "fc6", "14 x 14 or 15 x 15 pixels, not 15 x 14; only its layers before"),
+        ((5, 40), "conv2", "pool1 needs at least 3 pixels, and only 2 are left"),
+    ],
+)
+def test_an_image_size_that_a_layer_cannot_take_is_refused(params, size, name, sentence):
+    height, width = size if isinstance(size, tuple) else (size, size)
+    with pytest.raises(ValueError, match=sentence):
+        activations(params, jnp.zeros((1, height, width, 3)), name)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_only_the_parameters_of_the_layers_that_run_are_needed(params, images, devices):
+    """The others may be missing, or be those of another number of classes."""
+    mesh = alexnet_jax.make_mesh(devices)
+    expected = reference.tiny_maps(params, images)["relu3"]
+    first = {name: params[name] for name in ("conv1", "conv2", "conv3")}
+    for some in (first, params | {"fc8": first["conv1"]}):
+        captured = jax.jit(lambda p, x: activations(p, x, "relu3", mesh))(some, images)
+        np.testing.assert_allclose(captured["relu3"], expected, rtol=1e-4, atol=1e-3)
+    with pytest.raises(ValueError, match="TINY needs conv4; the parameters have conv1, conv2"):
+        activations(first, images, "relu4", mesh)
+
+
+def test_in_training_half_of_the_activations_are_dropped_and_apply_sees_the_same_ones(
+    params, images
+):
+    options = {"architecture": TINY, "dropout_key": jax.random.key(5)}
+    captured = jax.jit(lambda p, x: alexnet_jax.activations(p, x, **options))(params, images)
+    assert [*captured] == sorted(TINY.layer_names())  # names=None asks for all; jit sorts a dict
+    kept = np.asarray(captured["dropout6"]) != 0
+    on = np.asarray(captured["relu6"]) > 0
+    assert 0.3 < kept[on].mean() < 0.7
+    np.testing.assert_array_equal(captured["dropout6"], np.where(kept, captured["relu6"], 0))
+    logits = jax.jit(lambda p, x: alexnet_jax.apply(p, x, **options))(params, images)
+    np.testing.assert_allclose(captured["fc8"], logits, rtol=1e-5)
+
+
+# torchvision.models.alexnet as it prints itself: the modules of `features` and `classifier`.
+FEATURES = 2 * "Conv2d ReLU MaxPool2d " + 3 * "Conv2d ReLU " + "MaxPool2d"
+CLASSIFIER = "Dropout Linear ReLU Dropout Linear ReLU Linear"
+LAYER_TYPES = {
+    **{"Conv2d": "Conv", "ReLU": "Relu", "MaxPool2d": "MaxPool", "Dropout": "Dropout"},
+    "Linear": ("Dense", "Output"),
+}
+
+
+def test_torchvisions_names_stand_for_the_layers_of_these_types():
+    types = {info.name: type(info.spec).__name__ for info in TORCHVISION.layer_info()}
+    resolve = alexnet_jax.architectures.torchvision_names.layer_name
+    names = []
+    for part, modules in (("features", FEATURES), ("classifier", CLASSIFIER)):
+        for i, module in enumerate(modules.split()):
+            names.append(resolve(TORCHVISION, f"{part}.{i}"))
+            assert types[names[-1]] in LAYER_TYPES[module]
+    assert names == [name for name in TORCHVISION.layer_names() if name != "flatten5"]
+    assert resolve(TORCHVISION, "flatten") == "flatten5"
+
+
+def test_torchvisions_names_are_returned_as_they_were_asked_for():
+    net = narrow(TORCHVISION)
+    params, images = draw_params(net), jnp.ones((1, 224, 224, 3))
+    pairs = {"features.2": "pool1", "avgpool": "pool5", "classifier.1": "fc6"}
+
+    @jax.jit
+    def capture(params, images):
+        return alexnet_jax.activations(params, images, [*pairs, *pairs.values()], architecture=net)
+
+    captured = capture(params, images)
+    for alias, name in pairs.items():
+        np.testing.assert_array_equal(captured[alias], captured[name])
+    assert captured["avgpool"].shape[1:3] == (6, 6)
+    tail = {"after": "avgpool", "architecture": net}
+    logits = jax.eval_shape(lambda x: alexnet_jax.apply(params, x, **tail), captured["avgpool"])
+    assert logits.shape == (1, 7)
+
+
+def test_torchvisions_names_are_refused_where_they_would_mean_something_else():
+    net, images = narrow(TORCHVISION), jnp.ones((1, 300, 200, 3))
+    params = draw_params(net)
+    with pytest.raises(ValueError, match="takes images of 224 x 224 pixels, not 300 x 200"):
+        alexnet_jax.activations(params, images, "avgpool", architecture=net)
+    with pytest.raises(ValueError, match=r"no layer 'features.13', but .* features.0 to class"):
+        alexnet_jax.activations(params, images, "features.13", architecture=net)
+    with pytest.raises(ValueError, match=r"TINY has no layer .features\.0., but conv1"):
+        activations(draw_params(TINY), images, "features.0")

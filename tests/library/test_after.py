@@ -24,7 +24,7 @@ def draw_images(net, count=4):
 
 @pytest.mark.parametrize(
     ("net", "devices"),
-    [(TINY, 1), (TINY, 2), (TINY, 4), (NORMED, 1), (NORMED, 4), (ONE_TOWER, 1)],
+    [(TINY, 1), (TINY, 2), (NORMED, 4), (ONE_TOWER, 1)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_every_layer_follows_from_the_one_before_it_in_evaluation_and_in_training(net, devices):
@@ -71,11 +71,10 @@ def test_an_ablated_map_gives_the_logits_of_loops_from_the_maps_that_are_left(de
     np.testing.assert_allclose(without_map_5(params, images), expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("net", [TINY, NORMED], ids=lambda net: net.name)
-def test_the_gradient_through_two_parts_of_a_net_is_that_of_the_whole(net):
-    params, images = draw_params(net), draw_images(net)
-    middle, key = ("relu3" if net is TINY else "norm1"), jax.random.key(0)
-    options = {"architecture": net, "mesh": alexnet_jax.make_mesh(2)}
+def test_the_gradient_through_two_parts_of_a_net_is_that_of_the_whole():
+    params, images = draw_params(NORMED), draw_images(NORMED)
+    middle, key = "norm1", jax.random.key(0)
+    options = {"architecture": NORMED, "mesh": alexnet_jax.make_mesh(2)}
 
     def whole(params, images):
         logits, stats = alexnet_jax.apply_train(params, images, key, **options)

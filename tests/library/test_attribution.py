@@ -67,3 +67,39 @@ def test_class_images_excite_their_classes(params):
     assert (logits.diagonal() == logits.max(axis=0)).all()  # no other image excites a class more
     step = after(1, rate=4.0, decay=0.5) - 0.5 * noise
     np.testing.assert_allclose(np.sqrt((step**2).mean(axis=(1, 2, 3))), 4, rtol=1e-3)
+
+
+def test_the_score_of_a_layers_map_is_its_mean_on_images_of_any_size(params, rng):
+    images = jnp.asarray(60 * rng.normal(size=(1, 17, 21, 3)), jnp.float32)
+    options = {"layer": "relu3", "architecture": TINY}
+    saliency = jax.jit(functools.partial(visualize.saliency, **options))
+    maps = saliency(params, images, jnp.array([2]))
+    assert maps.shape == (1, 17, 21)
+
+    def score(pixels):
+        return reference.tiny_maps(params, pixels)["relu3"][0, ..., 2].mean()
+
+    exact = np.asarray(images, np.float64)
+    for row, column in ((8, 9), (3, 15)):
+        slopes = []
+        for color in range(3):
+            step = np.zeros_like(exact)
+            step[0, row, column, color] = 1e-3
+            slopes.append(abs(score(exact + step) - score(exact - step)) / 2e-3)
+        assert maps[0, row, column] == pytest.approx(max(slopes), rel=1e-2, abs=1e-6)
+
+    occluded = visualize.occlusion(params, images[0], 2, size=9, stride=6, **options)
+    assert occluded.shape == (2, 3)  # corners at 0 and 6 of 17 rows, at 0, 6 and 12 of 21 columns
+    covered = exact.copy()
+    covered[0, 6:15, 12:21] = 0
+    assert occluded[1, 2] == pytest.approx(score(covered), rel=1e-3)
+
+
+def test_class_images_excite_a_map_of_a_layer_at_another_size(params):
+    classes, key = jnp.arange(2), jax.random.key(0)
+    options = {"layer": "conv3", "image_size": (16, 20), "architecture": TINY}
+    images = visualize.class_images(params, classes, key, steps=10, decay=0.0, **options)
+    assert images.shape == (2, 16, 20, 3)
+    means = reference.tiny_maps(params, images)["relu3"].mean(axis=(1, 2))
+    assert means[0, 0] > means[1, 0]
+    assert means[1, 1] > means[0, 1]

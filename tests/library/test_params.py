@@ -1,6 +1,7 @@
 """Parameters in other containers and dtypes, of other networks, and in exported functions."""
 
 import functools
+import warnings
 
 import flax.core
 import flax.serialization
@@ -69,7 +70,8 @@ def test_every_container_gives_the_same_logits_and_a_gradient_in_the_same_contai
 def test_what_a_program_reads_without_a_template_is_taken_everywhere(reader, tmp_path):
     params, images = draw_params(NORMED), draw_images(NORMED)
     if reader == "Orbax":
-        with orbax.checkpoint.PyTreeCheckpointer() as checkpointer:
+        with orbax.checkpoint.PyTreeCheckpointer() as checkpointer, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it takes the shardings from the file
             checkpointer.save(tmp_path / "params", params)
             restored = checkpointer.restore(tmp_path / "params")
     else:
@@ -136,9 +138,13 @@ def test_each_layer_computes_in_the_dtype_of_its_weights():
     assert {name for name, dtype in types.items() if dtype == "bfloat16"} == {
         *("conv2", "relu2", "norm2", "gather2", "fc8")
     }
-    loss = lambda params: alexnet_jax.apply(params, draw_images(TINY), architecture=TINY).sum()  # noqa: E731
+
+    def loss(params):
+        return alexnet_jax.apply(params, draw_images(TINY), architecture=TINY).sum()
+
     gradient = jax.eval_shape(jax.grad(loss), mixed)
-    assert jax.tree.map(jnp.dtype, gradient) == jax.tree.map(jnp.dtype, mixed)
+    for one, other in zip(jax.tree.leaves(gradient), jax.tree.leaves(mixed), strict=True):
+        assert one.dtype == other.dtype
 
 
 def test_a_batch_normalization_computes_in_float32_whatever_its_parameters_are():
@@ -168,9 +174,9 @@ def shapes_of(net):
         (architectures.TORCHVISION, "PAPER",
          "fit ONE_WEIRD_TRICK or TORCHVISION, not PAPER: give architecture='ONE_WEIRD_TRICK' or "
          "'TORCHVISION'"),
-        (architectures.BATCH_NORM.with_classes(5), "BATCH_NORM",
-         r"fit BATCH_NORM.with_classes\(5\), not BATCH_NORM: give "
-         r"architecture=architectures.BATCH_NORM.with_classes\(5\)"),
+        (architectures.DIGITS.with_classes(5), "DIGITS",
+         r"fit DIGITS.with_classes\(5\), not DIGITS: give "
+         r"architecture=architectures.DIGITS.with_classes\(5\)"),
     ],
     ids=lambda value: getattr(value, "name", value) if isinstance(value, tuple) else None,
 )  # fmt: skip
@@ -213,22 +219,20 @@ def test_an_exported_function_of_parameters_is_read_back_with_its_gradient():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(np.abs(a).max()))
 
 
-RANKS = ("TINY", "NORMED", "ORIGINAL", "CAFFE", "TORCHVISION")
-
-
-@pytest.mark.parametrize("name", RANKS)
+@pytest.mark.parametrize("name", ["TINY", "NORMED", "ORIGINAL", "CAFFE", "TORCHVISION"])
 def test_no_array_is_promoted_to_a_higher_rank(name):
-    nets = {"TINY": TINY, "NORMED": NORMED}
-    net = nets[name] if name in nets else narrow(architectures.by_name(name))
-    mesh = alexnet_jax.make_mesh(2, net.towers)
+    net = {"TINY": TINY, "NORMED": NORMED}.get(name)
+    net = net or narrow(architectures.by_name(name))
 
     def loss(params, images, mesh):
-        logits, stats = alexnet_jax.apply_train(
-            params, images, jax.random.key(0), architecture=net, mesh=mesh
-        )
+        key, options = jax.random.key(0), {"architecture": net, "mesh": mesh}
+        logits, stats = alexnet_jax.apply_train(params, images, key, **options)
         return logits.sum(), alexnet_jax.update_batch_stats(params, stats, net)
 
     with jax.numpy_rank_promotion("raise"):
         for mesh in (None, alexnet_jax.make_mesh(2, net.towers)):
             step = jax.grad(functools.partial(loss, mesh=mesh), argnums=(0, 1), has_aux=True)
             jax.eval_shape(step, draw_params(net), draw_images(net))
+        preprocess = preprocessing_for(net)
+        pictures = jnp.zeros((1, *preprocess.mean.shape), "uint8")
+        jax.eval_shape(preprocess, pictures)
