@@ -1,6 +1,6 @@
 """LPIPS: how different two images look, by the features of AlexNet (Zhang et al. 2018).
 
-    params, architecture, _ = alexnet_jax.load("alexnet-owt-7be5be79.pth")
+    params, architecture, _ = alexnet_jax.load("torchvision")
     linear = alexnet_jax.perceptual.load_linear()
     distances = alexnet_jax.perceptual.lpips(params, linear, images, others)
 
@@ -26,6 +26,8 @@ from alexnet_jax.model import activations
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import Params
 from alexnet_jax.weights.files import torch_file
+from alexnet_jax.weights.known_files import KnownFile, Pretrained
+from alexnet_jax.weights.pretrained import find_or_fetch
 
 LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
 """The layers that are compared."""
@@ -33,7 +35,19 @@ LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
 Linear = Mapping[str, jax.Array]
 """The learned weight of every map, [maps], by layer name."""
 
-_FILE = "lpips/weights/v0.1/alex.pth"  # in the package and in its wheel
+_FILE = "lpips/weights/v0.1/alex.pth"  # in the package, its wheel and its repository
+PUBLISHED = Pretrained(
+    ("lpips",),
+    KnownFile(
+        "LPIPS's",
+        "lpips-alex.pth",
+        "sha256",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        (f"https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/{_FILE}",),
+    ),
+)
+"""The package's linear weights for AlexNet, version 0.1."""
+
 # The package's `ScalingLayer`: torchvision's mean and deviation for colors from -1 to 1, rounded.
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _EPSILON = 1e-10  # the package's, against a division by 0 where no map is active
@@ -109,16 +123,18 @@ def load_linear(path: str | os.PathLike[str] | None = None) -> dict[str, jax.Arr
     Args:
       path: the package's `lpips/weights/v0.1/alex.pth` of 6,009 bytes, its wheel, or a `state_dict`
         of an `LPIPS(net="alex")` of your own. If None, the file of the installed package `lpips`,
-        which is not imported.
+        which is not imported, or else the published one, fetched once into the cache of
+        `alexnet_jax.load`.
 
     Returns:
       The weight of every map, float32 [maps], by layer name, "relu1" to "relu5".
 
     Raises:
-      ValueError: a file of another kind or network, in one sentence with its path.
-      OSError: a file that cannot be opened, or no path and no such package.
+      ValueError: a file of another kind or network, in one sentence with its path; a file that
+        cannot be fetched, with its address and where to put it by hand.
+      OSError: a file that cannot be opened.
     """
-    path = _installed_file() if path is None else Path(path)
+    path = (_installed_file() or find_or_fetch(PUBLISHED)) if path is None else Path(path)
     try:
         if zipfile.is_zipfile(path) and (wheel := zipfile.ZipFile(path)).NameToInfo.get(_FILE):
             with tempfile.TemporaryDirectory() as folder, wheel:
@@ -131,15 +147,12 @@ def load_linear(path: str | os.PathLike[str] | None = None) -> dict[str, jax.Arr
         raise ValueError(f"{path} holds no weights of LPIPS for AlexNet: {reason}") from None
 
 
-def _installed_file() -> Path:
+def _installed_file() -> Path | None:
     package = importlib.util.find_spec("lpips")
     for folder in (package and package.submodule_search_locations) or ():
         if (path := Path(folder).parent / _FILE).exists():
             return path
-    raise FileNotFoundError(
-        "the package lpips is not installed: give the path of its weights/v0.1/alex.pth or of its "
-        "wheel (pip download --no-deps lpips)"
-    )
+    return None
 
 
 def _read_linear(path: Path) -> dict[str, jax.Array]:

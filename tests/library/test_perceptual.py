@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
+import shutil
 import sys
 import zipfile
 from importlib.machinery import ModuleSpec
@@ -11,12 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFilter
 
 from alexnet_jax import perceptual
 from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.layer_specs import Flatten, Output
 from alexnet_jax.params import Layer
 from tests.support import lpips_cases
+from tests.support.tiny import draw_params, narrow
 
 # torchvision's convolutions with one class: its dense layers, 58 million weights, are not compared.
 HEAD = next(i for i, spec in enumerate(TORCHVISION.layers) if isinstance(spec, Flatten)) + 1
@@ -98,7 +102,7 @@ def test_a_range_of_values_a_single_image_and_the_order_change_nothing(params, l
 
 
 def test_the_gradient_at_black_images_and_dead_maps_is_finite(params, linear, pair):
-    """The square root of 0 has an infinite slope, of which torch makes NaN."""
+    """The square root of 0 has an infinite slope, and 0 times infinity is no number."""
     dead = jax.tree.map(lambda leaf: 0 * leaf, params)
     black = -jnp.ones_like(pair[0])
     gradient = jax.jit(jax.grad(lambda params, a, b: distance(params, linear, a, b).sum(), 1))
@@ -127,7 +131,24 @@ def test_linear_weights_are_read_from_a_wheel_and_from_a_package_that_is_not_imp
     assert "lpips" not in sys.modules
 
 
-def test_other_files_are_refused_in_one_sentence(tmp_path, monkeypatch):
+def test_without_the_package_linear_weights_come_from_the_cache_or_one_is_told_what_to_do(
+    tmp_path, monkeypatch
+):
+    digest = hashlib.sha256(lpips_cases.LINEAR.read_bytes()).hexdigest()
+    nowhere = ("http://127.0.0.1:9/alex.pth",)  # the port of "discard", where nobody listens
+    file = perceptual.PUBLISHED.file._replace(digest=digest, addresses=nowhere)
+    monkeypatch.setattr(perceptual, "PUBLISHED", perceptual.PUBLISHED._replace(file=file))
+    monkeypatch.setattr("importlib.util.find_spec", {}.get)
+    monkeypatch.setenv("ALEXNET_JAX_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"by hand, as .*lpips-alex\.pth"):
+        perceptual.load_linear()
+    shutil.copy(lpips_cases.LINEAR, tmp_path / "lpips-alex.pth")
+    np.testing.assert_array_equal(
+        perceptual.load_linear()["relu2"], lpips_cases.linear_weights()[1]
+    )
+
+
+def test_other_files_are_refused_in_one_sentence(tmp_path):
     data = lpips_cases.LINEAR.read_bytes()
     files = {"cut.pth": data[:3000], "empty.pth": b"", "text.pth": b"no weights", "a.whl": b"PK"}
     files["other.pth"] = data.replace(b"lin4.model", b"lin9.model")
@@ -137,9 +158,6 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, monkeypatch):
             perceptual.load_linear(tmp_path / name)
     with pytest.raises(ValueError, match=r"it has no lin4\.model\.1\.weight"):
         perceptual.load_linear(tmp_path / "other.pth")
-    monkeypatch.setattr("importlib.util.find_spec", {}.get)
-    with pytest.raises(FileNotFoundError, match="the package lpips is not installed: give the "):
-        perceptual.load_linear()
 
 
 @pytest.mark.parametrize(
@@ -159,3 +177,25 @@ def test_images_and_weights_that_do_not_fit_are_refused(params, linear, pair, ch
     arguments = {"params": params, "linear": linear, "a": pair[0], "b": pair[1]}
     with pytest.raises(error, match=words):
         distance(**arguments | change)
+
+
+def ellipses(rng):
+    """A picture of 224 pixels with forty ellipses, in color."""
+    picture = Image.new("RGB", (224, 224))
+    for _ in range(40):
+        left, top, width, height = rng.integers(10, 180, 4)
+        box = (left, top, left + width // 3, top + height // 3)
+        ImageDraw.Draw(picture).ellipse(box, fill=tuple(rng.integers(0, 256, 3).tolist()))
+    return picture
+
+
+def test_the_distance_of_a_picture_grows_with_its_blur(rng):
+    net = narrow(TORCHVISION)
+    sharp = ellipses(rng)
+    blurred = [sharp.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 1, 3, 9)]
+    pixels = np.stack([np.asarray(x, np.float32) for x in blurred])
+    options = {"value_range": (0, 255), "architecture": net}
+    lpips = jax.jit(functools.partial(perceptual.lpips, **options))
+    distances = lpips(draw_params(net), None, pixels[:1], pixels)
+    assert distances[0] < 1e-6  # rounding: images of a batch are computed apart
+    assert (np.diff(distances) > 0).all()

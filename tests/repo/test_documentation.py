@@ -10,12 +10,7 @@ import sys
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
-
-from alexnet_jax.architectures import TORCHVISION
-from tests.support.tiny import draw_params, narrow
 
 ROOT = Path(__file__).parents[2]
 README = "README.md"
@@ -34,6 +29,16 @@ from tests.library.test_batch_norm import NET as architecture
 from tests.support.tiny import draw_params
 params, images = draw_params(architecture), jax.numpy.ones((2, 9, 9, 3))
 key = jax.random.key(0)
+""",
+    "docs/probing.md": """
+import numpy
+rng = numpy.random.default_rng(0)
+labels = numpy.arange(60) % 3
+files = [f"{'train' if i < 45 else 'val'}/{i}.jpg" for i in range(60)]
+for name in ("trained", "random"):
+    relu5 = rng.normal(size=(60, 2, 2, 8)) + labels[:, None, None, None]
+    relu7 = rng.normal(size=(60, 16)) + labels[:, None]
+    numpy.savez(f"{name}.npz", relu5=relu5, relu7=relu7, labels=labels, files=files)
 """,
     "docs/weights.md": """
 import alexnet_jax, jax, numpy
@@ -144,31 +149,3 @@ def test_the_notebook_outside_a_clone_asks_for_its_source(tmp_path, monkeypatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="SOURCE, above: put in the owner's name"):
         exec(install.replace("%pip", "pass  #"), {})
-
-
-def ellipses(rng):
-    """A picture of 224 pixels with forty ellipses, in color."""
-    picture = Image.new("RGB", (224, 224))
-    for _ in range(40):
-        left, top, width, height = rng.integers(10, 180, 4)
-        box = (left, top, left + width // 3, top + height // 3)
-        ImageDraw.Draw(picture).ellipse(box, fill=tuple(rng.integers(0, 256, 3).tolist()))
-    return picture
-
-
-def test_the_perceptual_distance_of_a_picture_grows_with_its_blur(rng, tmp_path):
-    """Identity, symmetry and order of the perceptual distance, and its gradient on black."""
-    names = run("docs/features.md", tmp_path)
-    distance = jax.jit(names["perceptual_distance"], static_argnums=3)
-    net = narrow(TORCHVISION)
-    params = draw_params(net)
-    sharp = ellipses(rng)
-    blurred = [sharp.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 1, 3, 9)]
-    pixels = np.stack([np.asarray(x, np.float32) - 128 for x in blurred])
-    same = np.stack([pixels[0]] * 4)
-    distances = distance(params, same, pixels, net)
-    assert distances[0] < 1e-12  # rounding: images of a batch are computed apart
-    assert (np.diff(distances) > 0).all()
-    np.testing.assert_allclose(distance(params, pixels, same, net), distances, rtol=1e-5)
-    gradient = jax.grad(lambda x: distance(params, x, same, net).sum())(0 * pixels)
-    assert np.isfinite(gradient).all()
