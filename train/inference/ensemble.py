@@ -54,19 +54,22 @@ def open_test_images(predictors: Sequence[Predictor], directory: Path | None) ->
     sources: dict[ResizeRule, Source] = {}
     for predictor in predictors:
         rule = predictor.resize_rule
-        if predictor.config and directory is None:
+        is_run = predictor.config is not None
+        if first_run and is_run and directory is None:
             _check_same_data(first_run, predictor)
         if rule not in opened:
             opened[rule] = data = evaluation_data.open_for(predictor, first_run, directory)
             sources[rule] = evaluation_data.relabel(predictor, data)
-        if predictor.config and opened[rule].random_split:
+        if first_run and is_run and opened[rule].random_split:
             _check_same_split(first_run, predictor)
-        if predictor.config:
+        if is_run:
             check_data(Path(predictor.source), opened[rule])
     return [sources[predictor.resize_rule] for predictor in predictors]
 
 
 def _check_same_data(first: Predictor, other: Predictor) -> None:
+    assert first.config
+    assert other.config
     paths = first.config.data.path, other.config.data.path
     if paths[0] != paths[1]:
         learned = " and ".join(str(path or "the digits") for path in paths)
@@ -77,6 +80,8 @@ def _check_same_data(first: Predictor, other: Predictor) -> None:
 
 
 def _check_same_split(first: Predictor, other: Predictor) -> None:
+    assert first.config
+    assert other.config
     seeds = first.config.recipe.seed, other.config.recipe.seed
     fractions = first.config.data.held_out, other.config.data.held_out
     if seeds[0] != seeds[1] or fractions[0] != fractions[1]:

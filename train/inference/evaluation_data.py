@@ -85,14 +85,17 @@ def relabel(predictor: Predictor, data: DataSet) -> Source:
 def _unknown_class(
     predictor: Predictor, names: Sequence[str], indices: Sequence[int | None]
 ) -> str:
-    example = f"such as {predictor.class_names[0]}"
+    known = f"such as {predictor.class_names[0]}"
     if predictor.class_descriptions:
-        example += f" or {predictor.class_label(0).split(',')[0]}"
+        known += f" or {predictor.class_label(0).split(',')[0]}"
     if predictor.class_names[0] == "0":
-        example = f"which are {len(predictor.class_names)} without names"
+        known = f"{len(predictor.class_names)} without names"
     unknown = [name for name, index in zip(names, indices, strict=True) if index is None]
-    which = f"{unknown[0]!r} is none" if unknown else f"{len(names)} of them are not as many"
-    return f"the data's class {which} of the classes of {predictor.source}, {example}"
+    if unknown:
+        return f"`data`: {unknown[0]!r} is none of the classes of {predictor.source}, {known}"
+    return (
+        f"`data`: its {len(names)} classes are not as many of those of {predictor.source}, {known}"
+    )
 
 
 class RelabeledSource:

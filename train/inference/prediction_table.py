@@ -13,7 +13,7 @@ from ..config.errors import BadInput
 Write = Callable[[Mapping[str, Any]], object]
 """Writes one prediction: `path`, `truth`, and by rank `names`, `classes` and `probabilities`."""
 
-_COLUMNS = ("picture", "truth", "rank", "class", "label", "probability")
+_COLUMNS: list[str] = ["picture", "truth", "rank", "class", "label", "probability"]
 _SUFFIXES = (".csv", ".jsonl")
 
 

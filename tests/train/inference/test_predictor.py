@@ -18,6 +18,8 @@ from tests.support.runs import write_initial_run, write_noise_pictures
 from tests.support.tiny import draw_params
 from train import evaluate, predict
 from train.config.errors import BadInput
+from train.data.dataset import DIGITS as DIGITS_FOLDER
+from train.data.formats import idx
 from train.inference import prediction_table
 from train.inference.ensemble import open_test_images
 from train.inference.evaluation_data import relabel
@@ -178,6 +180,19 @@ def test_a_run_and_its_converted_file_are_the_same_network(data_and_run, tmp_pat
     assert own.files == other.files
 
 
+def test_stored_images_are_taken_as_they_are_with_a_note(tmp_path, capsys):
+    net = DIGITS.with_classes(10)
+    alexnet_jax.save(tmp_path / "net", draw_params(net), net, RULE)
+    predictor = open_predictor(tmp_path / "net")
+    [source] = open_test_images([predictor], DIGITS_FOLDER)
+    assert len(source) == 1000
+    images, labels = idx.read_split(DIGITS_FOLDER, "test")
+    np.testing.assert_array_equal(source[7]["image"][..., 1], images[7])
+    assert source[7]["label"] == labels[7]
+    note = f"note: the images in {DIGITS_FOLDER} are stored, and not resized by the rule of "
+    assert capsys.readouterr().err == f"{note}{tmp_path / 'net'}\n"
+
+
 @pytest.fixture(scope="module")
 def data_and_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
@@ -204,9 +219,9 @@ class Data:
         (("0", "1", "2"), ("2", "1"), [2, 1]),
         (("crane, bird", "crane, machine"), ("machine", "bird"), [1, 0]),
         (NAMES, ("ant", "cow"), "'cow' is none of the classes of net, such as ant, emmet"),
-        (NAMES, ("ant", "emmet"), "2 of them are not as many of the classes of net, such as"),
-        (NAMES, ("7", "1"), "2 of them are not as many"),
-        (("0", "1", "2"), ("a", "b"), "'a' is none of the classes of net, which are 3 without"),
+        (NAMES, ("ant", "emmet"), "its 2 classes are not as many of those of net, such as"),
+        (NAMES, ("7", "1"), "its 2 classes are not as many"),
+        (("0", "1", "2"), ("a", "b"), "'a' is none of the classes of net, 3 without"),
         (("crane, bird", "crane, machine"), ("crane", "bird"), "'crane' is none of the classes"),
     ],
 )
