@@ -64,7 +64,7 @@ def _load_own(text: str) -> Architecture:
             raise ValueError(f"{place} has no {name}, {listed}")
         value = getattr(module, name)
         if callable(value) and not isinstance(value, type):
-            with _one_sentence(f"{place}, {name}()"):
+            with one_sentence(f"{place}, {name}()"):
                 value = value()
             name += "()"
     if not isinstance(value, Architecture):
@@ -78,7 +78,7 @@ def _load_own(text: str) -> Architecture:
 def _import(name: str) -> types.ModuleType:
     if name not in sys.modules and _find_source(name) is None:
         raise ValueError(f"there is no module {name} in {Path.cwd()} or on Python's path")
-    with _one_sentence(name):
+    with one_sentence(name):
         return importlib.import_module(name)
 
 
@@ -96,7 +96,7 @@ def _run_file(text: str) -> types.ModuleType:
     vars(module).update({"__file__": str(path), _SOURCE: source})
     sys.modules[module.__name__] = module  # dataclasses look themselves up
     try:
-        with _one_sentence(text), _searching(path.parent):
+        with one_sentence(text), _searching(path.parent):
             exec(compile(source, path, "exec", dont_inherit=True), vars(module))
     except BaseException:
         del sys.modules[module.__name__]
@@ -136,38 +136,43 @@ def _searching(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_sentence(place: str) -> Iterator[None]:
-    """Turn any exception of a user's code into a ValueError with its file and line."""
+def one_sentence(place: str, *, ours: str = "") -> Iterator[None]:
+    """Turn any exception of a user's code into a ValueError with its file and line.
+
+    Args:
+      place: stands for them where they are not known.
+      ours: a folder whose code is not the user's, beside the library, Python and its packages.
+    """
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() included
-        message = " ".join(str(error).split())
+        message = next(iter(str(error).strip().splitlines()), "")
         if isinstance(error, SyntaxError):
             where = f"{error.filename}, line {error.lineno}" if error.filename else place
             message = error.msg
         else:
             frames = traceback.extract_tb(error.__traceback__)
-            own = [frame for frame in frames if _is_users(frame.filename)]
+            others = (*_OTHERS, ours) if ours else _OTHERS
+            own = [frame for frame in frames if not frame.filename.startswith(others)]
             where = f"{own[-1].filename}, line {own[-1].lineno}" if own else place
         if type(error) is not ValueError:
             message = f"{type(error).__name__}: {message}".removesuffix(": ")
         raise ValueError(f"{where}: {message}") from error
 
 
-_OTHERS = tuple(
-    f"{Path(folder).resolve()}{os.sep}"
-    for folder in (
-        *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
-        Path(__file__).parent,
-    )
+_OTHERS = (
+    "<",  # of the interpreter itself
+    *(
+        f"{Path(folder).resolve()}{os.sep}"
+        for folder in (
+            *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
+            Path(__file__).parent,
+        )
+    ),
 )
-
-
-def _is_users(filename: str) -> bool:
-    """Whether a file is neither this library's nor another's, nor Python's own."""
-    return not filename.startswith((*_OTHERS, "<"))
+"""How the names of files begin that are no user's: of Python, its packages, and this library."""
 
 
 def class_name(kind: type[LayerSpec]) -> str:
@@ -198,7 +203,7 @@ def find_class(name: str) -> type[LayerSpec]:
     with _searching(Path.cwd()):
         if module_name not in sys.modules:
             _check_source(name, module_name, attribute)
-            with _one_sentence(module_name):
+            with one_sentence(module_name):
                 importlib.import_module(module_name)
     kind = getattr(sys.modules[module_name], attribute, None)
     if not isinstance(kind, type) or not issubclass(kind, LayerSpec):
@@ -214,7 +219,7 @@ def _check_source(name: str, module_name: str, attribute: str) -> None:
         if module_name == "__main__":
             hint = "it was defined in a notebook or a script, and must be again"
         raise ValueError(f"its layer type {name} cannot be imported: {hint}")
-    with _one_sentence(str(path)):
+    with one_sentence(str(path)):
         tree = ast.parse(path.read_bytes())
     if not any(isinstance(node, ast.ClassDef) and node.name == attribute for node in tree.body):
         raise ValueError(f"its layer type {name} is not there: {path} defines no class {attribute}")

@@ -120,6 +120,25 @@ def test_a_wrong_net_is_named_in_one_sentence(folder, flags, sentence):
     assert caught.value.with_flags() == sentence
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            "return x[0]",
+            "--net: DOUBLED: double1: apply returned [6, 6, 2], and by its output_shape ",
+        ),
+        ("return x + undefined", "--net: {}/mine.py, line 10: NameError: name 'undefined' is not"),
+        ("return params.weights * x", "--net: {}/mine.py, line 10: AttributeError: 'NoneType' "),
+    ],
+)
+def test_a_layer_type_that_does_not_run_is_named_before_the_run(folder, body, sentence):
+    (folder / "mine.py").write_text(MINE.replace("return 2 * x", body))
+    config = parse(["--net", "mine.py:DOUBLED"])
+    with pytest.raises(BadInput) as caught:
+        load_network_and_data(config)
+    assert sentence.format(folder) in caught.value.with_flags()
+
+
 def test_a_net_may_begin_with_another_layer_than_a_convolution(folder):
     layers = [LocallyConnected("local1", 4, 5, stride=4), Flatten(), Output("fc2", 10)]
     net = Architecture("LOCAL", 24, 1, layers)

@@ -1,10 +1,14 @@
 """The network that a configuration names or holds."""
 
+import functools
+from pathlib import Path
 from typing import Any
+
+import jax
 
 import alexnet_jax
 from alexnet_jax import Architecture
-from alexnet_jax.user_code import find_architecture, is_own
+from alexnet_jax.user_code import find_architecture, is_own, one_sentence
 from alexnet_jax.weights.spec_json import architecture_from_json, to_json
 
 from .config import Config
@@ -12,14 +16,35 @@ from .errors import BadInput
 
 
 def get_architecture(config: Config) -> Architecture:
-    """Return the network, with its own number of classes. Raises BadInput for a wrong name."""
+    """Return the network, with its own number of classes.
+
+    Raises BadInput for a wrong name, or layer types of the user's own that do not run.
+    """
     net = config.recipe.net
     if isinstance(net, str) and is_own(net):
         raise BadInput(f"`net` {net} is for the command; in Python, give the Architecture itself")
     try:
-        return alexnet_jax.architectures.get(net)
+        architecture = alexnet_jax.architectures.get(net)
+        _trace_own_layers(architecture)
     except (ValueError, TypeError) as error:
         raise BadInput(f"`net`: {error}") from None
+    return architecture
+
+
+@functools.cache
+def _trace_own_layers(net: Architecture) -> None:
+    """Trace a network with layer types of the user's own. Raises ValueError with file and line."""
+    if not any(spec.has_apply for spec in net.layers):
+        return
+    size = net.image_sizes[0]
+    images = jax.ShapeDtypeStruct((1, size, size, 3), "float32")
+
+    def run(images: jax.Array) -> jax.Array:
+        params = alexnet_jax.init(jax.random.key(0), net)
+        return alexnet_jax.apply(params, images, architecture=net)
+
+    with one_sentence(net.name, ours=f"{Path(__file__).parents[1]}/"):
+        jax.eval_shape(run, images)
 
 
 def read_net(text: str) -> str | Architecture:
