@@ -16,9 +16,10 @@ import jax
 from alexnet_jax.layer_fields import SAME, same_zeros, side, whole_number
 from alexnet_jax.layer_info import LayerInfo as LayerInfo
 from alexnet_jax.layer_info import follow, is_replicated_after, name_layers
-from alexnet_jax.layer_specs import Kernels, Output, Pool
+from alexnet_jax.layer_specs import Output
 from alexnet_jax.layer_type import LayerSpec, check_layer
 from alexnet_jax.layer_type import Shape as Shape
+from alexnet_jax.layer_windows import Kernels, Pool
 
 ImageSize = int | tuple[int, int]
 """Pixels of an image: the side of a square, or (height, width)."""

@@ -100,8 +100,9 @@ def check_layer(layer: Any, place: str) -> None:
     if not isinstance(layer, LayerSpec):
         raise ValueError(f"{place} is not a layer of alexnet_jax.layer_specs: {layer!r}")
     kind = type(layer)
-    known = any(base.__module__ == "alexnet_jax.layer_specs" for base in kind.__mro__)
-    if not known and not layer.has_apply:
+    bases = [base for base in kind.__mro__ if base is not LayerSpec]
+    is_ours = any(base.__module__.startswith("alexnet_jax.") for base in bases)
+    if not is_ours and not layer.has_apply:
         raise ValueError(f"{place}: {kind.__name__} needs a method apply(self, params, x)")
     if "__dataclass_params__" not in vars(kind):
         raise ValueError(f"{place}: {kind.__name__} needs @dataclass(frozen=True) before its class")

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.layer_fields",
     "alexnet_jax.layer_type",
+    "alexnet_jax.layer_windows",
     "alexnet_jax.layer_specs",
     "alexnet_jax.layer_info",
     "alexnet_jax.architecture",

@@ -7,7 +7,9 @@ from typing import Any, Literal, Optional
 
 import pytest
 
-from alexnet_jax.weights.spec_json import check_value
+from alexnet_jax import layer_specs, layer_windows
+from alexnet_jax.layer_type import LayerSpec
+from alexnet_jax.weights.spec_json import LAYER_TYPES, check_value
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,16 @@ def test_bounds_hold_at_any_depth():
             check_value(value, annotation, "it", bounds)
     with pytest.raises(ValueError, match=r"Inner.size cannot be 10"):
         check_value({"inner": {"size": 10}}, Outer, "it", bounds)
+
+
+def test_files_have_a_name_for_every_layer_type_of_the_library():
+    """And `from alexnet_jax.layer_specs import *` brings it."""
+    types = [
+        one
+        for module in (layer_specs, layer_windows)
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, LayerSpec)
+    ]
+    bases = {base for one in types for base in one.__bases__}
+    assert {*LAYER_TYPES.values()} == {*types} - bases
+    assert {*layer_specs.__all__} == {*LAYER_TYPES, "LayerSpec"}
