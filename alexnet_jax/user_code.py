@@ -207,7 +207,10 @@ def find_class(name: str) -> type[LayerSpec]:
                 importlib.import_module(module_name)
     kind = getattr(sys.modules[module_name], attribute, None)
     if not isinstance(kind, type) or not issubclass(kind, LayerSpec):
-        raise ValueError(f"its layer type {name} is not there: {attribute} is no LayerSpec")
+        hint = f"{attribute} is no LayerSpec"
+        if module_name == "__main__":
+            hint = "a notebook or a script defined it, and has to again, or a module instead"
+        raise ValueError(f"its layer type {name} is not there: {hint}")
     return kind
 
 
@@ -215,10 +218,10 @@ def _check_source(name: str, module_name: str, attribute: str) -> None:
     """Raise ValueError unless there is such a module, not imported yet, with such a class."""
     path = _find_source(module_name)
     if path is None:
-        hint = f"there is no module {module_name} in {Path.cwd()} or on Python's path"
-        if module_name == "__main__":
-            hint = "it was defined in a notebook or a script, and must be again"
-        raise ValueError(f"its layer type {name} cannot be imported: {hint}")
+        raise ValueError(
+            f"its layer type {name} cannot be imported: there is no module {module_name} in "
+            f"{Path.cwd()} or on Python's path"
+        )
     with one_sentence(str(path)):
         tree = ast.parse(path.read_bytes())
     if not any(isinstance(node, ast.ClassDef) and node.name == attribute for node in tree.body):

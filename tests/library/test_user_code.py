@@ -184,7 +184,10 @@ def test_a_layer_type_is_found_by_its_module_and_class(folder):
         ("other:Double", "its layer type other:Double is not there: Double is no LayerSpec"),
         ("os:system", "its layer type os:system is not there: system is no LayerSpec"),
         ("../mine:Double", "cannot be imported: there is no module ../mine in"),
-        ("__main__:Mine", "its layer type __main__:Mine is not there: Mine is no LayerSpec"),
+        (
+            "__main__:Mine",
+            "its layer type __main__:Mine is not there: a notebook or a script defined",
+        ),
     ],
 )
 def test_a_file_of_weights_imports_no_module_but_that_of_its_layer_type(folder, name, sentence):
