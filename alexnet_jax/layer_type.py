@@ -106,6 +106,8 @@ def check_layer(layer: Any, place: str) -> None:
         raise ValueError(f"{place}: {kind.__name__} needs a method apply(self, params, x)")
     if "__dataclass_params__" not in vars(kind):
         raise ValueError(f"{place}: {kind.__name__} needs @dataclass(frozen=True) before its class")
+    if layer.takes not in ("maps", "features", "both"):
+        raise ValueError(f"{place}: `takes` of {kind.__name__} must be maps, features or both")
     try:
         hash(layer)
     except TypeError as error:

@@ -202,6 +202,10 @@ def make(*layers, towers=2):
             "layer 2 of MINE: Undecorated needs @dataclass(frozen=True) before its class",
         ),
         (
+            [own_layers.Misspelled()],
+            "layer 2 of MINE: `takes` of Misspelled must be maps, features or both",
+        ),
+        (
             [own_layers.Shapeless()],
             "layer 2 of MINE: Shapeless needs a method apply(self, params, x)",
         ),

@@ -95,5 +95,12 @@ class Undecorated(LayerSpec):
 
 
 @dataclass(frozen=True)
+class Misspelled(Wrong):
+    """Takes what there is not."""
+
+    takes = "pixels"
+
+
+@dataclass(frozen=True)
 class Shapeless(LayerSpec):
     """Computes nothing."""
