@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from jax import export
 
 from alexnet_jax import layer_specs
 from alexnet_jax.architecture import Architecture
@@ -63,6 +64,16 @@ def architecture_from_json(data: object) -> Architecture:
     if not isinstance(sizes, list) or len(sizes) > MAX_LENGTH:
         raise ValueError(f"its image_sizes are not a list of at most {MAX_LENGTH}")
     return check_fields(Architecture, data, specs, _BOUNDS)
+
+
+# `jax.export` writes functions that take an architecture: no array of theirs, but part of the key.
+export.register_pytree_node_serialization(
+    Architecture,
+    serialized_name="alexnet_jax.Architecture",
+    serialize_auxdata=lambda architecture: json.dumps(to_json(architecture)).encode(),
+    deserialize_auxdata=lambda data: architecture_from_json(json.loads(data)),
+    from_children=lambda architecture, _: architecture,
+)
 
 
 def preprocessing_from_json(data: object, mean: np.ndarray) -> Preprocessing:

@@ -213,6 +213,11 @@ def test_an_exported_function_of_parameters_is_read_back_with_its_gradient():
     def gradient(function):
         return jax.grad(lambda params: (function(params, images) ** 2).sum())(params)
 
+    whole = export.export(jax.jit(alexnet_jax.apply))(params, images, architecture=NORMED)
+    whole = export.deserialize(whole.serialize())
+    np.testing.assert_array_equal(
+        whole.call(params, images, architecture=NORMED), exported.call(params, images)
+    )
     ours, theirs = gradient(apply), gradient(exported.call)
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
