@@ -88,6 +88,19 @@ def test_a_name_is_fetched_once_with_its_progress_and_its_class_names(
     assert capsys.readouterr().err == ""
 
 
+def test_on_a_terminal_one_line_changes_while_the_file_comes(server, cache, publish, capsys):
+    publish(server.address(NAME))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr.isatty", lambda: True)
+        alexnet_jax.load("tiny")
+    first, line, rest = capsys.readouterr().err.split("\n")
+    assert (first, rest) == (f"fetching {server.address(NAME)}", "")
+    before, *states = line.split("\r")
+    assert before == ""
+    assert len(states) >= 2
+    assert all(state.startswith(f"{NAME}: 0.1 MB of 0.1 MB, ") for state in states)
+
+
 def test_a_cut_connection_goes_on_from_where_it_was_cut(server, cache, publish, content):
     server.cuts = [1000, 5000]
     publish(server.address(NAME))
