@@ -122,7 +122,13 @@ def make_extract(
             outputs[name] = maps.astype(dtype)
         return outputs
 
-    return functools.partial(jax.jit(extract), predictor.params)
+    jitted = functools.partial(jax.jit(extract), predictor.params)
+
+    def in_order(images: "np.ndarray") -> dict[str, jax.Array]:
+        outputs = jitted(images)  # sorted by name, as JAX sorts all dicts
+        return {name: outputs[name] for name in names}
+
+    return in_order
 
 
 def _batch_size(predictor: "Predictor", batch_size: int, count: int) -> int:

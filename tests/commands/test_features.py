@@ -57,6 +57,7 @@ def test_each_row_has_the_activations_of_the_file_named_beside_it(
         assert arrays["files"].tolist() == [*names, "train/bee/1.png", "val/bee/hive/0.png"]
         assert arrays["class_names"].tolist() == ["ant", "bee"]
         assert arrays["labels"].tolist() == [-1, 0, 0, 1, 1, 1]
+        assert list(arrays) == ["relu3", "pool1", "relu7", "files", "labels", "class_names"]
         assert {name: array.shape for name, array in arrays.items() if array.ndim > 1} == {
             "relu3": (6, 3, 3, 8),
             "pool1": (6, 3, 3, 8),
