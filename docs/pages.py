@@ -22,12 +22,13 @@ kernels [height, width, maps_in, maps_out], dense weights [features_in, features
 """
 SECTIONS = {
     "": [
-        *("init", "apply", "apply_train", "update_batch_stats", "activations", "summary"),
-        *("Layer", "BatchStats", "Params"),
+        *("init", "apply", "apply_train", "update_batch_stats"),
+        *("activations", "activations_train", "summary"),
+        *("Layer", "BatchStats", "Params", "params.ParamsLike"),
         *("make_mesh", "param_shardings", "batch_sharding"),
     ],
     "Architectures": [
-        *("Architecture", "architectures.by_name", "architectures.scaled"),
+        *("Architecture", "architectures.get", "architectures.by_name", "architectures.scaled"),
         "layer_info.LayerInfo",
     ],
     "Layer types": [

@@ -72,7 +72,7 @@ export.register_pytree_node_serialization(
     serialized_name="alexnet_jax.Architecture",
     serialize_auxdata=lambda architecture: json.dumps(to_json(architecture)).encode(),
     deserialize_auxdata=lambda data: architecture_from_json(json.loads(data)),
-    from_children=lambda architecture, _: architecture,
+    from_children=lambda aux_data, children: aux_data,  # it has none
 )
 
 
