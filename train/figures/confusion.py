@@ -59,20 +59,25 @@ def count_pairs(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np
 
 def draw_confusion(predictor: "Predictor", counts: np.ndarray, path: Path) -> Path:
     """Draw a confusion matrix of `count_pairs`. Returns `path`."""
+    from matplotlib.colors import PowerNorm
+
     classes, images = len(counts), int(counts.sum())
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     inches = min(12.0, 1.5 + max(2.5, 0.45 * classes))
     figure = page.blank(inches + 1.6, inches + 0.6)
     axes = figure.subplots()
     error = 100 * (1 - counts.trace() / images)
-    figure.suptitle(f"{predictor.title}: top-1 error {error:.2f} % on {images:,} test images")
-    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    title = f"{predictor.title}\ntop-1 error {error:.2f} % on {images:,} test images"
+    figure.suptitle(title, fontsize="medium")
+    # By the square root, so that confusions of a few per cent are seen beside the diagonal.
+    scale = PowerNorm(0.5, vmin=0, vmax=1)
+    image = axes.imshow(fractions, cmap="Blues", norm=scale, interpolation="nearest")
     figure.colorbar(image, ax=axes, shrink=0.8, label="fraction of the class")
     axes.set(xlabel="taken for", ylabel="class")
     _name_classes(axes, predictor)
     if classes <= _MAX_NUMBERS:
         for (row, column), count in np.ndenumerate(counts):
-            color = "white" if fractions[row, column] > 0.5 else "black"
+            color = "white" if fractions[row, column] > 0.3 else "black"
             text = f"{count:,}" if count else ""
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize="small")
     return page.write(figure, path)

@@ -72,14 +72,15 @@ def draw_saliency(
     input_axes, saliency_axes, occlusion_axes = figure.subplots(1, 3)
     draw_photograph(input_axes, photograph)
     input_axes.set_title(
-        f"{page.short(predictor.class_label(label))}: {100 * probabilities[label]:.1f} %"
+        f"{page.short(predictor.class_label(label))}: {100 * probabilities[label]:.1f} %",
+        fontsize="medium",
     )
     draw_photograph(saliency_axes, photograph, faded=True)
     # Few pixels have by far the largest gradients, which would leave the rest black.
     gradient = np.asarray(gradients[0])
     brightest = np.quantile(gradient, 0.995)
     draw_map(saliency_axes, photograph, gradient, cmap="magma", vmin=0, vmax=brightest)
-    saliency_axes.set_title("saliency")
+    saliency_axes.set_title("saliency", fontsize="medium")
     draw_photograph(occlusion_axes, photograph, faded=True)
     # A probability is drawn at the center of its square.
     first, sides = (square - stride) / 2 / size, stride * np.array(covered.shape[::-1]) / size
@@ -87,6 +88,7 @@ def draw_saliency(
     low, high = float(covered.min()), float(covered.max())
     style = {"alpha": 0.75, "vmin": 0, "vmax": high}
     overlay = draw_map(occlusion_axes, photograph, covered, region, **style)
-    occlusion_axes.set_title(f"{square} x {square} covered: {100 * low:.1f} to {100 * high:.1f} %")
+    title = f"{square} x {square} covered: {100 * low:.1f} to {100 * high:.1f} %"
+    occlusion_axes.set_title(title, fontsize="medium")
     figure.colorbar(overlay, ax=occlusion_axes, shrink=0.8, label="probability")
     return page.write(figure, path)
