@@ -11,6 +11,7 @@ from alexnet_jax import towers as towers
 from alexnet_jax import visualize as visualize
 from alexnet_jax.architecture import Architecture as Architecture
 from alexnet_jax.exports import export as export
+from alexnet_jax.mesh import make_mesh as make_mesh
 from alexnet_jax.model import activations as activations
 from alexnet_jax.model import activations_train as activations_train
 from alexnet_jax.model import apply as apply
@@ -22,7 +23,6 @@ from alexnet_jax.params import Layer as Layer
 from alexnet_jax.params import Params as Params
 from alexnet_jax.preprocessing import Preprocessing as Preprocessing
 from alexnet_jax.towers import batch_sharding as batch_sharding
-from alexnet_jax.towers import make_mesh as make_mesh
 from alexnet_jax.towers import param_shardings as param_shardings
 from alexnet_jax.visualize.summary import summary as summary
 from alexnet_jax.weights import LoadedWeights as LoadedWeights

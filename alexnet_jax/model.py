@@ -16,6 +16,7 @@ from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.forward import layer_batch_stats, local_output, run_layer
 from alexnet_jax.layer_specs import BatchNorm
+from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import BatchStats, Layer, Params, ParamsLike, as_params, check_params
 from alexnet_jax.selection import layer_info, layers_to_run, select_layers
@@ -59,6 +60,7 @@ def apply(
     architecture: Architecture | str = PAPER,
     dropout_key: jax.Array | None = None,
     mesh: Mesh | None = None,
+    axis_names: AxisNames | None = None,
 ) -> jax.Array:
     """Return the logits of every class for every image.
 
@@ -70,17 +72,22 @@ def apply(
       architecture: the network that `params` belong to.
       dropout_key: with a key, dropout and the statistics of this batch, as in training; without
         one, evaluation.
-      mesh: from `make_mesh`; without one, all towers run on one device.
+      mesh: from `make_mesh`, or any other; without one, all towers run on one device.
+      axis_names: what the axes of `mesh` divide, if they are not called "data" and "tower":
+        {"data": "batch"} for one that divides the batch, or {"data": ("replica", "fsdp"),
+        "tower": "model"}. Axes that are not named divide nothing.
 
     Returns:
       [n, classes], in the dtype of the parameters. Of parameters in several dtypes, each layer
       computes in the dtype of its weights.
 
     Raises:
-      ValueError: images of a size, or parameters of a shape, that the architecture does not have.
+      ValueError: images of a size, or parameters of a shape, that the architecture does not have;
+        a mesh that cannot divide its towers or the batch.
       TypeError: images or parameters of integers.
     """
-    logits, _ = _run_to_logits(params, images, after, architecture, dropout_key, mesh)
+    axes = _axes(mesh, axis_names)
+    logits, _ = _run_to_logits(params, images, after, architecture, dropout_key, axes)
     return logits
 
 
@@ -92,6 +99,7 @@ def apply_train(
     after: str | None = None,
     architecture: Architecture | str = PAPER,
     mesh: Mesh | None = None,
+    axis_names: AxisNames | None = None,
 ) -> tuple[jax.Array, Params]:
     """Return the logits as `apply` with a `dropout_key`, and the statistics of this batch.
 
@@ -99,7 +107,8 @@ def apply_train(
     map over the global batch, by the name of its running ones. It is empty without batch
     normalization. Arguments and errors are those of `apply`.
     """
-    return _run_to_logits(params, images, after, architecture, dropout_key, mesh)
+    axes = _axes(mesh, axis_names)
+    return _run_to_logits(params, images, after, architecture, dropout_key, axes)
 
 
 def update_batch_stats(
@@ -142,6 +151,7 @@ def activations(
     architecture: Architecture | str = PAPER,
     dropout_key: jax.Array | None = None,
     mesh: Mesh | None = None,
+    axis_names: AxisNames | None = None,
 ) -> dict[str, jax.Array]:
     """Return the outputs of the named layers, by name.
 
@@ -158,7 +168,8 @@ def activations(
       after: as for `apply`.
       architecture: the network that `params` belong to.
       dropout_key: as for `apply`.
-      mesh: from `make_mesh`; without one, all towers run on one device.
+      mesh: as for `apply`.
+      axis_names: as for `apply`.
 
     Returns:
       Maps [n, height, width, maps] and features [n, features], those of all towers side by side
@@ -168,7 +179,8 @@ def activations(
       ValueError: a name that the architecture does not have, or what `apply` raises.
       TypeError: what `apply` raises.
     """
-    outputs, _ = _run(params, images, names, after, architecture, dropout_key, mesh)
+    axes = _axes(mesh, axis_names)
+    outputs, _ = _run(params, images, names, after, architecture, dropout_key, axes)
     return outputs
 
 
@@ -181,13 +193,19 @@ def activations_train(
     after: str | None = None,
     architecture: Architecture | str = PAPER,
     mesh: Mesh | None = None,
+    axis_names: AxisNames | None = None,
 ) -> tuple[dict[str, jax.Array], Params]:
     """Return `activations` with a `dropout_key`, and the statistics of this batch.
 
     The second value is that of `apply_train`, for the layers that run. Arguments and errors are
     those of `activations`.
     """
-    return _run(params, images, names, after, architecture, dropout_key, mesh)
+    axes = _axes(mesh, axis_names)
+    return _run(params, images, names, after, architecture, dropout_key, axes)
+
+
+def _axes(mesh: Mesh | None, axis_names: AxisNames | None) -> MeshAxes | None:
+    return None if mesh is None else mesh_axes(mesh, axis_names)
 
 
 def _run_to_logits(
@@ -196,12 +214,12 @@ def _run_to_logits(
     after: str | None,
     architecture: Architecture | str,
     dropout_key: jax.Array | None,
-    mesh: Mesh | None,
+    axes: MeshAxes | None,
 ) -> tuple[jax.Array, Params]:
     """Return the logits and, given a key, the statistics of this batch."""
     net = architectures.get(architecture)
     name = net.layer_names()[-1]
-    outputs, batch_stats = _run(params, inputs, name, after, net, dropout_key, mesh)
+    outputs, batch_stats = _run(params, inputs, name, after, net, dropout_key, axes)
     return outputs[name], batch_stats
 
 
@@ -212,7 +230,7 @@ def _run(
     after: str | None,
     architecture: Architecture | str,
     dropout_key: jax.Array | None,
-    mesh: Mesh | None,
+    axes: MeshAxes | None,
 ) -> tuple[dict[str, jax.Array], Params]:
     """Return the outputs of the layers asked for and, given a key, the statistics of this batch."""
     net = architectures.get(architecture)
@@ -238,7 +256,7 @@ def _run(
 
     layers = [info.name for info in infos if info.name in names.values()]
     outputs, batch_stats = run_sharded(
-        forward, params, inputs, dropout_key, names=layers, architecture=net, mesh=mesh
+        forward, params, inputs, dropout_key, names=layers, architecture=net, axes=axes
     )
     return {name: outputs[layer] for name, layer in names.items()}, batch_stats
 

@@ -1,14 +1,11 @@
-"""Towers and devices: the only file of the library with meshes, axes, collectives and shardings.
+"""The towers of one device, and a forward pass over the devices of a mesh.
 
-Axis names: "tower" divides the kernels of every layer, one tower (or several) per device;
-"data" divides the batch over groups of devices that each hold all towers. The devices may belong
-to several processes (`jax.distributed`): each process holds its own rows of a batch.
+Of the library, only this file and `mesh` have collectives, shardings and meshes.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,58 +17,10 @@ from jax.sharding import PartitionSpec as P
 from alexnet_jax.architecture import Architecture, Shape
 from alexnet_jax.architectures import get
 from alexnet_jax.layer_specs import Output
+from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.params import BatchStats, Layer, Params
 
-DATA, TOWER = "data", "tower"
 LayerParams = TypeVar("LayerParams", Layer, BatchStats)
-
-
-def make_mesh(devices: int = 2, towers: int = 2) -> Mesh:
-    """Return a mesh of `devices` devices, each pair with one tower per device (§3.2).
-
-    One device holds all towers. A network of two towers also takes 4, 6, 8, ... devices: they
-    repeat the pair and divide the batch. A network of one tower takes any number. Every process
-    contributes the same number of devices.
-
-    Raises:
-      ValueError: fewer devices than asked for, or a number that the towers or the processes cannot
-        divide.
-    """
-    if devices < 1 or (devices > 1 and devices % towers):
-        raise ValueError(f"{towers} towers need 1 device or a multiple of {towers}, not {devices}")
-    available = jax.devices()
-    if len(available) < devices:
-        platform = available[0].platform.upper()
-        raise ValueError(
-            f"{devices} devices were requested, and JAX finds {len(available)} {platform}"
-        )
-    # Only axes that divide something: XLA runs a collective over an axis of one device, too.
-    tower_axis = towers if devices > 1 else 1
-    sizes = {DATA: devices // tower_axis, TOWER: tower_axis}
-    axes = {axis: size for axis, size in sizes.items() if size > 1} or {TOWER: 1}
-    return jax.make_mesh(
-        tuple(axes.values()),
-        tuple(axes),
-        axis_types=(AxisType.Auto,) * len(axes),
-        devices=_take_from_each_process(available, devices),
-    )
-
-
-def _take_from_each_process(available: Sequence[Any], count: int) -> list[Any]:
-    """Take `count` devices, the same number from each process."""
-    # `Any`: jax.Device is a variable to type checkers.
-    by_process: dict[int, list[Any]] = defaultdict(list)
-    for device in available:
-        by_process[device.process_index].append(device)
-    share, rest = divmod(count, len(by_process))
-    if rest:
-        raise ValueError(f"{count} devices cannot be divided among {len(by_process)} processes")
-    fewest = min(map(len, by_process.values()))
-    if fewest < share:
-        raise ValueError(
-            f"{count} devices are {share} per process, and one of the processes has {fewest}"
-        )
-    return [device for devices in by_process.values() for device in devices[:share]]
 
 
 @dataclass(frozen=True)
@@ -84,8 +33,10 @@ class Towers:
 
     count: int
     """Towers on this device."""
-    axes: tuple[str, ...] = ()
-    """Names of the mesh axes; none on a single device."""
+    data_axes: tuple[str, ...] = ()
+    """The axes of the mesh that divide the batch."""
+    tower_axis: str | None = None
+    """The axis of the mesh that divides the towers."""
 
     def split_params(self, params: LayerParams) -> list[LayerParams]:
         """Split parameters into one part per local tower, along the last axis."""
@@ -102,31 +53,32 @@ class Towers:
     def gather(self, xs: Sequence[jax.Array]) -> list[jax.Array]:
         """Give every tower the maps of all towers, [..., maps] to [..., towers * maps]."""
         x = self.concat(xs)
-        if TOWER in self.axes:
-            x = lax.all_gather(x, TOWER, axis=x.ndim - 1, tiled=True)
+        if self.tower_axis:
+            x = lax.all_gather(x, self.tower_axis, axis=x.ndim - 1, tiled=True)
         return [x] * self.count
 
     def local_slice(self, x: jax.Array) -> jax.Array:
         """Take the local towers' part of a replicated array, along the last axis."""
-        if TOWER not in self.axes:
+        if not self.tower_axis:
             return x
-        size = x.shape[-1] // lax.axis_size(TOWER)
-        start = lax.axis_index(TOWER) * size
+        size = x.shape[-1] // lax.axis_size(self.tower_axis)
+        start = lax.axis_index(self.tower_axis) * size
         return lax.dynamic_slice_in_dim(x, start, size, axis=x.ndim - 1)
 
     def sum(self, x: jax.Array) -> jax.Array:
-        """All-reduce sum over "tower": the total of what the towers contribute."""
-        return lax.psum(x, TOWER) if TOWER in self.axes else x
+        """All-reduce sum over towers: the total of what the towers contribute."""
+        return lax.psum(x, self.tower_axis) if self.tower_axis else x
 
     def mean(self, x: jax.Array, *, replicated: bool) -> jax.Array:
-        """All-reduce mean over "data", and over "tower" where `x` is replicated."""
-        axes = [axis for axis in self.axes if axis == DATA or replicated]
+        """All-reduce mean over the parts of the batch, and over towers where `x` is replicated."""
+        towers = (self.tower_axis,) if replicated and self.tower_axis else ()
+        axes = self.data_axes + towers
         return lax.pmean(x, axes) if axes else x
 
     def examples(self, count: int) -> jax.Array:
         """Return the indices, in the global batch, of the `count` examples on this device."""
         indices = jnp.arange(count)
-        return indices + count * lax.axis_index(DATA) if DATA in self.axes else indices
+        return indices + count * lax.axis_index(self.data_axes) if self.data_axes else indices
 
 
 Forward = Callable[
@@ -142,7 +94,7 @@ def run_sharded(
     *,
     names: Sequence[str],
     architecture: Architecture,
-    mesh: Mesh | None,
+    axes: MeshAxes | None,
 ) -> tuple[dict[str, jax.Array], Params]:
     """Run `forward`, written for the towers of one device, on global arrays.
 
@@ -151,20 +103,19 @@ def run_sharded(
     statistics of the batch normalizations that run. The result holds the global arrays of both.
     Without a mesh, or on a mesh of one device, one device runs all towers.
     """
-    if mesh is None or mesh.size == 1:
+    if axes is None or axes.mesh.size == 1:
         return forward(params, images, dropout_key, Towers(architecture.towers))
-    towers = Towers(architecture.towers // _tower_axis_size(mesh, architecture), mesh.axis_names)
-    _check_batch(mesh, images.shape[0])
-    batch_spec = batch_sharding(mesh).spec
+    towers = Towers(_towers_per_device(axes, architecture), axes.data, axes.tower)
+    axes.check_batch(images.shape[0])
     infos = {info.name: info for info in architecture.layer_info()}
 
     def output_spec(name: str) -> P:
         if isinstance(infos[name].spec, Output):
-            return batch_spec
-        tower = TOWER if TOWER in mesh.axis_names else None
-        return P(*batch_spec or [None], *[None] * (len(infos[name].output_shape) - 1), tower)
+            return axes.batch_spec
+        inner = [None] * (len(infos[name].output_shape) - 1)
+        return P(*axes.batch_spec or [None], *inner, axes.tower)
 
-    all_specs = _param_specs(mesh, architecture)
+    all_specs = _param_specs(axes, architecture)
     param_specs = {name: all_specs[name] for name in params}
     stats_specs = {
         info.stats_name: param_specs[info.stats_name]
@@ -173,52 +124,63 @@ def run_sharded(
     }
 
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
-        # Mark parameters as varying over "data", and images over "tower", for the gradients that
-        # are written by hand: a device's gradient of the weights comes from its own images, and
-        # its gradient of the images from its own towers.
-        params = jax.tree.map(lambda leaf: _as_varying(leaf, DATA, mesh), params)
-        return forward(params, _as_varying(images, TOWER, mesh), key, towers)
+        # Mark parameters as varying over the parts of the batch, and images over towers: the
+        # gradients are summed once, and Winograd's convolution takes arrays that vary alike.
+        params = jax.tree.map(lambda leaf: _as_varying(leaf, axes.data), params)
+        tower = (axes.tower,) if axes.tower else ()
+        return forward(params, _as_varying(images, tower), key, towers)
 
+    in_specs = (param_specs, axes.batch_spec, None if dropout_key is None else P())
+    arguments = _place(axes.mesh, (params, images, dropout_key), in_specs)
     return jax.shard_map(
         on_device,
-        mesh=mesh,
-        in_specs=(param_specs, batch_spec, P()),
+        mesh=axes.mesh,
+        in_specs=in_specs,
         out_specs=({name: output_spec(name) for name in names}, stats_specs),
-    )(params, images, dropout_key)
+    )(*arguments)
 
 
-def _as_varying(x: jax.Array, axis: str, mesh: Mesh) -> jax.Array:
-    """Mark an array that is replicated along `axis` as one that may differ between its devices."""
-    if axis not in mesh.axis_names:
+Tree = TypeVar("Tree")
+
+
+def _place(mesh: Mesh, arrays: Tree, specs: object) -> Tree:
+    """Reshard arrays to explicit axes, where `shard_map` refuses any other sharding."""
+    if AxisType.Explicit not in mesh.axis_types:
+        return arrays
+    shardings = jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
+    )
+    return jax.tree.map(jax.sharding.reshard, arrays, shardings)
+
+
+def _as_varying(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """Mark an array that is replicated along axes as one that may differ between their devices."""
+    if not axes:
         return x
     if hasattr(lax, "pcast"):
-        return lax.pcast(x, axis, to="varying")
-    return lax.pvary(x, axis)  # pyright: ignore[reportAttributeAccessIssue] - its name before 0.8
+        return lax.pcast(x, axes, to="varying")
+    return lax.pvary(x, axes)  # pyright: ignore[reportAttributeAccessIssue] - its name before 0.8
 
 
-def _tower_axis_size(mesh: Mesh, architecture: Architecture) -> int:
-    """Return the number of devices that share the towers. Raises ValueError if they cannot."""
-    if unknown := [axis for axis in mesh.axis_names if axis not in (DATA, TOWER)]:
-        raise ValueError(f"the mesh has an axis {unknown[0]!r}, unlike those of make_mesh")
-    devices = mesh.shape.get(TOWER, 1)
-    towers = architecture.towers
+def _towers_per_device(axes: MeshAxes, architecture: Architecture) -> int:
+    """Return the number of towers of each device. Raises ValueError if they cannot be divided."""
+    devices, towers = axes.tower_devices, architecture.towers
     if towers % devices:
         raise ValueError(
             f"{architecture.name} has {towers} tower{'s' * (towers > 1)}, "
             f"which cannot be divided among the {devices} devices of the mesh"
         )
-    return devices
+    return towers // devices
 
 
-def _param_specs(mesh: Mesh, architecture: Architecture) -> Params:
+def _param_specs(axes: MeshAxes, architecture: Architecture) -> Params:
     """Return how the mesh divides each parameter, a pytree like `Params` of PartitionSpecs.
 
     Outputs are divided over the towers; in the last layer, the inputs.
     """
-    tower = TOWER if TOWER in mesh.axis_names else None
 
     def along_last_axis(shape: Shape) -> P:
-        return P(*[None] * (len(shape) - 1), tower)
+        return P(*[None] * (len(shape) - 1), axes.tower)
 
     specs: Params = {}  # `_make` takes specs in place of arrays
     for info in architecture.layer_info():
@@ -226,7 +188,7 @@ def _param_specs(mesh: Mesh, architecture: Architecture) -> Params:
             continue
         weights, biases = along_last_axis(info.weight_shape), along_last_axis(info.bias_shape)
         if isinstance(info.spec, Output):
-            weights, biases = P(tower, None), P()
+            weights, biases = P(axes.tower, None), P()
         elif info.spec.per_map and info.replicated_in:
             weights, biases = P(), P()
         specs[info.name] = Layer._make((weights, biases))
@@ -235,30 +197,30 @@ def _param_specs(mesh: Mesh, architecture: Architecture) -> Params:
     return specs
 
 
-def param_shardings(mesh: Mesh, architecture: Architecture | str) -> Params:
-    """Return the sharding of each parameter on the mesh, a pytree like `Params`."""
-    specs = _param_specs(mesh, get(architecture))
+def param_shardings(
+    mesh: Mesh, architecture: Architecture | str, *, axis_names: AxisNames | None = None
+) -> Params:
+    """Return the sharding of each parameter on the mesh, a pytree like `Params`.
+
+    `axis_names` are those of `apply`.
+    """
+    specs = _param_specs(mesh_axes(mesh, axis_names), get(architecture))
     return jax.tree.map(
         lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
     )
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of a batch: divided over "data" if the mesh has that axis."""
-    return NamedSharding(mesh, P(DATA) if DATA in mesh.axis_names else P())
+def batch_sharding(mesh: Mesh, *, axis_names: AxisNames | None = None) -> NamedSharding:
+    """Return the sharding of a batch: divided over "data" if the mesh has that axis.
+
+    `axis_names` are those of `apply`.
+    """
+    return NamedSharding(mesh, mesh_axes(mesh, axis_names).batch_spec)
 
 
 def num_batch_shards(mesh: Mesh) -> int:
     """Return the number of equal parts into which the mesh divides a batch."""
-    return mesh.shape.get(DATA, 1)
-
-
-def _check_batch(mesh: Mesh, count: int) -> None:
-    """Raise ValueError if the mesh cannot divide a batch of `count` images."""
-    shards = num_batch_shards(mesh)
-    if count % shards:
-        kind = "pairs of devices" if TOWER in mesh.axis_names else "devices"
-        raise ValueError(f"a batch of {count} images cannot be divided among {shards} {kind}")
+    return mesh_axes(mesh).batch_shards
 
 
 def local_batch_slice(mesh: Mesh, count: int) -> slice:
@@ -269,7 +231,7 @@ def local_batch_slice(mesh: Mesh, count: int) -> slice:
     Raises:
       ValueError: a batch that the mesh cannot divide, or a mesh without a device of this process.
     """
-    _check_batch(mesh, count)
+    mesh_axes(mesh).check_batch(count)
     indices = batch_sharding(mesh).addressable_devices_indices_map((count,)).values()
     ends = [rows[0].indices(count) for rows in indices if rows is not None]
     return slice(min(start for start, _, _ in ends), max(stop for _, stop, _ in ends))
@@ -289,6 +251,6 @@ def global_batch(rows: np.ndarray, mesh: Mesh, count: int) -> jax.Array:
     Raises:
       ValueError: a batch that the mesh cannot divide.
     """
-    _check_batch(mesh, count)
+    mesh_axes(mesh).check_batch(count)
     shape = (count, *rows.shape[1:])
     return jax.make_array_from_process_local_data(batch_sharding(mesh), rows, shape)

@@ -93,7 +93,7 @@ def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
     from jax.sharding import AxisType, Mesh
 
     import alexnet_jax
-    from alexnet_jax.towers import TOWER
+    from alexnet_jax.mesh import TOWER
 
     layout, precision = variant.split("-")
     mesh = Mesh(np.array(devices[: LAYOUTS[layout]]), (TOWER,), axis_types=(AxisType.Auto,))

@@ -117,7 +117,7 @@ def test_invalid_data_is_refused(flags, words):
         (["run", "--json", "nowhere/x"], "nowhere/x cannot be written: nowhere is not a folder"),
         (["run", "--json", "/"], "/ cannot be written: it is a folder"),
         (["run", "--checkpoint", "first"], "must be latest, best or a step, not first"),
-        (["nowhere"], "nowhere is no file, no folder, and no name of published weights: torchvision"),
+        (["nowhere"], "nowhere is no file, no folder, and no name of published weights: "),
     ],
 )
 def test_a_wrong_argument_of_evaluate_is_named_in_one_sentence(flags, words):

@@ -18,7 +18,7 @@ PUBLIC = {
 }
 # Modules that importing the package loads, and that Python puts into its namespace.
 SUBMODULES = {
-    *("architecture", "exports", "forward", "model", "ops", "params", "user_code"),
+    *("architecture", "exports", "forward", "mesh", "model", "ops", "params", "user_code"),
     *("layer_fields", "layer_info", "layer_specs", "layer_type", "layer_windows"),
     *("preprocessing", "selection", "weights"),
 }

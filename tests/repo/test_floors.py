@@ -19,6 +19,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.architectures",
     "alexnet_jax.user_code",
     "alexnet_jax.params",
+    "alexnet_jax.mesh",
     "alexnet_jax.ops",
     "alexnet_jax.towers",
     "alexnet_jax.forward",

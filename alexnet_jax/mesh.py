@@ -1,0 +1,141 @@
+"""Meshes of devices: which devices, and what the axes of a mesh divide.
+
+"tower" divides the kernels of every layer, one tower (or several) per device; "data" divides the
+batch over groups of devices that each hold all towers. The devices may belong to several processes
+(`jax.distributed`): each process holds its own rows of a batch.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
+
+DATA, TOWER = "data", "tower"
+AxisNames = Mapping[str, str | Sequence[str]]
+"""The mesh's own names of the axes "data" and "tower". Several axes can divide the batch."""
+
+
+def make_mesh(devices: int = 2, towers: int = 2) -> Mesh:
+    """Return a mesh of `devices` devices, each pair with one tower per device (§3.2).
+
+    One device holds all towers. A network of two towers also takes 4, 6, 8, ... devices: they
+    repeat the pair and divide the batch. A network of one tower takes any number. Every process
+    contributes the same number of devices.
+
+    Raises:
+      ValueError: fewer devices than asked for, or a number that the towers or the processes cannot
+        divide.
+    """
+    if devices < 1 or (devices > 1 and devices % towers):
+        raise ValueError(f"{towers} towers need 1 device or a multiple of {towers}, not {devices}")
+    available = jax.devices()
+    if len(available) < devices:
+        platform = available[0].platform.upper()
+        raise ValueError(
+            f"{devices} devices were requested, and JAX finds {len(available)} {platform}"
+        )
+    # Only axes that divide something: XLA runs a collective over an axis of one device, too.
+    tower_axis = towers if devices > 1 else 1
+    sizes = {DATA: devices // tower_axis, TOWER: tower_axis}
+    axes = {axis: size for axis, size in sizes.items() if size > 1} or {TOWER: 1}
+    return jax.make_mesh(
+        tuple(axes.values()),
+        tuple(axes),
+        axis_types=(AxisType.Auto,) * len(axes),
+        devices=_take_from_each_process(available, devices),
+    )
+
+
+def _take_from_each_process(available: Sequence[Any], count: int) -> list[Any]:
+    """Take `count` devices, the same number from each process."""
+    # `Any`: jax.Device is a variable to type checkers.
+    by_process: dict[int, list[Any]] = defaultdict(list)
+    for device in available:
+        by_process[device.process_index].append(device)
+    share, rest = divmod(count, len(by_process))
+    if rest:
+        raise ValueError(f"{count} devices cannot be divided among {len(by_process)} processes")
+    fewest = min(map(len, by_process.values()))
+    if fewest < share:
+        raise ValueError(
+            f"{count} devices are {share} per process, and one of the processes has {fewest}"
+        )
+    return [device for devices in by_process.values() for device in devices[:share]]
+
+
+@dataclass(frozen=True)
+class MeshAxes:
+    """The axes of a mesh by what they divide. The other axes divide nothing."""
+
+    mesh: Mesh
+    data: tuple[str, ...]
+    """They divide the batch, the first one into the largest parts."""
+    tower: str | None
+    """It divides the towers."""
+
+    @property
+    def batch_spec(self) -> P:
+        """How the first axis of a batch is divided."""
+        names = self.data[0] if len(self.data) == 1 else self.data
+        return P(names) if names else P()
+
+    @property
+    def batch_shards(self) -> int:
+        """The number of equal parts into which a batch is divided."""
+        return math.prod(self.mesh.shape[axis] for axis in self.data)
+
+    @property
+    def tower_devices(self) -> int:
+        """The number of devices that share the towers."""
+        return self.mesh.shape[self.tower] if self.tower else 1
+
+    def check_batch(self, count: int) -> None:
+        """Raise ValueError if the mesh cannot divide a batch of `count` images."""
+        if count % self.batch_shards:
+            kind = "pairs of devices" if self.tower else "devices"
+            raise ValueError(
+                f"a batch of {count} images cannot be divided among {self.batch_shards} {kind}"
+            )
+
+
+def mesh_axes(mesh: Mesh, axis_names: AxisNames | None = None) -> MeshAxes:
+    """Return what each axis of a mesh divides, "data" or "tower".
+
+    Args:
+      mesh: from `make_mesh`, or any other.
+      axis_names: the names in `mesh` of "data", "tower" or both; if None, those are their names,
+        and the mesh has no other axes.
+
+    Raises:
+      ValueError: names that the mesh does not have, or that are not of "data" and "tower".
+    """
+    if axis_names is None:
+        for axis in mesh.axis_names:
+            if axis not in (DATA, TOWER):
+                raise ValueError(
+                    f"the mesh has an axis {axis!r}: say what it divides, as in "
+                    f"axis_names={{'data': {axis!r}}} or {{'tower': {axis!r}}}"
+                )
+        axis_names = {axis: axis for axis in mesh.axis_names}
+    for kind in axis_names:
+        if kind not in (DATA, TOWER):
+            raise ValueError(f"`axis_names` has keys 'data' and 'tower', not {kind!r}")
+    data, tower = (_as_tuple(axis_names.get(kind, ())) for kind in (DATA, TOWER))
+    if len(tower) > 1:
+        raise ValueError(f"one axis divides the towers, not {len(tower)}")
+    for axis in data + tower:
+        if axis not in mesh.axis_names:
+            names = ", ".join(map(str, mesh.axis_names))
+            raise ValueError(f"the mesh has no axis {axis!r}, but {names}")
+    if len({*data, *tower}) < len(data + tower):
+        raise ValueError(f"`axis_names` has an axis twice: {', '.join(data + tower)}")
+    return MeshAxes(mesh, data, tower[0] if tower else None)
+
+
+def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
