@@ -214,6 +214,15 @@ def test_the_commands_export_and_convert_and_print_the_target(saved, tmp_path, c
     assert weights.read(tmp_path / "net.safetensors").class_names == NAMES
 
 
+def test_the_network_of_the_weights_can_be_given_by_name_or_file(saved, tmp_path, capsys):
+    (tmp_path / "own_tiny.py").write_text("from tests.support.tiny import TINY\n")
+    target = str(tmp_path / "net.safetensors")
+    assert main(["convert", str(saved), target, "--net", "DIGITS"]) == 2
+    assert "it holds TINY, which differs from DIGITS" in capsys.readouterr().err
+    assert main(["convert", str(saved), target, "--net", f"{tmp_path}/own_tiny.py:TINY"]) == 0
+    assert weights.read(target).architecture == TINY
+
+
 def test_an_export_that_cannot_be_made_is_refused_in_one_sentence(
     saved, tmp_path, capsys, monkeypatch
 ):
