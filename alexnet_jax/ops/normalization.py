@@ -59,11 +59,13 @@ def _gradient(
 
         da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
 
-    d is computed again: keeping it would take as much memory as the maps.
+    d is computed again: keeping it would take as much memory as the maps. On a CPU a barrier stops
+    XLA from reusing the one of the forward pass.
     """
 
-    @jax.checkpoint
+    @functools.partial(jax.checkpoint, prevent_cse=False)
     def compute(maps: jax.Array, cotangent: jax.Array) -> jax.Array:
+        maps = lax.platform_dependent(maps, cpu=lax.optimization_barrier, default=lambda x: x)
         wide, g = at_least_float32(maps), at_least_float32(cotangent)
         d = _denominator(wide, n, k, alpha)
         scale = _power(d, beta)

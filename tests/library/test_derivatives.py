@@ -22,6 +22,7 @@ from alexnet_jax.layer_specs import (
 )
 from alexnet_jax.ops import winograd
 from alexnet_jax.ops.normalization import local_response_norm
+from tests.support import reference
 
 NET = Architecture(
     "SMALL",
@@ -178,7 +179,7 @@ KINDS = [
 
 @pytest.fixture(scope="module")
 def expected(point):
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x, np.float64)), point)
         return {kind: jax.jit(partial(kind, plain))(wide) for kind in KINDS}
 
@@ -222,5 +223,5 @@ def test_the_hessian_of_the_response_normalization_equals_that_of_its_formula(rn
 
     maps = rng.normal(size=5)
     ours = jax.hessian(partial(local_response_norm, n=3, alpha=0.3))(jnp.asarray(maps, "float32"))
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         np.testing.assert_allclose(ours, jax.hessian(formula)(jnp.asarray(maps)), atol=1e-5)

@@ -19,7 +19,7 @@ from alexnet_jax import perceptual
 from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.layer_specs import Flatten, Output
 from alexnet_jax.params import Layer
-from tests.support import lpips_cases
+from tests.support import lpips_cases, reference
 from tests.support.tiny import draw_params, narrow
 
 # torchvision's convolutions with one class: its dense layers, 58 million weights, are not compared.
@@ -77,9 +77,7 @@ def test_distances_maps_and_gradients_are_those_of_the_package(params, linear, p
 def test_they_agree_to_nine_digits_in_float64_on_images_that_are_not_square(params, linear):
     """In float32 some ReLU of a smooth image opens the other way, which moves its gradient."""
     size = lpips_cases.SIZES[1]
-    # JAX 0.7 has the context manager in `jax.experimental` alone.
-    enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
-    with enable_x64(True):
+    with reference.enable_x64(True):
         wide = [jax.tree.map(lambda leaf: jnp.asarray(leaf, "float64"), params), linear]
         images = [jnp.asarray(images, "float64") for images in lpips_cases.image_pairs(*size)]
         check(size, jax.jit(outputs)(*wide, *images), 1e-9)

@@ -38,7 +38,7 @@ def test_winograd_gradients_equal_those_of_xlas_convolution_in_float64(rng, size
     maps = jnp.concatenate([maps, 2 * maps])  # two groups of 32 images
     cotangent = rng.normal(size=(64, *size, 3))
     ours = jax.vjp(winograd.convolve, maps, kernels)[1](jnp.asarray(cotangent, jnp.float32))
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         arguments = [jnp.asarray(np.asarray(x, np.float64)) for x in (maps, kernels)]
         exact = jax.vjp(plain, *arguments)[1](jnp.asarray(cotangent))
     for gradient, expected in zip(ours, exact):

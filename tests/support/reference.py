@@ -3,7 +3,12 @@
 Arrays have the library's axes: maps [batch, height, width, maps].
 """
 
+import jax
+import jax.experimental
 import numpy as np
+
+# JAX 0.7 has the context manager in `jax.experimental` alone.
+enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 
 
 def conv(x, kernels, biases, stride=1, before=0, after=0):

@@ -241,8 +241,9 @@ def kill_one_of_two(run_dir, data, victim):
     output = processes[1 - victim].communicate(timeout=100)
     assert time.monotonic() - start_time < 60
     assert processes[1 - victim].returncode == PEER_GONE, output
-    last = output[1].strip().splitlines()[-1]
-    assert last.startswith("stopped: another process of the run has ended or cannot be reached")
+    # XLA's own threads may still log after it.
+    sentence = "stopped: another process of the run has ended or cannot be reached"
+    assert sum(line.startswith(sentence) for line in output[1].splitlines()) == 1, output
 
 
 @pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="JAX itself ends the other, status 1")
