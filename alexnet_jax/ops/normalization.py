@@ -63,16 +63,15 @@ def _gradient(
     XLA from reusing the one of the forward pass.
     """
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)
     def compute(maps: jax.Array, cotangent: jax.Array) -> jax.Array:
-        maps = lax.platform_dependent(maps, cpu=lax.optimization_barrier, default=lambda x: x)
         wide, g = at_least_float32(maps), at_least_float32(cotangent)
         d = _denominator(wide, n, k, alpha)
         scale = _power(d, beta)
         coupling = _window_sum(g * wide * scale / d, n)
         return (g * scale - 2 * alpha * beta * wide * coupling).astype(maps.dtype)
 
-    return (compute(maps, cotangent),)
+    again = jax.checkpoint(compute), jax.checkpoint(compute, prevent_cse=False)
+    return (lax.platform_dependent(maps, cotangent, cpu=again[0], default=again[1]),)
 
 
 def spatial_norm(
