@@ -27,7 +27,8 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.model alexnet_jax.evaluation alexnet_jax.preprocessing",
     "alexnet_jax.visualize",
     "alexnet_jax.weights.files",
-    "alexnet_jax.weights.loaded alexnet_jax.weights.spec_json alexnet_jax.weights.known_files",
+    "alexnet_jax.weights.loaded alexnet_jax.weights.spec_json alexnet_jax.weights.known_files"
+    " alexnet_jax.weights.imagenet",
     "alexnet_jax.weights.matching",
     "alexnet_jax.weights.readers",
     "alexnet_jax.weights",

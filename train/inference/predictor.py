@@ -224,8 +224,11 @@ def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
     params = jax.device_put(params, alexnet_jax.param_shardings(mesh, net))
     names = loaded.class_names or tuple(map(str, range(net.classes)))
     descriptions: dict[str, str] = {}
-    if names == imagenet.class_names():  # by synset, because two classes are called crane
-        names, descriptions = tuple(imagenet.descriptions()), imagenet.descriptions()
+    for devkit in (False, True):
+        if names == imagenet.class_names(devkit=devkit):  # by synset: two classes are called crane
+            descriptions = imagenet.descriptions(devkit=devkit)
+            names = tuple(descriptions)
+            break
     source = os.fspath(weights)
     return Predictor(source, net, params, loaded.preprocessing, names, mesh, descriptions)
 

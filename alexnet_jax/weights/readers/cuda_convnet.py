@@ -14,6 +14,7 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import ONE_WEIRD_TRICK, original
 from alexnet_jax.layer_specs import Conv, Dense, Dropout, MaxPool, Relu, ResponseNorm, SpatialNorm
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.weights import imagenet
 from alexnet_jax.weights.files.restricted_pickle import NUMPY_NAMES, load_pickle, ordered_dict
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
 from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architecture
@@ -91,7 +92,10 @@ def read_weights(data: mmap.mmap, architecture: Architecture | None) -> LoadedWe
     net, arrays = match_architecture(parsed, candidates, architecture)
     params = convert_params(net, arrays, outputs_first=True)
     preprocessing = fit_preprocessing(PREPROCESSING, net)
-    return LoadedWeights("cuda-convnet's", params, net, preprocessing)
+    # Its batches of ImageNet number the classes as the development kit does.
+    names = imagenet.class_names(devkit=True)
+    names = names if net.classes == len(names) else ()
+    return LoadedWeights("cuda-convnet's", params, net, preprocessing, names)
 
 
 def _group_by_depth(layers: list[LayerDict]) -> list[list[LayerDict]]:

@@ -281,3 +281,13 @@ def test_the_classes_of_imagenet_are_sorted_by_synset_and_called_as_everywhere()
     known |= {134: "crane", 517: "crane", 980: "volcano", 999: "toilet tissue"}
     assert {i: class_names[i].split(",")[0] for i in known} == known
     assert (synsets[0], synsets[999]) == ("n01440764", "n15075141")
+
+
+def test_the_classes_in_the_order_of_the_development_kit_are_the_same_classes():
+    ordered = weights.imagenet.descriptions(devkit=True)
+    assert ordered == weights.imagenet.descriptions()
+    synsets, class_names = [*ordered], weights.imagenet.class_names(devkit=True)
+    # The first three of the kit's readme, and where plants and things begin.
+    assert synsets[:3] == ["n02119789", "n02100735", "n02110185"]
+    known = {0: "kit fox", 1: "English setter", 2: "Siberian husky", 218: "revolver", 356: "daisy"}
+    assert {i: class_names[i].split(",")[0] for i in known} == known
