@@ -43,8 +43,8 @@ def local_response_norm(
       An array like `maps`. Sums and powers are taken in float32 or wider.
     """
     constants = {"n": n, "k": k, "alpha": alpha / n if divide_alpha_by_n else alpha, "beta": beta}
-    normalize, gradient = (functools.partial(f, **constants) for f in (_normalize, _gradient))
-    return with_gradient(normalize, gradient)(maps)
+    normalize = functools.partial(_normalize, **constants)
+    return with_gradient(normalize, functools.partial(_gradient, **constants))(maps)
 
 
 def _normalize(maps: jax.Array, n: int, k: float, alpha: float, beta: float) -> jax.Array:
