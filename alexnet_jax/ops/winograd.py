@@ -28,13 +28,16 @@ _IMAGES = 32
 # Fewest maps of input or output. With fewer, the transforms take as long as the saved products
 # would (measured, docs/performance.md).
 _MIN_MAPS = 96
+# JAX 0.7 cannot transpose the scan of the gradient; 0.12 can, and versions between were not tried.
+IS_DIFFERENTIABLE = jax.__version_info__ >= (0, 12)
 
 
 def is_faster(maps: jax.Array, kernels: jax.Array) -> bool:
     """Whether `convolve` is faster than XLA's convolution of [b, h, w, maps_in] on a CPU."""
     height, width, *counts = kernels.shape
     return (
-        (height, width) == (3, 3)
+        IS_DIFFERENTIABLE
+        and (height, width) == (3, 3)
         and min(counts) >= _MIN_MAPS
         and maps.shape[0] % _IMAGES == 0
         and maps.dtype == jnp.float32
