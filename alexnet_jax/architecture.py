@@ -90,6 +90,8 @@ class Architecture:
     def _resolve_padding(self) -> tuple[LayerSpec, ...]:
         """Return the layers with zeros for the padding "SAME", the same at all image sizes."""
         layers = list(self.layers)
+        if not any(getattr(spec, "padding", None) == SAME for spec in layers):
+            return self.layers
         by_size = [self._walk((size, size, 3), 0, len(layers)) for size in self.image_sizes]
         for i, spec in enumerate(self.layers):
             if not isinstance(spec, Kernels | Pool) or spec.padding != SAME:

@@ -5,7 +5,7 @@ Of the library, only this file and `mesh` have collectives, shardings and meshes
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -147,10 +147,14 @@ def _place(mesh: Mesh, arrays: Tree, specs: object) -> Tree:
     """Reshard arrays to explicit axes, where `shard_map` refuses any other sharding."""
     if AxisType.Explicit not in mesh.axis_types:
         return arrays
-    shardings = jax.tree.map(
+    return jax.tree.map(jax.sharding.reshard, arrays, _shardings(mesh, specs))
+
+
+def _shardings(mesh: Mesh, specs: Any) -> Any:
+    """Return a pytree of PartitionSpecs as one of shardings."""
+    return jax.tree.map(
         lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
     )
-    return jax.tree.map(jax.sharding.reshard, arrays, shardings)
 
 
 def _as_varying(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
@@ -204,10 +208,7 @@ def param_shardings(
 
     `axis_names` are those of `apply`.
     """
-    specs = _param_specs(mesh_axes(mesh, axis_names), get(architecture))
-    return jax.tree.map(
-        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
-    )
+    return _shardings(mesh, _param_specs(mesh_axes(mesh, axis_names), get(architecture)))
 
 
 def batch_sharding(mesh: Mesh, *, axis_names: AxisNames | None = None) -> NamedSharding:

@@ -7,6 +7,7 @@ its text defines a class of that name.
 
 import ast
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -28,7 +29,7 @@ _SOURCE = "__alexnet_jax_source__"
 
 
 def find_architecture(text: str) -> Architecture:
-    """Return the library's network of that name or, for FILE.py:NAME or module:NAME, one's own.
+    """Return the library's network of that name or, for FILE.py:NAME or module:NAME, the user's.
 
     NAME is an `Architecture`, or a function without arguments that returns one. The file is run.
 
@@ -47,7 +48,7 @@ def find_architecture(text: str) -> Architecture:
 
 
 def is_own(text: str) -> bool:
-    """Return whether a text is the place of a network of one's own, and no name of the library."""
+    """Return whether a text says where the user's own network is; no name of the library does."""
     return ":" in text or text.endswith(".py")
 
 
@@ -154,7 +155,7 @@ def one_sentence(place: str, *, ours: str = "") -> Iterator[None]:
             message = error.msg
         else:
             frames = traceback.extract_tb(error.__traceback__)
-            others = (*_OTHERS, ours) if ours else _OTHERS
+            others = (*_others(), ours) if ours else _others()
             own = [frame for frame in frames if not frame.filename.startswith(others)]
             where = f"{own[-1].filename}, line {own[-1].lineno}" if own else place
         if type(error) is not ValueError:
@@ -162,17 +163,13 @@ def one_sentence(place: str, *, ours: str = "") -> Iterator[None]:
         raise ValueError(f"{where}: {message}") from error
 
 
-_OTHERS = (
-    "<",  # of the interpreter itself
-    *(
-        f"{Path(folder).resolve()}{os.sep}"
-        for folder in (
-            *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")),
-            Path(__file__).parent,
-        )
-    ),
-)
-"""How the names of files begin that are no user's: of Python, its packages, and this library."""
+@functools.cache
+def _others() -> tuple[str, ...]:
+    """Return how the names of files begin that are no user's: of Python, its packages, and ours."""
+    schemes = map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))
+    folders = (*schemes, Path(__file__).parent)
+    # "<" is of the interpreter itself.
+    return ("<", *(f"{Path(folder).resolve()}{os.sep}" for folder in folders))
 
 
 def class_name(kind: type[LayerSpec]) -> str:

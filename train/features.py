@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     import jax
     import numpy as np
 
+    from alexnet_jax import Params
+
     from .inference.labeled_images import LabeledImages
     from .inference.predictor import Predictor
 
@@ -108,14 +110,8 @@ def make_extract(
     """
     import jax
 
-    import alexnet_jax
-
-    activations = functools.partial(
-        alexnet_jax.activations, architecture=predictor.architecture, mesh=predictor.mesh
-    )
-
-    def extract(params: alexnet_jax.Params, images: jax.Array) -> dict[str, jax.Array]:
-        outputs = activations(params, predictor.preprocess(images), names)
+    def extract(params: "Params", images: jax.Array) -> dict[str, jax.Array]:
+        outputs = predictor.activations(params, images, names)
         for name, maps in outputs.items():
             if pool and maps.ndim == 4:
                 maps = maps.mean(axis=(1, 2)) if pool == "mean" else maps.max(axis=(1, 2))

@@ -133,13 +133,15 @@ def _max_of_slices(spec: MaxPool, maps: jax.Array) -> jax.Array:
         padding = ((0, 0), spec.padding, spec.padding, (0, 0))
         maps = jnp.pad(maps, padding, constant_values=-jnp.inf)
     for axis in (2, 1):
-        end = (maps.shape[axis] - spec.size) // spec.stride * spec.stride + 1
-        slices = [
-            lax.slice_in_dim(maps, start, start + end, spec.stride, axis)
-            for start in range(spec.size)
-        ]
+        slices = window_slices(maps, axis, spec.size, spec.stride)
         maps = functools.reduce(jnp.maximum, slices)
     return maps
+
+
+def window_slices(x: jax.Array, axis: int, window: int, stride: int) -> list[jax.Array]:
+    """Return `window` slices along an axis: the first pixels of all windows, the second, ..."""
+    end = (x.shape[axis] - window) // stride * stride + 1
+    return [lax.slice_in_dim(x, start, start + end, stride, axis) for start in range(window)]
 
 
 def dropout_mask(

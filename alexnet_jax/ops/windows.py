@@ -8,10 +8,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from alexnet_jax.layer_specs import LocallyConnected, MeanPool
-from alexnet_jax.ops.layers import at_least_float32
+from alexnet_jax.ops.layers import at_least_float32, window_slices
 from alexnet_jax.params import Layer
 
 
@@ -54,11 +53,10 @@ def locally_connected(spec: LocallyConnected, params: Layer, maps: jax.Array) ->
 def _strided(
     x: jax.Array, axis: int, window: int, stride: int, padding: tuple[int, int]
 ) -> list[jax.Array]:
-    """Return `window` slices along an axis: the first pixels of all windows, the second, ..."""
+    """Return `window_slices` of an array with zeros around it."""
     if any(padding):
         x = jnp.pad(x, [padding if i == axis else (0, 0) for i in range(x.ndim)])
-    end = (x.shape[axis] - window) // stride * stride + 1
-    return [lax.slice_in_dim(x, start, start + end, stride, axis=axis) for start in range(window)]
+    return window_slices(x, axis, window, stride)
 
 
 def _pixels_inside(spec: MeanPool, pixels: int) -> np.ndarray:

@@ -51,10 +51,8 @@ def _on_same_devices(maps: jax.Array, kernels: jax.Array) -> bool:
     `convolve` reshapes the batch, which may not be divided, and its gradient by an operand varies
     over every axis that the other one varies over.
     """
-    types = [jax.typeof(maps), jax.typeof(kernels)]
-    # The manual axes are called `vma` before JAX 0.11 or so.
-    first, second = (getattr(t, "mat", None) or getattr(t, "vma", None) for t in types)
-    return not any(any(t.sharding.spec) for t in types) and first == second
+    types = jax.typeof(maps), jax.typeof(kernels)
+    return not any(any(t.sharding.spec) for t in types) and types[0].mat == types[1].mat
 
 
 def _convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:

@@ -38,7 +38,7 @@ def saliency(
     Returns:
       [n, height, width], at least 0.
     """
-    gradient = jax.grad(_total_score)(images, params, classes, layer, architecture)
+    gradient = jax.grad(total_score)(images, params, classes, layer, architecture)
     return jnp.abs(gradient).max(axis=-1)
 
 
@@ -132,7 +132,7 @@ def class_images(
     height, width = size if isinstance(size, tuple) else (size, size)
 
     def ascend(_: int, images: jax.Array) -> jax.Array:
-        gradient = jax.grad(_total_score)(images, params, classes, layer, architecture)
+        gradient = jax.grad(total_score)(images, params, classes, layer, architecture)
         mean_square = jnp.square(gradient).mean(axis=(1, 2, 3), keepdims=True)
         # 1e-20 keeps a gradient of 0, of dead units, from a division by 0.
         return (1 - decay) * images + rate * gradient * lax.rsqrt(mean_square + 1e-20)
@@ -142,22 +142,27 @@ def class_images(
 
 
 def _scores(
-    params: ParamsLike, images: jax.Array, layer: str | None, architecture: Architecture | str
+    params: ParamsLike,
+    images: jax.Array,
+    layer: str | None,
+    architecture: Architecture | str,
+    after: str | None = None,
 ) -> jax.Array:
     """Return the score of every class, or of every map of the layer: [n, classes]."""
     net = get(architecture)
     name = net.layer_names()[-1] if layer is None else layer
-    outputs = activations(params, images, name, architecture=net)[name]
+    outputs = activations(params, images, name, after=after, architecture=net)[name]
     return outputs.mean(axis=tuple(range(1, outputs.ndim - 1)))
 
 
-def _total_score(
+def total_score(
     images: jax.Array,
     params: ParamsLike,
     classes: jax.Array,
     layer: str | None,
     architecture: Architecture | str,
+    after: str | None = None,
 ) -> jax.Array:
-    """Sum over the images the score of each one's class."""
-    scores = _scores(params, images, layer, architecture)
+    """Sum over the images the score of each one's class; `images` as `apply` takes them."""
+    scores = _scores(params, images, layer, architecture, after)
     return jnp.take_along_axis(scores, jnp.asarray(classes)[:, None], axis=1).sum()

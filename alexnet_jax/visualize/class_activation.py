@@ -1,14 +1,14 @@
 """Where a network sees a class: Grad-CAM."""
 
 import jax
-import jax.numpy as jnp
 
 from alexnet_jax import architectures
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import Conv, Flatten, Relu
-from alexnet_jax.model import activations, apply
+from alexnet_jax.model import activations
 from alexnet_jax.params import ParamsLike
+from alexnet_jax.visualize.attribution import total_score
 
 
 def grad_cam(
@@ -47,11 +47,8 @@ def grad_cam(
     if maps.ndim != 4:
         raise ValueError(f"{name} has no maps, but {maps.shape[-1]} features")
 
-    def total_score(maps: jax.Array) -> jax.Array:
-        logits = apply(params, maps, after=name, architecture=architecture)
-        return jnp.take_along_axis(logits, classes[:, None], axis=1).sum()
-
-    weights = jax.grad(total_score)(maps).mean(axis=(1, 2), keepdims=True)
+    gradient = jax.grad(total_score)(maps, params, classes, None, architecture, after=name)
+    weights = gradient.mean(axis=(1, 2), keepdims=True)
     return jax.nn.relu((weights * maps).sum(axis=-1))
 
 

@@ -1,5 +1,6 @@
 """Published files of weights: their names, addresses and digests, the one table of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,12 +158,8 @@ def identify(path: Path) -> str:
     A file with the name of a published one and another digest is said not to be it: its download
     was cut off, or it was changed. Raises OSError if it cannot be read.
     """
-    algorithms = sorted({known.algorithm for known in KNOWN_FILES})
-    digests = {algorithm: file_digest(path, algorithm) for algorithm in algorithms}
-    for known in KNOWN_FILES:
-        if digests[known.algorithm].startswith(known.digest):
-            algorithm = known.algorithm.upper()
-            return f"{known.publisher} {known.name}, by its published {algorithm}"
+    if known := _recognize(path, KNOWN_FILES):
+        return f"{known.publisher} {known.name}, by its published {known.algorithm.upper()}"
     for known in KNOWN_FILES:
         if path.name == known.name:
             digest = f"{known.algorithm.upper()} begins with {known.digest[:8]}"
@@ -173,6 +170,12 @@ def identify(path: Path) -> str:
 def is_published(path: Path, kind: str) -> bool:
     """Whether a file of a program's format, as in `LoadedWeights.kind`, is a published one."""
     candidates = [known for known in KNOWN_FILES if kind in known.publisher]
+    return _recognize(path, candidates) is not None
+
+
+def _recognize(path: Path, candidates: Sequence[KnownFile]) -> KnownFile | None:
+    """Return the first file with the digest of `path`, which is read once for each algorithm."""
     algorithms = {known.algorithm for known in candidates}
     digests = {algorithm: file_digest(path, algorithm) for algorithm in algorithms}
-    return any(digests[known.algorithm].startswith(known.digest) for known in candidates)
+    matching = (known for known in candidates if digests[known.algorithm].startswith(known.digest))
+    return next(matching, None)

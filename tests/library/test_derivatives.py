@@ -9,43 +9,14 @@ import pytest
 from jax import lax
 
 import alexnet_jax
-from alexnet_jax.architecture import Architecture
-from alexnet_jax.layer_specs import (
-    Conv,
-    Dense,
-    Flatten,
-    Gather,
-    MaxPool,
-    Output,
-    Relu,
-    ResponseNorm,
-)
 from alexnet_jax.ops import winograd
 from alexnet_jax.ops.normalization import local_response_norm
 from tests.support import reference
-
-NET = Architecture(
-    "SMALL",
-    image_sizes=(8,),
-    towers=2,
-    layers=(
-        Conv("conv1", 4, kernel=3, padding=(1, 1), std=0.02, bias=0.1),
-        Relu(),
-        ResponseNorm(n=3, k=1, alpha=0.5),
-        MaxPool(),
-        Gather(),
-        Conv("conv2", 4, kernel=3, std=0.3, bias=0.1),
-        Relu(),
-        Flatten(),
-        Dense("fc3", 6, std=0.5, bias=0.2),
-        Relu(),
-        Output("fc4", 3, std=0.5),
-    ),
-)
+from tests.support.tiny import SMALL
 
 
 def plain(params, images):
-    """Compute NET as it is defined, without a line of the library."""
+    """Compute SMALL as it is defined, without a line of the library."""
     axes = ("NHWC", "HWIO", "NHWC")
     weights, biases = params["conv1"]
     x = lax.conv_general_dilated(images, weights, (1, 1), [(1, 1)] * 2, dimension_numbers=axes)
@@ -70,7 +41,7 @@ def plain(params, images):
 def point():
     """Parameters, images, and a direction for each."""
     rng = np.random.default_rng(2)
-    params = alexnet_jax.init(jax.random.key(3), NET)
+    params = alexnet_jax.init(jax.random.key(3), SMALL)
     images = jnp.asarray(30 * rng.normal(size=(2, 8, 8, 3)), jnp.float32)
     drawn = [jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in jax.tree.leaves(params)]
     directions = jax.tree.unflatten(jax.tree.structure(params), drawn)
@@ -191,7 +162,7 @@ def expected(point):
 )
 def test_derivatives_equal_those_of_plain_operations(point, expected, kind, devices):
     mesh = None if devices == 1 else alexnet_jax.make_mesh(2)
-    apply = partial(alexnet_jax.apply, architecture=NET, mesh=mesh)
+    apply = partial(alexnet_jax.apply, architecture=SMALL, mesh=mesh)
     ours = jax.jit(partial(kind, apply))(point)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected[kind]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * np.abs(other).max())

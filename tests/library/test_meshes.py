@@ -13,34 +13,11 @@ from jax.sharding import PartitionSpec as P
 
 import alexnet_jax
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.layer_specs import (
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Gather,
-    MaxPool,
-    Output,
-    Relu,
-    ResponseNorm,
-)
+from alexnet_jax.layer_specs import BatchNorm, Dropout
+from tests.support.tiny import SMALL
 
-LAYERS = (
-    Conv("conv1", 4, kernel=3, padding=(1, 1), std=0.02, bias=0.1),
-    Relu(),
-    ResponseNorm(n=3, k=1, alpha=0.5),
-    MaxPool(),
-    Gather(),
-    Conv("conv2", 4, kernel=3, std=0.3, bias=0.1),
-    BatchNorm(),
-    Relu(),
-    Flatten(),
-    Dense("fc3", 8, std=0.5, bias=0.5),
-    Relu(),
-    Dropout(),
-    Output("fc4", 3, std=0.5),
-)
+START, END = SMALL.layers[:6], SMALL.layers[6:-1]  # the first ends in conv2
+LAYERS = (*START, BatchNorm(), *END, Dropout(), SMALL.layers[-1])
 NETS = {towers: Architecture(f"NET_{towers}", 8, towers, LAYERS) for towers in (1, 2)}
 BATCH = 8
 

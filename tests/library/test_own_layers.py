@@ -1,4 +1,4 @@
-"""Layer types of one's own, and those of the original program's CIFAR nets: a net of two towers."""
+"""A user's own layer types, and those of the original program's CIFAR nets: a net of two towers."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Networks of one's own by FILE.py:NAME and module:NAME; layer types that files of weights name."""
+"""A user's own networks by FILE.py:NAME and module:NAME; layer types that files of weights name."""
 
 import json
 import re

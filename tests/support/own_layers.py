@@ -1,4 +1,4 @@
-"""Layer types of one's own, as a user writes them: with parameters and without, right and wrong."""
+"""Layer types as a user writes them: with parameters and without, right and wrong."""
 
 from dataclasses import dataclass
 

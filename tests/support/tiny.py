@@ -50,6 +50,26 @@ TINY = Architecture(
     ),
 )
 
+# Compiled fast, with every operation whose gradient is written by hand but Winograd's.
+SMALL = Architecture(
+    "SMALL",
+    image_sizes=(8,),
+    towers=2,
+    layers=(
+        Conv("conv1", 4, kernel=3, padding=(1, 1), std=0.02, bias=0.1),
+        Relu(),
+        ResponseNorm(n=3, k=1, alpha=0.5),
+        MaxPool(),
+        Gather(),
+        Conv("conv2", 4, kernel=3, std=0.3, bias=0.1),
+        Relu(),
+        Flatten(),
+        Dense("fc3", 6, std=0.5, bias=0.2),
+        Relu(),
+        Output("fc4", 3, std=0.5),
+    ),
+)
+
 
 def narrow(net):
     """Narrow any network to a sixteenth of its maps, with larger weights that keep its signal."""

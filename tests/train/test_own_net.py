@@ -1,4 +1,4 @@
-"""A network of one's own by the command: its run keeps the layers and needs the file no more."""
+"""A user's own network by the command: its run keeps the layers and needs the file no more."""
 
 import json
 import re

@@ -64,7 +64,7 @@ def read_net(text: str) -> str | Architecture:
 
 
 def net_to_json(net: str | Architecture) -> str | dict[str, Any]:
-    """Return the network as config.json keeps it: a name, or the layers of one's own.
+    """Return the network as config.json keeps it: a name, or the layers of the user's own.
 
     Raises BadInput for layers that it cannot hold.
     """

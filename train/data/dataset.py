@@ -32,6 +32,12 @@ FORMATS: tuple[Format, ...] = (records, idx, cifar, image_folder)
 """In the order in which a folder is tried."""
 
 
+def is_image_folder(directory: Path) -> bool:
+    """Return whether a folder is of no other format: pictures in folders of classes, if any."""
+    others = (data_format for data_format in FORMATS if data_format is not image_folder)
+    return directory.is_dir() and not any(one.detect(directory) for one in others)
+
+
 def open_data(
     data: Path | None, kind: str, size: int, *, held_out: float = 0.1, seed: int = 0
 ) -> DataSet:

@@ -40,7 +40,7 @@ def open_test_images(predictors: Sequence[Predictor], directory: Path | None) ->
     run, all pictures of a folder without a split are test images.
 
     Returns:
-      A source for each network, the same one for those that share size and resizing. Its labels
+      A source for each network, shared by networks with the same size and resizing. Its labels
       are those of the network.
 
     Raises BadInput if the data have other classes, or the runs do not share one test set.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..config.config import Config
 from ..config.errors import BadInput
-from ..data.dataset import FORMATS, open_data
+from ..data.dataset import is_image_folder, open_data
 from ..data.examples import DataSet, Example, Source, example_name
 from ..data.formats import image_folder
 from ..data.formats.image_folder import TEST_NAMES, PictureSource
@@ -25,7 +25,7 @@ def open_for(predictor: Predictor, run: Predictor | None, directory: Path | None
     """
     config = (run and run.config) or Config()
     path, kind = (config.data.path, config.data.kind) if directory is None else (directory, "auto")
-    if run is None and path is not None and _is_image_folder(path):
+    if run is None and path is not None and is_image_folder(path):
         return _all_pictures(path, predictor)
     data = open_data(
         path,
@@ -44,11 +44,6 @@ def open_for(predictor: Predictor, run: Predictor | None, directory: Path | None
         file=sys.stderr,
     )
     return data
-
-
-def _is_image_folder(directory: Path) -> bool:
-    formats = (one for one in FORMATS if one is not image_folder)
-    return directory.is_dir() and not any(one.detect(directory) for one in formats)
 
 
 def _all_pictures(directory: Path, predictor: Predictor) -> DataSet:

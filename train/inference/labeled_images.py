@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.dataset import FORMATS, open_data
+from ..data.dataset import is_image_folder, open_data
 from ..data.examples import DataSet, Source, example_name
 from ..data.formats import image_folder
 from .image_files import find_pictures
@@ -40,10 +40,8 @@ def open_folder(folder: Path, predictor: Predictor) -> LabeledImages:
 
     Raises BadInput if there are no images, or the data set is damaged.
     """
-    if folder.is_dir():
-        formats = (data_format for data_format in FORMATS if data_format is not image_folder)
-        if any(data_format.detect(folder) for data_format in formats):
-            return _of_data_set(open_data(folder, "auto", predictor.stored_size))
+    if folder.is_dir() and not is_image_folder(folder):
+        return _of_data_set(open_data(folder, "auto", predictor.stored_size))
     return _of_pictures(folder, predictor)
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -165,18 +165,27 @@ class Predictor:
         layers = reversed(self.architecture.layer_info())
         return next(info.name for info in layers if not isinstance(info.spec, no_features))
 
+    def activations(
+        self, params: Params, images: ArrayLike, names: Sequence[str]
+    ) -> dict[str, jax.Array]:
+        """Return `alexnet_jax.activations` of the center crops of images, those of `eval_step`.
+
+        `params` are an argument so that `jit` does not copy them into the program.
+        """
+        inputs = self.preprocess(images)
+        return alexnet_jax.activations(
+            params, inputs, names, architecture=self.architecture, mesh=self.mesh
+        )
+
     def extract_features(self) -> Callable[[ArrayLike], jax.Array]:
         """Return a jitted function from images to the features of the last hidden layer.
 
         Images are those of `eval_step`; features are [n, features], of the center crop.
         """
         name = self.last_hidden_layer
-        activations = functools.partial(
-            alexnet_jax.activations, names=name, architecture=self.architecture, mesh=self.mesh
-        )
 
         def features(params: Params, images: ArrayLike) -> jax.Array:
-            maps = activations(params, self.preprocess(images))[name]
+            maps = self.activations(params, images, [name])[name]
             return maps.reshape(len(maps), -1)
 
         return functools.partial(jax.jit(features), self.params)
@@ -228,7 +237,6 @@ def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
         if names == imagenet.class_names(devkit=devkit):  # by synset: two classes are called crane
             descriptions = imagenet.descriptions(devkit=devkit)
             names = tuple(descriptions)
-            break
     source = os.fspath(weights)
     return Predictor(source, net, params, loaded.preprocessing, names, mesh, descriptions)
 
