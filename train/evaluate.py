@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from .runtime import backend
-from .runtime.cli import make_parser, new_file, positive, run_command
+from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
 DESCRIPTION = """\
 Print the top-1 and top-5 errors of networks on test images: of each network, and of the average of
@@ -37,12 +37,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__spec__.name, DESCRIPTION)
-    parser.add_argument(
-        "weights",
-        metavar="WEIGHTS",
-        nargs="+",
-        help="the folder of a run, a file of weights, or a published name, such as torchvision",
-    )
+    parser.add_argument("weights", metavar="WEIGHTS", nargs="+", help=WEIGHTS_HELP)
     parser.add_argument(
         "--data",
         metavar="DIR",

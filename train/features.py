@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from .config.errors import BadInput, Ended
 from .runtime import backend
-from .runtime.cli import make_parser, new_file, positive, run_command
+from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
 if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     import jax
@@ -53,11 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__spec__.name, __doc__)
-    parser.add_argument(
-        "weights",
-        metavar="WEIGHTS",
-        help="the folder of a run, a file of weights, or published weights by name: torchvision",
-    )
+    parser.add_argument("weights", metavar="WEIGHTS", help=WEIGHTS_HELP)
     parser.add_argument(
         "folder", metavar="FOLDER", type=Path, help="pictures at any depth, or a data set"
     )

@@ -85,11 +85,7 @@ def show(weights: str | os.PathLike[str], *pictures: str | os.PathLike[str]) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__spec__.name, __doc__)
-    parser.add_argument(
-        "weights",
-        metavar="WEIGHTS",
-        help="the folder of a run, a file of weights, or a published name, such as torchvision",
-    )
+    page.add_weights(parser)
     parser.add_argument(
         "paths",
         metavar="PATH",

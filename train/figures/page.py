@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.errors import BadInput
+from ..runtime.cli import WEIGHTS_HELP
 
 if TYPE_CHECKING:  # Matplotlib takes a second to import, too long for --help
     from matplotlib.figure import Figure
@@ -13,12 +14,11 @@ if TYPE_CHECKING:  # Matplotlib takes a second to import, too long for --help
     from ..inference.predictor import Predictor
 
 SUFFIXES = (".png", ".pdf", ".svg")
-WEIGHTS = "the folder of a run, a file of weights, or a published name, such as torchvision"
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """Add the network as an argument, for `open_weights`."""
-    parser.add_argument("weights", metavar="WEIGHTS", help=WEIGHTS)
+    parser.add_argument("weights", metavar="WEIGHTS", help=WEIGHTS_HELP)
 
 
 def add_picture(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from ..config.errors import BadInput, Ended
 from ..config.flags import Parser
 
+WEIGHTS_HELP = "the folder of a run, a file of weights, or a published name, such as torchvision"
+
 
 def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = None) -> None:
     """Run a command. Bad input ends it with one sentence and exit status 2, without a traceback.
