@@ -23,10 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--steps", type=positive, default=5)
     arguments = flags.parse_args(argv)
 
-    from train.runtime import backend
+    from train.runtime import backend, compile_cache
 
     backend.set_up_devices(arguments.devices)
-    backend.enable_compile_cache()
+    compile_cache.enable()
     start = time.perf_counter()
     importlib.import_module("alexnet_jax")
     print(f"import alexnet_jax: {time.perf_counter() - start:.2f} s, beyond JAX's own")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .runtime import backend
+from .runtime import backend, compile_cache
 from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
 DESCRIPTION = """\
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate the runs on the command line."""
     flags = _parser().parse_args(argv)
     backend.set_up_devices(flags.devices)
-    backend.enable_compile_cache()
+    compile_cache.enable()
     from .inference import tables
     from .inference.ensemble import check_classes, evaluate_together, open_test_images
     from .inference.predictor import open_predictor

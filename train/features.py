@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .config.errors import BadInput, Ended
-from .runtime import backend
+from .runtime import backend, compile_cache
 from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
 if TYPE_CHECKING:  # JAX is imported after the flags are parsed
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     """Extract and write the activations."""
     flags = _parser().parse_args(argv)
     backend.set_up_devices(flags.devices)
-    backend.enable_compile_cache()
+    compile_cache.enable()
     from .inference.labeled_images import open_folder
     from .inference.predictor import open_predictor
 

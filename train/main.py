@@ -5,7 +5,7 @@ that JAX reads at its start can be set for the requested devices.
 """
 
 from .config.flags import parse
-from .runtime import backend, distributed
+from .runtime import backend, compile_cache, distributed
 from .runtime.cli import run_command
 
 
@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> None:
     config = parse(argv)
     with distributed.fail_fast():
         backend.set_up_devices(config.launch.devices, lambda: distributed.join(config))
-        backend.enable_compile_cache()
+        compile_cache.enable()
         if config.launch.plan:
             from .dry_run.report import plan
 

@@ -30,11 +30,11 @@ def main(argv: list[str] | None = None) -> None:
     if flags.out:
         prediction_table.check_file(flags.out)
     from .inference.image_files import find_pictures
-    from .runtime import backend
+    from .runtime import backend, compile_cache
 
     pictures = find_pictures(flags.paths)
     backend.set_up_devices(1)
-    backend.enable_compile_cache()
+    compile_cache.enable()
     from .inference.predictor import open_predictor
 
     predictor = open_predictor(flags.weights)

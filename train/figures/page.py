@@ -36,10 +36,10 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 def open_weights(flags: argparse.Namespace) -> "Predictor":
     """Check that `flags.file` can be written, and return the network of `flags.weights`."""
     check_file(flags.file)
-    from ..runtime import backend
+    from ..runtime import backend, compile_cache
 
     backend.set_up_devices(1)
-    backend.enable_compile_cache()
+    compile_cache.enable()
     from ..inference.predictor import open_predictor
 
     return open_predictor(flags.weights)

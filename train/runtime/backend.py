@@ -3,10 +3,8 @@
 import contextlib
 import importlib.metadata
 import os
-import platform
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from ..config.errors import BadInput
 
@@ -24,23 +22,6 @@ def restart_with_huge_pages() -> None:
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and not interactive:
         os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def enable_compile_cache() -> None:
-    """Let JAX keep compiled programs in the user's cache, unless JAX has a cache folder already.
-
-    Each host has its own folder: a CPU program needs the instructions of that CPU, and the hosts of
-    a cluster may share a home.
-    """
-    import jax
-
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    no_home = cache.startswith("~")  # some containers run as a user without one
-    # pyright does not see the options that JAX defines while it runs.
-    current = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    if current is None and not no_home:
-        folder = Path(cache) / "alexnet_jax" / "xla" / platform.node()
-        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
