@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import math
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,14 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from alexnet_jax.weights.files import checksums, run_checkpoints
 
-from ..config.errors import BadInput
+from ..config.errors import BadInput, Ended
 from ..runtime.distributed import barrier, is_main_process
 from ..steps.train_step import TrainState
 from .state_diff import describe_difference
+
+_DELETED = "deleted"
+"""Folder beside the checkpoints that old ones are moved to. What a kill leaves there is no damage,
+as what it would leave of a folder that still bears the number of its step."""
 
 
 def _test_error(metrics: dict[str, float]) -> float:
@@ -36,8 +41,8 @@ class Checkpoints:
     def __init__(self, run_dir: Path, *, read_only: bool = False) -> None:
         """Open the folder.
 
-        To write, the folder is created, incomplete checkpoints are deleted, and damaged ones are
-        moved to the folder `damaged` of the run.
+        To write, the folder is created, incomplete and half deleted checkpoints are deleted, and
+        damaged ones are moved to the folder `damaged` of the run.
 
         Args:
           run_dir: the folder of the run.
@@ -47,10 +52,12 @@ class Checkpoints:
         """
         self.folder = run_dir.resolve() / "checkpoints"
         self._faults: dict[int, str | None] = {}  # by step, of those checked so far
+        self._read_only = read_only
         self._saving = 0  # the step that is being written
         if read_only and not self.folder.is_dir():
             raise BadInput(f"{run_dir} holds no checkpoint yet")
         if not read_only:
+            self._delete_old()
             if is_main_process():
                 self._move_damaged_away()
             barrier("the checkpoints")
@@ -64,6 +71,7 @@ class Checkpoints:
             best_mode="min",
             preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
             cleanup_tmp_directories=not read_only,
+            todelete_subdir=None if read_only else _DELETED,
             read_only=read_only,
             create=not read_only,
             # A reader opens only checkpoints that match their digests.
@@ -87,8 +95,11 @@ class Checkpoints:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Wait until a checkpoint that is being written is complete."""
+        """Wait until a checkpoint that is being written is complete, unless a run ends at once."""
+        if isinstance(error[1], Ended) and error[1].at_once:
+            return
         self._manager.close()
+        self._delete_old()
 
     def path(self, step: int) -> Path:
         """Return the folder of the checkpoint of `step`."""
@@ -157,8 +168,9 @@ class Checkpoints:
         return self.path(step)
 
     def wait(self) -> None:
-        """Wait until the checkpoint is on the disk."""
+        """Wait until the checkpoint is on the disk, and what it replaces is off it."""
         self._manager.wait_until_finished()
+        self._delete_old()
 
     def restore(self, step: int, like: TrainState, shardings: TrainState) -> tuple[TrainState, int]:
         """Read the state and the data position that were saved after `step`.
@@ -197,12 +209,18 @@ class Checkpoints:
         """Write the digests of the checkpoint that Orbax has just written.
 
         Orbax calls this before it renames the temporary folder to the step, so a folder that is
-        named as a step always holds its digests.
+        named as a step always holds its digests. It calls it in the background, which is the time
+        to delete what the save before has replaced.
         """
         if not is_main_process():
             return
+        self._delete_old()
         temporary = sorted(self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"))
         checksums.write(temporary[-1] if temporary else self.path(self._saving))
+
+    def _delete_old(self) -> None:
+        if not self._read_only and is_main_process():
+            shutil.rmtree(self.folder / _DELETED, ignore_errors=True)
 
     def _fault(self, step: int) -> str | None:
         if step not in self._faults:

@@ -246,3 +246,27 @@ def test_a_layer_that_only_one_state_has_is_described():
     assert describe_difference(net("a", "b"), net("a", "b")) is None
     assert describe_difference(net("a"), net("a", "b")) == "has no weights in b"
     assert describe_difference(net("a", "b"), net("a")) == "has weights in b, which is not expected"
+
+
+def test_a_kill_during_a_deletion_leaves_no_damage(two_steps, tmp_path, monkeypatch, capsys):
+    """The process dies after the first file of the first deletion; here, deletions stop there."""
+    run_dir, deletions = shutil.copytree(two_steps, tmp_path / "run"), []
+
+    def remove_one_file(folder, **_):
+        if files := sorted(path for path in folder.rglob("*") if path.is_file()):
+            files[0].unlink()
+            deletions.append(folder)
+
+    with monkeypatch.context() as patch, Checkpoints(run_dir) as checkpoints:
+        patch.setattr(shutil, "rmtree", remove_one_file)
+        for step in (3, 4, 5):
+            checkpoints.save(state(step), step, None)
+            checkpoints.wait()
+    assert deletions
+    assert not (run_dir / "checkpoints" / "2").exists()
+
+    with Checkpoints(run_dir) as checkpoints:  # as a resumed run opens it
+        assert checkpoints.latest_step() == 5
+        assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["1", "4", "5"]
+    assert not (run_dir / "damaged").exists()
+    assert capsys.readouterr().err == ""
