@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop a run on all of its processes after the current step, once saved."""
+"""Signals that stop a run on all of its processes after the current step, once saved."""
 
 import contextlib
 import os
@@ -11,6 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C; a scheduler, or a machine that goes down; a terminal that is gone. Windows has no HUP."""
 
 CALLBACK = 256
 """The number of a stop that a Python callback asked for; signals have the numbers 1 to 64."""
@@ -25,15 +30,19 @@ class StopRequest:
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[StopRequest]:
-    """Record the first SIGINT or SIGTERM within the block; a second one acts at once, as usual.
+    """Record the first of `SIGNALS` within the block; a second one acts at once, as usual.
 
-    Outside the main thread nothing is caught, because Python delivers signals only there.
+    A signal that the process was started to ignore stays ignored, as SIGHUP under nohup. Outside
+    the main thread nothing is caught, because Python delivers signals only there.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    previous = {
+        n: handler for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+    }
 
     def restore() -> None:
         for number, handler in previous.items():
@@ -43,7 +52,8 @@ def defer_signals() -> Iterator[StopRequest]:
         request.signal = number
         restore()
         name = signal.Signals(number).name
-        os.write(2, f"{name}: saving after this step; once more stops at once\n".encode())
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(2, f"{name}: saving after this step; once more stops at once\n".encode())
 
     for number in previous:
         signal.signal(number, record)
