@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .runtime import backend, compile_cache
+from .runtime import backend, compile_cache, output
 from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
 DESCRIPTION = """\
@@ -14,6 +14,8 @@ their probabilities, as for the paper's five CNNs. Each has its own preprocessin
 def main(argv: list[str] | None = None) -> None:
     """Evaluate the runs on the command line."""
     flags = _parser().parse_args(argv)
+    if flags.json is not None:
+        output.outlive_reader()
     backend.set_up_devices(flags.devices)
     compile_cache.enable()
     from .inference import tables

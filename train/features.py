@@ -223,4 +223,4 @@ if __name__ == "__main__":
     # A plain SIGTERM would leave the unfinished file's folder behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     backend.restart_with_huge_pages()
-    run_command(main)
+    run_command(main, outlives_reader=True)

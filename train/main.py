@@ -27,4 +27,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     backend.restart_with_huge_pages()
-    run_command(main)
+    run_command(main, outlives_reader=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .figures import page
 from .figures.predictions import Prediction, draw_predictions
 from .inference import prediction_table
+from .runtime import output
 from .runtime.cli import make_parser, new_file, run_command
 
 if TYPE_CHECKING:  # JAX is imported after the flags are parsed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     from .inference.predictor import Predictor
 
 _BATCH_SIZE = 32  # enough to keep a CPU busy, and little memory
+_LONGEST_NAME = 10_000  # other programs read the paths, of 4,096 characters at most
 _MAX_DRAWN = 24  # twelve rows of two, as much as a page shows
 
 
@@ -29,12 +31,16 @@ def main(argv: list[str] | None = None) -> None:
         page.check_file(flags.figure)
     if flags.out:
         prediction_table.check_file(flags.out)
+    if flags.figure or flags.out:
+        output.outlive_reader()
     from .inference.image_files import find_pictures
     from .runtime import backend, compile_cache
 
     pictures = find_pictures(flags.paths)
     backend.set_up_devices(1)
     compile_cache.enable()
+    from alexnet_jax.printable import printable
+
     from .inference.predictor import open_predictor
 
     predictor = open_predictor(flags.weights)
@@ -42,11 +48,11 @@ def main(argv: list[str] | None = None) -> None:
     table = prediction_table.open_table(flags.out) if flags.out else contextlib.nullcontext()
     with table as write:
         for prediction in predict(predictor, pictures):
-            print(prediction.path)
+            print(printable(prediction.path, _LONGEST_NAME))
             for label, probability in zip(
                 prediction.classes, prediction.probabilities, strict=True
             ):
-                print(f"  {100 * probability:6.2f} %  {label}")
+                print(f"  {100 * probability:6.2f} %  {printable(label, _LONGEST_NAME)}")
             if write:
                 write(prediction._asdict())
             if flags.figure and len(drawn) < _MAX_DRAWN:

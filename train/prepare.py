@@ -131,4 +131,4 @@ def _cores() -> int:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, outlives_reader=True)

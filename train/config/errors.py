@@ -1,13 +1,17 @@
 """How a command ends early: bad input, or a run that stops before its last step."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 PACKAGE = __name__.split(".")[0]
 """`train` in a clone; `alexnet_jax_train` where it is installed, since `train` would clash."""
 
 _ARGUMENT = re.compile(r"`(\w+)`")
 _COMMAND = re.compile(r"\btrain\.(?=(main|prepare|fetch|evaluate|predict|features|figures)\b)")
+
+
+LONGEST = 400
+"""Characters of a sentence about bad input: lists in it are cut, so that it rarely needs more."""
 
 
 class Sentence(Exception):
@@ -29,6 +33,20 @@ class Sentence(Exception):
 
         return as_called(_ARGUMENT.sub(flag_of, str(self)))
 
+    def shown(self, flags: Mapping[str, str] | None = None) -> str:
+        """Return the sentence `with_flags` for one line of a terminal, also if a name in it is not.
+
+        Control characters become visible, and a sentence far too long loses its middle.
+        """
+        sentence = self.with_flags(flags)
+        if len(sentence) <= LONGEST and sentence.isprintable():
+            return sentence
+        from alexnet_jax.printable import (
+            printable,
+        )  # takes JAX, which a short one does not wait for
+
+        return printable(sentence, LONGEST)
+
 
 class BadInput(Sentence, ValueError):
     """Bad input, which the user can mend: exit status 2."""
@@ -37,10 +55,17 @@ class BadInput(Sentence, ValueError):
 class Ended(Sentence):
     """A run that ended before its last step, with the exit status for it."""
 
-    def __init__(self, sentence: str, status: int) -> None:
-        """Keep what to print and the status to exit with."""
+    def __init__(self, sentence: str, status: int, *, at_once: bool = False) -> None:
+        """Keep what to print, the status to exit with, and whether to wait for nothing more."""
         super().__init__(sentence)
-        self.status = status
+        self.status, self.at_once = status, at_once
+
+
+def list_some(names: Iterable[object], most: int = 8) -> str:
+    """Return names with commas, and how many more there are: "cat, dog, ... and 998 more"."""
+    listed = [str(name) for name in names]
+    more = f", ... and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def flag(argument: str) -> str:

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import Config
@@ -14,6 +12,7 @@ from ..config.errors import BadInput
 from ..data.examples import DataSet, Source
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
+from ..runtime import output
 from ..runtime.progress import ProgressBar
 from ..steps.eval_step import EvalResults, evaluate
 from . import evaluation_data
@@ -140,8 +139,8 @@ def _with_progress(
     batches: Iterator[list[Batch]], batch_size: int, count: int
 ) -> Iterator[list[Batch]]:
     """Yield the batches, with a bar of images on stderr if that is a terminal."""
-    shown, console = sys.stderr.isatty(), Console(stderr=True)
-    bar = ProgressBar(count, "images", shown=shown, console=console, transient=True)
+    shown = output.is_watched(sys.stderr)
+    bar = ProgressBar(count, "images", shown=shown, stream=sys.stderr, transient=True)
     with bar:
         for number, batch in enumerate(batches, 1):
             yield batch

@@ -11,9 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from alexnet_jax.printable import printable
 from alexnet_jax.weights.files.atomic import write_atomically
 
 from ..config.errors import BadInput
+from ..runtime import output
 from ..steps.eval_step import EvalResults
 from .predictor import Predictor
 
@@ -102,7 +104,9 @@ def show(summary: dict[str, Any]) -> None:
     """Print the summary as tables."""
     # Without a terminal, rows are not folded, so that other programs can read them.
     width = None if sys.stdout.isatty() else 1000
-    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    console = Console(
+        file=output.raw(sys.stdout), width=width, markup=False, emoji=False, highlight=False
+    )
     errors = ("top1_error", "top5_error")
     console.print(_table(summary["errors"], "run", "net", "step", "patches", *errors))
     last = summary["errors"][-1]
@@ -151,4 +155,4 @@ def _text(value: str | int | float | None) -> str:
     """Return a fraction as a percentage; a name or a count as it is."""
     if value is None:
         return ""
-    return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)
+    return f"{100 * value:.2f} %" if isinstance(value, float) else printable(str(value))

@@ -1,40 +1,55 @@
 """Shared by all commands: exit statuses and messages on bad input, and the parser of flags."""
 
 import argparse
-import io
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..config.errors import BadInput, Ended
 from ..config.flags import Parser
+from . import output
 
 WEIGHTS_HELP = "the folder of a run, a file of weights, or a published name, such as torchvision"
 
 
-def run_command(main: Callable[[], object], flags: Mapping[str, str] | None = None) -> None:
+def run_command(
+    main: Callable[[], object],
+    flags: Mapping[str, str] | None = None,
+    *,
+    outlives_reader: bool = False,
+) -> None:
     """Run a command. Bad input ends it with one sentence and exit status 2, without a traceback.
 
     Args:
       main: reads `sys.argv`, and raises BadInput or Ended.
       flags: for `BadInput.with_flags`, where an argument and its flag have different names.
+      outlives_reader: whether it goes on when nobody reads its output any more (`| head`), as its
+        work is in files; else it ends quietly with `output.READER_GONE`.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may not be Unicode
+    output.set_up()
+    if outlives_reader:
+        output.outlive_reader()
     try:
         main()
+        sys.stdout.flush()  # here, where a reader who has left ends the command quietly
     except BadInput as error:
-        print(f"error: {error.with_flags(flags)}", file=sys.stderr)
+        print(f"error: {error.shown(flags)}", file=sys.stderr)
         sys.exit(2)
     except Ended as end:
         print(end.with_flags(flags), file=sys.stderr)
+        if end.at_once:
+            output.flush_at_exit()
+            os._exit(end.status)  # an ordinary exit waits for threads that still write
         sys.exit(end.status)
     except MemoryError as error:
         print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped before there was anything to save", file=sys.stderr)
+        print("stopped by SIGINT", file=sys.stderr)
         sys.exit(130)
+    finally:
+        output.flush_at_exit()
 
 
 def make_parser(module: str, description: str | None) -> Parser:

@@ -1,10 +1,14 @@
-"""Progress of a command: a bar on a terminal, a plain line now and then if output is piped."""
+"""Progress of a command: a bar on a person's terminal, otherwise a plain line now and then."""
 
 import datetime
+import sys
 import time
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from . import output
 
 SECONDS_BETWEEN_LINES = 10
 """A log of a day's run then has 8,640 lines at most, and a reader of it never waits for long."""
@@ -14,7 +18,7 @@ _NEW_RATE = 0.1
 
 
 class ProgressBar:
-    """A bar on a terminal; otherwise a line every `SECONDS_BETWEEN_LINES`."""
+    """A bar on a person's terminal; otherwise a line every `SECONDS_BETWEEN_LINES`."""
 
     def __init__(
         self,
@@ -23,7 +27,7 @@ class ProgressBar:
         *,
         completed: int = 0,
         shown: bool = True,
-        console: Console | None = None,
+        stream: TextIO | None = None,
         transient: bool = False,
     ) -> None:
         """Take the number of units, and what to show before the first of them is completed.
@@ -33,14 +37,16 @@ class ProgressBar:
           description: beside the bar.
           completed: units so far.
           shown: whether to print anything.
-          console: to print to, standard output by default.
+          stream: to draw on, standard output by default.
           transient: whether the bar disappears at the end.
         """
         self._shown, self._last_line = shown, time.monotonic()
         self._bar = None
-        console = console or Console()
-        if shown and console.is_terminal:
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        stream = stream or sys.stdout
+        if shown and output.is_watched(stream):
+            text = TextColumn("{task.description}", markup=False)
+            columns = (BarColumn(), MofNCompleteColumn(), text)
+            console = Console(file=output.raw(stream))
             self._bar = Progress(*columns, console=console, transient=transient)
             self._task = self._bar.add_task(description, total=total, completed=completed)
 
@@ -74,7 +80,7 @@ class ProgressBar:
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self._bar:
-            self._bar.console.print(text, highlight=False)
+            self._bar.console.print(text, highlight=False, markup=False, emoji=False)
         elif self._shown:
             print(text, flush=True)
 
