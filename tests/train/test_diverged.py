@@ -10,7 +10,8 @@ from train.config.config import Config
 from train.config.errors import Ended
 from train.data.pipeline import example_indices, train_batches
 from train.run_dir.checkpoints import Checkpoints
-from train.trainer.recorder import Recorder
+from train.steps.eval_step import EvalResults
+from train.trainer import recorder
 from train.trainer.train import train
 
 
@@ -44,9 +45,9 @@ def pictures(tmp_path):
 
 
 def config(pictures, **settings):
-    return Config().replace(
-        data=pictures, run_dir=pictures / "run", batch_size=4, stored_size=24, **settings
-    )
+    run_dir = pictures / "run"
+    values = {"data": pictures, "batch_size": 4, "stored_size": 24, "validation": 0}
+    return Config().replace(run_dir=run_dir, **values | settings)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_batch(pictures):
@@ -74,11 +75,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_batch(pictur
         assert checkpoints.find("best") == best
 
 
-def test_a_test_loss_that_is_not_finite_stops_the_run_and_makes_no_checkpoint(
-    pictures, monkeypatch
+@pytest.mark.parametrize(("validation", "part"), [(0, "test"), (0.25, "validation")])
+def test_a_held_out_loss_that_is_not_finite_stops_the_run_and_makes_no_checkpoint(
+    pictures, monkeypatch, validation, part
 ):
-    errors = {"test_top1_error": 0.0, "test_top5_error": 0.0}
-    monkeypatch.setattr(Recorder, "evaluate", lambda *_: {"test_loss": float("nan"), **errors})
-    with pytest.raises(Ended, match="stopped: the test loss is nan after step 2, of batch 1"):
-        train(config(pictures, steps=4))
+    infinite = EvalResults(*[np.array([np.inf])] * 5)
+    monkeypatch.setattr(recorder, "evaluate", lambda *_: [[infinite]])
+    stopped = f"stopped: the {part} loss is inf after step 2, of batch 1"
+    with pytest.raises(Ended, match=stopped):
+        train(config(pictures, steps=4, validation=validation))
     assert not list((pictures / "run" / "checkpoints").iterdir())

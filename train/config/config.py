@@ -17,6 +17,7 @@ from .settings import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
+    SHARE_OR_COUNT,
     Bound,
     check_bounds,
     flag_name,
@@ -58,6 +59,20 @@ class Recipe:
     )
     steps: int | None = setting(None, "Stop after this many steps instead.", POSITIVE)
     batch_size: int = setting(64, "Images per step, over all devices.", POSITIVE)
+    validation: float | None = setting(
+        None,
+        "Training images to validate on: a fraction of each class, as 0.1, or a number of images, "
+        "as 2000. They choose the best checkpoint and when --schedule plateau divides the learning "
+        "rate; the test images are looked at once, at the end. A part val of the data beside test "
+        "is taken in their place. None: 0.1 if the data have a test part and no val. 0: none, and "
+        "the test images choose.",
+        SHARE_OR_COUNT,
+    )
+    validation_from: Literal["classes", "end"] = setting(
+        "classes",
+        "Which training images --validation takes: of all classes alike, drawn by the seed, or the "
+        "last ones in the data.",
+    )
     optimizer: Literal["sgd", "adam", "lars"] = setting(
         "sgd",
         "SGD with momentum (section 5), Adam, or LARS for large batches. LARS has learning rates "
@@ -80,23 +95,25 @@ class Recipe:
         "given to the multiplied ones.",
         NOT_NEGATIVE,
     )
-    schedule: Literal["cuts", "plateau", "original", "dexp"] = setting(
+    schedule: Literal["cuts", "plateau", "original", "dexp", "cosine"] = setting(
         "cuts",
         "The learning rate schedule. cuts: divide by ten after each of --cut-epochs. plateau, the "
-        "paper's: divide by ten when the test error stops improving, at most three times. "
+        "paper's: divide by ten when the validation error stops improving, at most three times. "
         "original: the rates and epochs of the original program's net 145. dexp: those of "
-        "cuda-convnet2.",
+        "cuda-convnet2. cosine: fall along half a cosine, to 0 at the end of --epochs.",
     )
     cut_epochs: tuple[float, ...] = setting(
         (10.0, 14.0), "For the schedule cuts: when to divide the learning rate.", ASCENDING
     )
     patience: int = setting(
-        5, "For the schedule plateau: epochs without a lower test error before a step.", POSITIVE
+        5,
+        "For the schedule plateau: epochs without a lower validation error before a step.",
+        POSITIVE,
     )
     bias_rate: float = setting(
         1.0,
-        "For the schedules cuts and plateau: the learning rate of biases, as a multiple of the "
-        "weights'.",
+        "For the schedules cuts, plateau and cosine: the learning rate of biases, as a multiple of "
+        "the weights'.",
         NOT_NEGATIVE,
     )
     momentum: float = setting(

@@ -123,6 +123,8 @@ KERAS_MNIST = Recipe(
     weight_decay=0,
     cut_epochs=(),
     stored_size=224,
+    validation=2000,
+    validation_from="end",
 )
 """A Keras notebook's net on MNIST at 224 pixels: five epochs of Adam.
 
@@ -172,12 +174,31 @@ an initial learning rate of 0.01 and no warm-up, the loss rises tenfold in three
     python -m train.main --experiment flowers --data DIR
 """
 
+PHOTOGRAPHS = Recipe(
+    experiment="photographs",
+    net="PHOTOGRAPHS",
+    epochs=16,
+    batch_size=32,
+    learning_rate=0.004,
+    base_batch=4,
+    warmup_epochs=1,
+    schedule="cosine",
+    cut_epochs=(),
+    stored_size=110,
+    flip=True,
+    pca_color="original",
+)
+"""TODO
+
+    python -m train.main --data DIR
+"""
+
 EXPERIMENTS = {
     recipe.experiment: recipe
     for recipe in (
         DIGITS,
         *(PAPER, ORIGINAL, CAFFE, CUDA_CONVNET2),
-        *(SCALED_MNIST, KERAS_MNIST, KERAS_FLOWERS, FLOWERS),
+        *(SCALED_MNIST, KERAS_MNIST, KERAS_FLOWERS, FLOWERS, PHOTOGRAPHS),
     )
 }
 """All of them by the names that `--experiment` takes."""

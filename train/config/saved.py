@@ -18,6 +18,9 @@ FORMER_NAMES = {
 }
 """Names that values had in config.json, and flags on the command line, until November 2026."""
 
+_BEFORE = {"validation": 0}
+"""Values of runs from before there was a key for them, where the default is another one now."""
+
 
 def save_config(config: Config, record: dict[str, Any]) -> None:
     """Write config.json into the run folder: the configuration, and `record` beside it."""
@@ -54,12 +57,26 @@ def load_config(run_dir: Path) -> Config:
         raise BadInput(f"{path}: {error}") from None
     try:
         values: dict[str, Any] = {}
-        for key, value in ({"net": record["net"]} | record).items():
+        for key, value in ({"net": record["net"]} | _BEFORE | record).items():
             name = FORMER_NAMES.get(key, key)
             values[name] = net if name == "net" else check_value(value, FIELDS[name].type, name)
         return Config().replace(**values, run_dir=run_dir)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path} is damaged, or of another version: {error}") from None
+
+
+def with_saved_validation(config: Config) -> Config:
+    """Return the configuration of a resumed run with the validation part that it began with.
+
+    Unchanged if it is not resumed, or names a part itself. Raises BadInput if config.json is
+    damaged.
+    """
+    run_dir = config.launch.run_dir
+    named = config.recipe.validation is not None
+    if named or not config.launch.resume or not run_dir or not (run_dir / "config.json").exists():
+        return config
+    saved = load_config(run_dir).recipe
+    return config.replace(validation=saved.validation, validation_from=saved.validation_from)
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:

@@ -37,6 +37,10 @@ def _is_address(text: str) -> bool:
 POSITIVE = Bound("above 0", lambda x: 0 < x < float("inf"))
 NOT_NEGATIVE = Bound("at least 0", lambda x: 0 <= x < float("inf"))
 FRACTION = Bound("above 0 and below 1", lambda x: 0 < x < 1)
+SHARE_OR_COUNT = Bound(
+    "at least 0 and below 1, or a whole number above 1",
+    lambda x: 0 <= x < 1 or (1 < x < 2**31 and x % 1 == 0),
+)
 ADDRESS = Bound("HOST:PORT", _is_address)
 ASCENDING = Bound(
     "numbers above 0, each above the one before",

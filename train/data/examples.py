@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypedDict
+from typing import Literal, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 
@@ -19,7 +19,8 @@ class Example(TypedDict):
 class Source(Protocol):
     """Examples by index. Any class with these two methods can be trained on.
 
-    A source may also have `name(index)`, which messages call an example by; see `example_name`.
+    A source may also have `name(index)`, which messages call an example by (see `example_name`),
+    and `labeled_names()`, which spares reading all examples for their labels.
     """
 
     def __len__(self) -> int:
@@ -35,6 +36,18 @@ def example_name(source: Source, index: int) -> str:
     """Return the source's name for an example, such as its file, or else "image INDEX"."""
     name = getattr(source, "name", None)
     return str(name(index)) if callable(name) else f"image {index}"
+
+
+LabeledName = tuple[str, int]
+"""The name of an example, as `example_name` returns it, and its label."""
+
+
+def labeled_names(source: Source) -> list[LabeledName]:
+    """Return the name and the label of each example, read one by one if there is no other way."""
+    known = getattr(source, "labeled_names", None)
+    if callable(known):
+        return list(known())
+    return [(example_name(source, index), source[index]["label"]) for index in range(len(source))]
 
 
 class CheckedSource:
@@ -93,24 +106,38 @@ class ImageStatistics(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """Training and test examples, and the name of each class."""
+    """Training, validation and test examples, and the name of each class."""
 
     train: Source
     test: Source
     class_names: tuple[str, ...]
+    val: Source | None = None
+    """Validation examples; `test` itself where the data's only held-out part is called val."""
+    validation: Literal["none", "own", "test", "training"] = "none"
+    """What a run validates on: a part of the data, `test`, or images taken from `train`."""
     random_split: bool = False
     """Whether the test examples were drawn by the seed, out of a folder without a split."""
     statistics: ImageStatistics | None = None
-    """Statistics of all training images, if they have been measured."""
+    """Statistics of all training images, if they have been measured; those taken for validation
+    count, too."""
     class_descriptions: dict[str, str] = field(default_factory=dict)
     """Readable descriptions, by class name; the class names of ILSVRC are synsets."""
+    notes: tuple[str, ...] = ()
+    """What was found in a folder and what was left out, a line each, for commands to print."""
+
+    @property
+    def selection(self) -> Source:
+        """The examples that choose the best checkpoint: validation's or, without them, test's."""
+        return self.test if self.val is None else self.val
 
     def record(self) -> dict[str, object]:
         """Return what a run folder keeps to recognize the data set and to describe its classes."""
-        descriptions = self.class_descriptions
+        descriptions, val = self.class_descriptions, self.val
+        taken = len(val) if val is not None and self.validation == "training" else 0
         return {
-            "train": len(self.train),
+            "train": len(self.train) + taken,  # as many as the data hold
             "test": len(self.test),
+            **({"val": len(val), "validation": self.validation} if val is not None else {}),
             "class_names": list(self.class_names),
             **({"words": descriptions} if descriptions else {}),
         }

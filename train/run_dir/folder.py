@@ -11,7 +11,7 @@ from typing import Any
 from ..config.config import Config
 from ..config.errors import BadInput
 from ..config.network import get_architecture
-from ..config.saved import read_record, save_config
+from ..config.saved import load_config, read_record, save_config
 from ..data.examples import DataSet, ImageStatistics
 from ..data.image_statistics import (
     COLORS,
@@ -22,6 +22,7 @@ from ..data.image_statistics import (
     write_statistics,
 )
 from ..data.stored_size import stored_size
+from ..data.validation import VALIDATION_PARTS, share_taken
 from ..runtime.distributed import barrier, is_main_process
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
@@ -45,17 +46,21 @@ def make_folder(config: Config) -> Path:
 def open_run(config: Config, data: DataSet) -> Config:
     """Check the folder of a run that is about to start or to be resumed. Writes nothing.
 
-    Returns the configuration with its `stored_size`. Raises BadInput if the folder holds another
-    run, or the resumed run has learned from other data.
+    Returns the configuration with its `stored_size` and `validation`. Raises BadInput if the folder
+    holds another run, or the resumed run has learned from other data.
     """
     run_dir = config.launch.run_dir
     assert run_dir is not None
     # Keep the size itself: the records that it may depend on can be elsewhere later.
-    config = config.replace(stored_size=stored_size(config, get_architecture(config)))
+    config = config.replace(
+        stored_size=stored_size(config, get_architecture(config)),
+        validation=share_taken(data, config.recipe.validation),
+    )
     if is_main_process():
         _refuse_existing_run(config, run_dir)  # again: one may have started in the meantime
         if config.launch.resume:
             check_data(run_dir, data)
+            _check_validation(config, data)
     barrier("the folder of the run")
     return config
 
@@ -89,6 +94,27 @@ def check_data(run_dir: Path, data: DataSet) -> None:
         raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
     if _counts(before) != _counts(now):  # a damaged picture may have been removed
         print(f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now")
+
+
+def _check_validation(config: Config, data: DataSet) -> None:
+    """Raise BadInput unless a resumed run validates on the images that it began with."""
+    run_dir, recipe = config.launch.run_dir, config.recipe
+    assert run_dir is not None
+    if not (run_dir / "config.json").exists():
+        return
+    saved, part = (
+        load_config(run_dir).recipe,
+        read_record(run_dir)["data"].get("validation", "none"),
+    )
+    for name in ("validation", "validation_from"):
+        before, now = getattr(saved, name), getattr(recipe, name)
+        if before != now:
+            raise BadInput(f"{run_dir} holds a run with `{name}` {before}, not {now}")
+    if part != data.validation:
+        raise BadInput(
+            f"{run_dir} holds a run that validates on {VALIDATION_PARTS.get(part, part)}; with the "
+            f"data as they are now, it would validate on {VALIDATION_PARTS[data.validation]}"
+        )
 
 
 def _counts(record: dict[str, Any]) -> str:

@@ -19,9 +19,11 @@ from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..data.dataset import open_data
 from ..data.examples import CheckedSource, DataSet, ImageStatistics
+from ..data.in_memory import keep_in_memory
 from ..data.pipeline import train_batches
 from ..data.skip_corrupt import SkipCorrupt
 from ..data.stored_size import stored_size
+from ..data.validation import DEFAULT_SHARE, describe_validation, with_validation
 from ..run_dir.checkpoints import Checkpoints
 from ..runtime import device_memory
 from ..steps import schedules
@@ -69,10 +71,13 @@ def load_network_and_data(
       config: of the run.
       data: in place of what the configuration names.
 
+    Data given in Python keep all their training images, unless `validation` asks for some.
+
     Raises BadInput if either cannot be had, or the network cannot read images of that size.
     """
     architecture = get_architecture(config)
     size = stored_size(config, architecture)
+    default = DEFAULT_SHARE if data is None else 0
     if data is None:
         data = open_data(
             config.data.path,
@@ -81,17 +86,33 @@ def load_network_and_data(
             held_out=config.data.held_out,
             seed=config.recipe.seed,
         )
+        data = keep_in_memory(data, size)
     else:
         if not isinstance(data, DataSet):
             raise BadInput(f"`data` should be a DataSet, not {type(data).__name__}")
-        classes = len(data.class_names)
-        data = dataclasses.replace(
-            data,
-            train=CheckedSource(data.train, size, classes, "train"),
-            test=CheckedSource(data.test, size, classes, "test"),
-        )
+        data = _checked(data, size)
+    recipe = config.recipe
+    data = with_validation(
+        data,
+        recipe.validation,
+        taken_from=recipe.validation_from,
+        seed=recipe.seed,
+        default=default,
+    )
     data = dataclasses.replace(data, train=SkipCorrupt(data.train, config.data.bad_images))
     return architecture.with_classes(len(data.class_names)), data
+
+
+def _checked(data: DataSet, size: int) -> DataSet:
+    """Return a user's data set, the examples of which are checked when they are read."""
+    classes = len(data.class_names)
+    train, test = (
+        CheckedSource(getattr(data, split), size, classes, split) for split in ("train", "test")
+    )
+    val = data.val
+    if val is not None:
+        val = test if val is data.test else CheckedSource(val, size, classes, "val")
+    return dataclasses.replace(data, train=train, test=test, val=val)
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> float:
@@ -119,6 +140,8 @@ def make_schedule(recipe: Recipe, images: int, frozen: tuple[str, ...] = ()) -> 
             schedule = schedules.by_epochs(schedules.original(rate), epoch)
         case "dexp":
             schedule = schedules.by_epochs(schedules.dexp(rate, recipe.epochs), epoch)
+        case "cosine":
+            schedule = schedules.by_cosine(rate, round(recipe.epochs * epoch), recipe.bias_rate)
     warm_up = round(recipe.warmup_epochs * epoch)
     return dataclasses.replace(schedule, warm_up=warm_up, warm_up_from=1 / scale, frozen=frozen)
 
@@ -228,6 +251,12 @@ def describe_run(run: Run, folder: Path, step: int) -> str:
         f"{architecture.name} ({parameters:,} parameters, {towers}) on {devices}, "
         f"{len(run.data.train):,} images in batches of {batch_size}, {steps}, in {folder}"
     )
+
+
+def describe_parts(run: Run) -> str:
+    """Return the line that says which images choose the best checkpoint."""
+    recipe = run.config.recipe
+    return describe_validation(run.data, recipe.validation, recipe.validation_from)
 
 
 def _keys(recipe: Recipe) -> jax.Array:

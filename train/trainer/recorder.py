@@ -16,12 +16,13 @@ from alexnet_jax.towers import global_batch, local_batch_slice, num_batch_shards
 
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.checkpoints import Checkpoints
-from ..run_dir.metrics import MetricsLog
+from ..run_dir.metrics import MetricsLog, read_metrics
 from ..runtime.progress import RunProgress
 from ..steps.eval_step import evaluate, make_eval_step
 from ..steps.schedules import Plateau, update_plateau
 from ..steps.train_step import TrainState
 from .build import Run
+from .epoch_means import EpochMeans, first_step
 from .loss_monitor import ChanceLevelMonitor, Divergence
 
 Callback = Callable[[int, dict[str, float]], object]
@@ -29,6 +30,9 @@ Callback = Callable[[int, dict[str, float]], object]
 
 True may be Python's, NumPy's or JAX's. Any other result is ignored.
 """
+
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""What messages call the parts of the data, by their names in metrics."""
 
 
 class Recorder:
@@ -52,15 +56,21 @@ class Recorder:
         self.start_step, self.start_position = int(state.step), position
         self.divergence = divergence
         self.on_step, self.on_epoch = on_step, on_epoch
-        self._results: dict[str, float] = {}  # of the latest evaluation
+        self._results: dict[str, float] = {}  # of the latest epoch
         self._evaluated_step: int | None = None
         self.stop_requested = False
         """Whether a callback has asked for the end."""
+        self._selection = "test" if run.data.val is None else "val"  # chooses the best checkpoint
         self._plateau: Plateau = jax.device_get(state.plateau)  # of the steps being run
         self._chance_level = ChanceLevelMonitor(len(run.data.class_names), run.steps_per_epoch)
         self._eval_step = make_eval_step(
             run.architecture, jnp.asarray(run.statistics.mean), run.mesh
         )
+        self._rows = [
+            row for row in read_metrics(checkpoints.folder.parent) if row["step"] <= self.start_step
+        ]
+        first = first_step(self.start_step, run.config.recipe.batch_size, len(run.data.train))
+        self._means = EpochMeans(row for row in self._rows if row["step"] >= first)
         self._all_finite = jax.jit(_all_finite)
         self._update_plateau = jax.jit(
             functools.partial(update_plateau, patience=run.config.recipe.patience)
@@ -79,6 +89,7 @@ class Recorder:
         values["learning_rate"] = float(self.run.schedule.learning_rate(step - 1, self._plateau))
         values["epoch"] = step / self.run.steps_per_epoch
         self._write(step, values)
+        self._means.add(values)
         if self.on_step is not None and _is_true(self.on_step(step, values)):
             self.stop_requested = True
 
@@ -103,15 +114,19 @@ class Recorder:
             what = f"the parameters are no longer finite after step {step}"
             raise self.divergence.at(step, what)
         drawn = self.start_position + (step - self.start_step) * self.run.config.recipe.batch_size
-        evaluated = {"top1_error": metrics["test_top1_error"]} if metrics else None
+        evaluated = {"top1_error": metrics[f"{self._selection}_top1_error"]} if metrics else None
         self.checkpoints.save(state, drawn, evaluated)
 
-    def evaluate(self, state: TrainState) -> dict[str, float]:
-        """Return `test_loss` (nats), `test_top1_error` and `test_top5_error` (fractions)."""
-        config, mesh, test = self.run.config, self.run.mesh, self.run.data.test
-        size = evaluation_batch_size(config.recipe.batch_size, len(test), num_batch_shards(mesh))
+    def evaluate(self, state: TrainState, part: str) -> dict[str, float]:
+        """Return `loss` (nats), `top1_error` and `top5_error` on "val" or "test", with its name.
+
+        Raises Ended if the loss is not finite.
+        """
+        config, mesh = self.run.config, self.run.mesh
+        source = self.run.data.test if part == "test" else self.run.data.selection
+        size = evaluation_batch_size(config.recipe.batch_size, len(source), num_batch_shards(mesh))
         batches = evaluation_batches(
-            test,
+            source,
             batch_size=size,
             threads=config.data.threads,
             prefetch=config.data.prefetch,
@@ -119,16 +134,35 @@ class Recorder:
         )
         eval_step = functools.partial(self._eval_step, state.params)
         [[results]] = evaluate([eval_step], ([self._with_labels(b, size)] for b in batches))
-        return {f"test_{name}": value for name, value in results.rates().items()}
+        rates = results.rates()
+        if not math.isfinite(rates["loss"]):
+            step, name = int(state.step), _PARTS[part]
+            raise self.divergence.at(step, f"the {name} loss is {rates['loss']} after step {step}")
+        return {f"{part}_{name}": value for name, value in rates.items()}
 
     def final_results(self, state: TrainState) -> dict[str, float]:
-        """Return the metrics of the final state, evaluated now unless its step was evaluated."""
+        """Return the metrics of the final state, and its figures on the test images.
+
+        The test images of a run that has validation images are looked at here alone.
+        """
         step = int(state.step)
-        return (
-            self._results
-            if step == self._evaluated_step
-            else self._evaluate_and_report(step, state)
-        )
+        if step == self._evaluated_step:
+            results = self._results
+        elif step == self.start_step:  # nothing was left to train
+            results = self.evaluate(state, self._selection)
+        else:
+            results = self._evaluate_and_report(step, state)
+        if self._selection == "test":
+            return results
+        if self.run.data.validation == "test":
+            test = {
+                name.replace("val_", "test_"): x for name, x in results.items() if "val_" in name
+            }
+        else:
+            test = self.evaluate(state, "test")
+        if not any(row["step"] == step and "test_loss" in row for row in self._rows):
+            self._write(step, test)
+        return results | test
 
     def _with_labels(self, batch: Batch, size: int) -> Any:
         """Return a batch on the devices of all processes, its labels known to each process."""
@@ -148,14 +182,12 @@ class Recorder:
             self.log.write(step, values)
 
     def _evaluate_and_report(self, step: int, state: TrainState) -> dict[str, float]:
-        metrics = self.evaluate(state)
-        if not math.isfinite(metrics["test_loss"]):
-            what = f"the test loss is {metrics['test_loss']} after step {step}"
-            raise self.divergence.at(step, what)
+        part = self._selection
+        metrics = self._means.take() | self.evaluate(state, part)
         self._write(step, metrics)
         epoch = step * self.run.config.recipe.batch_size // len(self.run.data.train)
-        error, loss = 100 * metrics["test_top1_error"], metrics["test_loss"]
-        self.progress.say(f"epoch {epoch}  test error {error:.2f} %  test loss {loss:.4f}")
+        figures = [_figures(metrics, one) for one in ("train", part) if f"{one}_loss" in metrics]
+        self.progress.say(f"epoch {epoch}  {'  '.join(figures)}")
         self.progress.resume_clock()
         self._results, self._evaluated_step = metrics, step
         if self.on_epoch is not None and _is_true(self.on_epoch(epoch, metrics)):
@@ -171,14 +203,15 @@ class Recorder:
         schedule = self.run.schedule
         if not schedule.on_plateau or not self._ends_epoch(step):
             return state
-        plateau = self._update_plateau(state.plateau, metrics["test_top1_error"])
+        error = metrics[f"{self._selection}_top1_error"]
+        plateau = self._update_plateau(state.plateau, error)
         before, self._plateau = self._plateau, jax.device_get(plateau)
         if self._plateau.cuts > before.cuts:
             rate = float(schedule.learning_rate(step, self._plateau))
             lowest = 100 * float(self._plateau.best)
             self.progress.say(
-                f"learning rate {rate:.6g} from here: the test error has stopped improving, "
-                f"its lowest was {lowest:.2f} %"
+                f"learning rate {rate:.6g} from here: the {_PARTS[self._selection]} error has "
+                f"stopped improving, its lowest was {lowest:.2f} %"
             )
         return dataclasses.replace(state, plateau=plateau)
 
@@ -186,6 +219,12 @@ class Recorder:
 def to_mesh(run: Run, batch: Any, size: int) -> Any:
     """Return a batch of `size` on the devices of all processes; each has read its own rows."""
     return {name: global_batch(rows, run.mesh, size) for name, rows in batch.items()}
+
+
+def _figures(metrics: dict[str, float], part: str) -> str:
+    """Return loss and accuracy on a part of the data, for the line of an epoch."""
+    loss, accuracy = metrics[f"{part}_loss"], 100 * (1 - metrics[f"{part}_top1_error"])
+    return f"{_PARTS[part]} loss {loss:.4f}  accuracy {accuracy:.2f} %"
 
 
 def _is_true(result: object) -> bool:

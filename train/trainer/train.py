@@ -9,6 +9,7 @@ from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import COMMAND, Config
 from ..config.errors import BadInput, Ended
+from ..config.saved import with_saved_validation
 from ..data.examples import DataSet
 from ..data.skip_corrupt import SkipCorrupt
 from ..figures.curves import draw_curves
@@ -41,7 +42,7 @@ def train(
 ) -> dict[str, float]:
     """Train, or continue a run, to its last step; report, draw and save the result.
 
-        data = DataSet(train=source, test=source, class_names=("cat", "dog"))
+        data = DataSet(train=source, val=source, test=source, class_names=("cat", "dog"))
         train(Config().replace(epochs=6, run_dir=Path("run")), data, on_step=print)
 
     Args:
@@ -52,11 +53,14 @@ def train(
         fraction) on the batch, `learning_rate`, `epoch`, `images_per_second`. It is called while
         the next step is running, or before an evaluation. The run ends early once it has returned
         True.
-      on_epoch: takes the number of each epoch and the metrics that `train` returns. The run ends
-        early once it has returned True.
+      on_epoch: takes the number of each epoch and its metrics: `train_loss` (nats) and
+        `train_top1_error` (a fraction), the means over the steps of the epoch, and `val_loss`,
+        `val_top1_error` and `val_top5_error`. Of a run without validation images, the latter are
+        `test_loss` and so on. The run ends early once it has returned True.
 
     Returns:
-      The final `test_loss` (nats), `test_top1_error` and `test_top5_error` (fractions).
+      The metrics of the last epoch, and the final `test_loss` (nats), `test_top1_error` and
+      `test_top5_error` (fractions).
 
     Raises:
       BadInput: something that the user can mend.
@@ -64,6 +68,7 @@ def train(
     """
     if config.launch.plan:
         raise BadInput("`plan` trains nothing; train.dry_run.report.plan(config) makes the report")
+    config = with_saved_validation(config)
     architecture, data = build.load_network_and_data(config, data)
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
@@ -93,6 +98,7 @@ def train(
                 state = initial.apply_to(state, architecture)
             if is_main_process():
                 print(build.describe_run(run, folder, int(state.step)), flush=True)
+                print(build.describe_parts(run), flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
             results = _run_steps(run, state, position, checkpoints, on_step, on_epoch)
@@ -128,7 +134,7 @@ def _run_steps(
             on_epoch=on_epoch,
         )
         if first == run.last_step:
-            return recorder.evaluate(state)
+            return recorder.final_results(state)
         train_step = build.compile_step(run, state)
         if shown:
             record_run(run.config, run.data)  # now that nothing more is refused
@@ -161,10 +167,14 @@ def _run_steps(
 
 
 def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> None:
-    """Print the final test accuracy, and where the curves and the checkpoint are."""
+    """Print the final accuracies, and where the curves and the checkpoint are."""
     train_source = run.data.train
     if isinstance(train_source, SkipCorrupt) and train_source.corrupt:
         print(f"skipped {len(train_source.corrupt)} training pictures that cannot be decoded")
+    chooser = "test"
+    if run.data.val is not None:
+        chooser, accuracy = "validation", 100 * (1 - results["val_top1_error"])
+        print(f"validation accuracy {accuracy:.2f} %  (on {len(run.data.val):,} images)")
     top1, top5 = (100 * (1 - results[f"test_top{k}_error"]) for k in (1, 5))
     print(
         f"test accuracy {top1:.2f} %  top-5 {top5:.2f} %  "
@@ -174,7 +184,7 @@ def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> No
     latest, best = checkpoints.latest_step(), checkpoints.best_step()
     assert latest is not None
     print(f"curves      {draw_curves(checkpoints.folder.parent)}")
-    print(f"checkpoint  {checkpoints.path(latest)}  (lowest test error: step {best})")
+    print(f"checkpoint  {checkpoints.path(latest)}  (lowest {chooser} error: step {best})")
 
 
 def _out_of_memory(run: Run, checkpoints: Checkpoints) -> Ended:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ...config.errors import BadInput
-from ..examples import Example
+from ..examples import Example, LabeledName
 from .image_file import crop_and_resize
 
 SPLITS = ("train", "test")
@@ -33,6 +33,10 @@ class ArraySource:
         if image.ndim == 2:
             image = np.stack([image] * 3, axis=-1)
         return {"image": image, "label": int(self.labels[index])}
+
+    def labeled_names(self) -> list[LabeledName]:
+        """Return the name and the label of each image; no image is decoded."""
+        return [(f"image {index}", int(label)) for index, label in enumerate(self.labels)]
 
 
 def check_labels(directory: Path, train: np.ndarray, test: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import msgpack
 from PIL import Image
 
 from ...config.errors import BadInput
-from ..examples import DataSet, Example, ImageStatistics
+from ..examples import DataSet, Example, ImageStatistics, LabeledName
 from ..image_statistics import read_statistics
 from . import manifest
 from .image_file import crop_and_resize, decode_jpeg
@@ -97,6 +97,12 @@ class RecordSource:
     def name(self, index: int) -> str:
         """Return the path of the original picture. Raises BadInput if the record is damaged."""
         return self._read_record(index)[1]["name"]
+
+    def labeled_names(self) -> list[LabeledName]:
+        """Return the name and the label of each picture; all records are read, none is decoded."""
+        with ThreadPoolExecutor(_OPEN_THREADS) as pool:
+            records = pool.map(self._read_record, range(len(self)))
+            return [(record["name"], record["label"]) for _, record in records]
 
     def _read_record(self, index: int) -> tuple[Path, dict[str, Any]]:
         path = self.paths[bisect.bisect_right(self.ends, index)]
