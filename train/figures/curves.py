@@ -2,12 +2,19 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..config.errors import BadInput
 from ..run_dir.metrics import read_metrics
 from . import page
+
+_HELD_OUT: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("val", "validation", {"marker": "o", "markersize": 3, "color": "C1"}),
+    ("test", "test", {"marker": "D", "markersize": 4, "color": "C2"}),
+)
+"""Parts of the data as metrics name them, their labels, and how they are drawn."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,22 +38,26 @@ def draw_curves(run_dir: Path) -> Path:
     figure = page.blank(10, 4)
     left, right = figure.subplots(1, 2)
     for axes, name, factor in ((left, "loss", 1), (right, "top1_error", 100)):
-        train = np.array([(row["step"], factor * row[name]) for row in rows if name in row])
-        test = np.array(
-            [(row["step"], factor * row["test_" + name]) for row in rows if "test_" + name in row]
-        )
+        train = _points(rows, name, factor)
         if len(train):
             axes.plot(*train.T, color="0.8", linewidth=0.8)
             axes.plot(train[:, 0], _smooth(train[:, 1]), color="C0", label="training (dropout on)")
-        if len(test):
-            axes.plot(*test.T, "o-", color="C1", markersize=3, label="test")
+        for part, label, style in _HELD_OUT:
+            points = _points(rows, f"{part}_{name}", factor)
+            if len(points):
+                axes.plot(*points.T, label=label, **style)
         axes.set_xlabel("step")
         axes.set_ylim(bottom=0)
-        if len(train) or len(test):
+        if axes.lines:
             axes.legend()
     left.set_ylabel("cross entropy (nats)")
     right.set_ylabel("top-1 error (%)")
     return page.write(figure, run_dir / "curves.png")
+
+
+def _points(rows: list[dict[str, Any]], name: str, factor: float) -> np.ndarray:
+    """Return the steps and the values of a metric, [n, 2]."""
+    return np.array([(row["step"], factor * row[name]) for row in rows if name in row])
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

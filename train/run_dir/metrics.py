@@ -45,7 +45,11 @@ def _is_finite(value: object) -> bool:
 
 
 class MetricsLog:
-    """Appends a row for each step and each evaluation, whose names start with `test_`."""
+    """Appends a row for each step, for each epoch, and for the test images.
+
+    A step has `loss` and `top1_error`; an epoch, `train_loss`, `val_loss` and so on; without
+    validation images, `test_loss` in place of `val_loss`.
+    """
 
     def __init__(self, run_dir: Path, step: int) -> None:
         """Open the log of a run that starts from `step`, without the rows of later steps."""
