@@ -17,6 +17,7 @@ from alexnet_jax.architectures.original import ORIGINAL_PLAIN_CONV2 as ORIGINAL_
 from alexnet_jax.architectures.original import SIX_CONV as SIX_CONV
 from alexnet_jax.architectures.paper import DIGITS as DIGITS
 from alexnet_jax.architectures.paper import PAPER as PAPER
+from alexnet_jax.architectures.photographs import PHOTOGRAPHS as PHOTOGRAPHS
 from alexnet_jax.architectures.variants import CAFFE as CAFFE
 from alexnet_jax.architectures.variants import CAFFENET as CAFFENET
 from alexnet_jax.architectures.variants import ONE_WEIRD_TRICK as ONE_WEIRD_TRICK
@@ -42,6 +43,7 @@ NETS = (
     KERAS_STRIDE_4,
     KERAS_TUTORIAL,
     KERAS_FIFTH_11,
+    PHOTOGRAPHS,
 )
 
 

@@ -119,6 +119,17 @@ COUNTS = {
             *(4_460_640, 384, 397_312, 16_781_312, 4_097_000),
         ],
     ),
+    "PHOTOGRAPHS": (
+        254_533,
+        [
+            *with_norm(7 * 7 * 3 * 32 + 32, 32),
+            *with_norm(5 * 5 * 16 * 64 + 64, 64),
+            *with_norm(3 * 3 * 64 * 128 + 128, 128),
+            *with_norm(3 * 3 * 64 * 128 + 128, 128),
+            *with_norm(3 * 3 * 64 * 128 + 128, 128),
+            128 * 5 + 5,
+        ],
+    ),
 }
 
 
@@ -133,7 +144,12 @@ def test_a_net_has_the_parameters_that_follow_by_hand_and_are_published(name):
 def test_running_statistics_are_counted_apart():
     statistics = {net.name: sum(info.statistics for info in net.layer_info()) for net in NETS}
     nonzero = {name: count for name, count in statistics.items() if count}
-    assert nonzero == {"BATCH_NORM": 2_752, "KERAS_TUTORIAL": 1_216, "KERAS_FIFTH_11": 896}
+    assert nonzero == {
+        "BATCH_NORM": 2_752,
+        "KERAS_TUTORIAL": 1_216,
+        "KERAS_FIFTH_11": 896,
+        "PHOTOGRAPHS": 960,
+    }
 
 
 def test_every_net_is_counted():

@@ -104,12 +104,15 @@ class Schedule:
     """Rows that start at steps of the run or, `on_plateau`, after numbers of step decays.
 
     Over the first `warm_up` steps all rates rise linearly, from `warm_up_from` times the rows'.
+    With `cosine_end` they then fall to 0 along half a cosine, until that step (Loshchilov and
+    Hutter 2017, arXiv:1608.03983).
     """
 
     rows: Rows
     on_plateau: bool = False
     warm_up: int = 0
     warm_up_from: float = 1.0
+    cosine_end: int | None = None
     frozen: tuple[str, ...] = ()
     """Layers whose rate is always 0; no gradient is computed for them."""
 
@@ -120,7 +123,7 @@ class Schedule:
         which are neither weights nor biases, have the rate 0.
         """
         now = plateau.cuts if self.on_plateau else step
-        factor = self._warm_up_factor(step)
+        factor = self._factor(step)
 
         def rate(path: tuple, _: jax.Array) -> jax.Array:
             layer, field = path[0].key, path[-1].name
@@ -136,12 +139,19 @@ class Schedule:
         """Return the learning rate of the weights of layers that no row names."""
         now = plateau.cuts if self.on_plateau else step
         rate = _last(now, [(row.start, row.weights) for row in self.rows if not row.layers])
-        return self._warm_up_factor(step) * rate
+        return self._factor(step) * rate
 
-    def _warm_up_factor(self, step: jax.Array | int) -> jax.Array:
-        """The factor of all rates, which rises linearly over the warm-up."""
-        done = jnp.minimum(jnp.float32(step) / max(self.warm_up, 1), 1)
-        return self.warm_up_from + (1 - self.warm_up_from) * done if self.warm_up else jnp.ones(())
+    def _factor(self, step: jax.Array | int) -> jax.Array:
+        """The factor of all rates, which rises over the warm-up and falls along the cosine."""
+        factor = jnp.ones(())
+        if self.warm_up:
+            done = jnp.minimum(jnp.float32(step) / self.warm_up, 1)
+            factor = self.warm_up_from + (1 - self.warm_up_from) * done
+        if self.cosine_end is not None:
+            length = max(self.cosine_end - self.warm_up, 1)
+            done = jnp.clip(jnp.float32(step - self.warm_up) / length, 0, 1)
+            factor *= (1 + jnp.cos(jnp.pi * done)) / 2
+        return factor
 
 
 def _last(now: jax.Array | int, rates: Sequence[tuple[float, float]]) -> jax.Array:
@@ -165,3 +175,8 @@ def by_epochs(rows: Rows, steps_per_epoch: float) -> Schedule:
 def by_plateau(learning_rate: float, bias_rate: float = 1) -> Schedule:
     """Return the paper's schedule: divide by ten at each step decay of a `Plateau` (§5)."""
     return Schedule(step_decay(learning_rate, range(1, MAX_DECAYS + 1), bias_rate), on_plateau=True)
+
+
+def by_cosine(learning_rate: float, end: int, bias_rate: float = 1) -> Schedule:
+    """Return the schedule that falls along half a cosine, to 0 at step `end`."""
+    return Schedule(step_decay(learning_rate, (), bias_rate), cosine_end=end)

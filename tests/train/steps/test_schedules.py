@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import alexnet_jax
@@ -153,6 +154,27 @@ def test_rates_grow_with_the_batch_after_a_warm_up(kind):
         assert schedule.learning_rate(step, initial_plateau()) == pytest.approx(rate, rel=1e-6)
     later = rates(schedule, 1200, cuts=1)["fc6"]
     assert later == pytest.approx((0.08, 0.16), rel=1e-6)
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 2])
+def test_the_cosine_is_optaxs_warm_up_and_cosine(warmup_epochs):
+    schedule = schedule_for(
+        1600,
+        batch_size=32,  # 50 steps an epoch
+        base_batch=4,
+        warmup_epochs=warmup_epochs,
+        learning_rate=0.004,
+        bias_rate=2,
+        schedule="cosine",
+        epochs=10,
+    )
+    expected = optax.warmup_cosine_decay_schedule(0.004, 0.032, 50 * warmup_epochs, 500)
+    for step in (0, 1, 99, 100, 101, 250, 499, 500, 501):
+        rate = 0 if step >= 500 else float(expected(step))
+        assert rates(schedule, step)["fc6"] == pytest.approx((rate, 2 * rate), rel=1e-4, abs=1e-9)
+        assert schedule.learning_rate(step, initial_plateau()) == pytest.approx(
+            rate, rel=1e-4, abs=1e-9
+        )
 
 
 def test_without_a_base_batch_the_learning_rate_is_not_scaled():
