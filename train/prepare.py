@@ -8,6 +8,7 @@ writes damaged ones again.
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from .runtime.cli import make_parser, run_command
 def _report(contents: Manifest, out: Path) -> None:
     """Print what the folder holds, what was converted, and the names of skipped pictures."""
     shards = [shard for split in contents.shards.values() for shard in split]
-    train, test = (f"{sum(contents.class_counts[split]):,}" for split in manifest.SPLITS)
+    totals = {split: f"{sum(counts):,}" for split, counts in contents.class_counts.items()}
+    val = f"{totals['val']} validation and " if "val" in totals else ""
     megabytes = sum(shard.byte_count for shard in shards) / 1e6
     print(
-        f"{out} holds {train} training and {test} test pictures of {len(contents.class_names)} "
-        f"classes, {contents.size} x {contents.size}, in {len(shards)} shards, {megabytes:,.0f} MB"
+        f"{out} holds {totals['train']} training and {val}{totals['test']} test pictures of "
+        f"{len(contents.class_names)} classes, {contents.size} x {contents.size}, in "
+        f"{len(shards)} shards, {megabytes:,.0f} MB"
     )
     if contents.statistics:
         red, green, blue = contents.statistics.channel_mean
@@ -37,7 +40,7 @@ def _report(contents: Manifest, out: Path) -> None:
         print(f"left out: {len(reasons):,}")
         for name, reason in sorted(reasons.items()):
             print(f"  {name} {reason}")
-    print(f"{COMMAND} --data {out} trains on them")
+    print(f"{COMMAND} --data {shlex.quote(str(out))} trains on them")
 
 
 def main(argv: list[str] | None = None) -> None:

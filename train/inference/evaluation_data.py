@@ -1,5 +1,6 @@
-"""The test images of a network: resized by its rule, and labeled by its own numbers of classes."""
+"""The images that a network is tested on: resized by its rule, labeled by its own classes."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,24 +9,27 @@ from ..config.config import Config
 from ..config.errors import BadInput
 from ..data.dataset import is_image_folder, open_data
 from ..data.examples import DataSet, Example, Source, example_name
-from ..data.formats import image_folder
-from ..data.formats.image_folder import TEST_NAMES, PictureSource
+from ..data.formats.image_folder import PictureSource, evaluation_pictures
+from ..data.validation import Subset, with_validation
 from .predictor import Predictor
 
 
-def open_for(predictor: Predictor, run: Predictor | None, directory: Path | None) -> DataSet:
+def open_for(
+    predictor: Predictor, run: Predictor | None, directory: Path | None, part: str = "test"
+) -> DataSet:
     """Open the data that a network is tested on.
 
     Args:
       predictor: the network, whose rule resizes the pictures.
       run: the run among those that are tested, which knows its data and its split; None without.
       directory: other data than the run's; None for those.
+      part: "test" or "validation", whose images are to be used.
 
     Raises BadInput if there are no such data.
     """
     config = (run and run.config) or Config()
     path, kind = (config.data.path, config.data.kind) if directory is None else (directory, "auto")
-    if run is None and path is not None and is_image_folder(path):
+    if run is None and part == "test" and path is not None and is_image_folder(path):
         return _all_pictures(path, predictor)
     data = open_data(
         path,
@@ -34,11 +38,12 @@ def open_for(predictor: Predictor, run: Predictor | None, directory: Path | None
         held_out=config.data.held_out,
         seed=config.recipe.seed,
     )
+    if part == "validation":
+        data = _with_validation(data, run, config, path)
     if predictor.config:
         return data
-    if isinstance(data.test, PictureSource):
-        test = PictureSource(data.test.root, data.test.files, data.test.size, predictor.resize)
-        return DataSet(test, test, data.class_names, class_descriptions=data.class_descriptions)
+    if resized := _resized(part_of(data, part), predictor):
+        return dataclasses.replace(data, train=resized, test=resized, val=resized)
     print(
         f"note: the images in {path} are stored, and not resized by the rule of {predictor.source}",
         file=sys.stderr,
@@ -48,23 +53,52 @@ def open_for(predictor: Predictor, run: Predictor | None, directory: Path | None
 
 def _all_pictures(directory: Path, predictor: Predictor) -> DataSet:
     """The pictures in DIR/test/CLASS (or val), else all of those in DIR/CLASS."""
-    folders = (directory / name for name in TEST_NAMES)
-    root = next((path for path in folders if image_folder.subfolders(path)), directory)
-    if root is directory and "train" in image_folder.subfolders(directory):
-        image_folder.find_pictures(directory)  # raises: what is beside it are no classes
-    files, classes = image_folder.training_pictures(root, "")
-    source = PictureSource(root, files, predictor.stored_size, predictor.resize)
-    return DataSet(source, source, classes)
+    pictures = evaluation_pictures(directory)
+    size = predictor.stored_size
+    source = PictureSource(pictures.root, pictures.test, size, predictor.resize)
+    return DataSet(source, source, pictures.class_names)
 
 
-def relabel(predictor: Predictor, data: DataSet) -> Source:
-    """Return the test images with the network's numbers of their classes.
+def _with_validation(
+    data: DataSet, run: Predictor | None, config: Config, path: Path | None
+) -> DataSet:
+    """Return the data with the validation part that the run had. Raises BadInput if it had none."""
+    recipe = config.recipe
+    data = with_validation(
+        data,
+        recipe.validation,
+        taken_from=recipe.validation_from,
+        seed=recipe.seed,
+        default=0,
+    )
+    if data.val is None:
+        owner = run.source if run and recipe.validation == 0 else path
+        raise BadInput(f"`part` validation: {owner} has no validation images")
+    return data
+
+
+def part_of(data: DataSet, part: str) -> Source:
+    """Return the images of "test" or "validation"."""
+    return data.selection if part == "validation" else data.test
+
+
+def _resized(source: Source, predictor: Predictor) -> Source | None:
+    """Return the pictures of a source as the network resizes them; None if they are stored."""
+    if isinstance(source, PictureSource):
+        return PictureSource(source.root, source.files, source.size, predictor.resize)
+    if isinstance(source, Subset) and (resized := _resized(source.source, predictor)):
+        return Subset(resized, source.indices)
+    return None
+
+
+def relabel(predictor: Predictor, data: DataSet, part: str = "test") -> Source:
+    """Return the images of "test" or "validation" with the network's numbers of their classes.
 
     Raises BadInput, for weights that are not a run's, if the network does not know a class.
     """
-    names = data.class_names
+    names, source = data.class_names, part_of(data, part)
     if predictor.config or names == predictor.class_names:
-        return data.test
+        return source
     indices = [predictor.class_index(name) for name in names]
     numbered = predictor.class_names == tuple(map(str, range(len(names))))
     if None in indices and numbered:  # a file without names: the classes are in its order
@@ -74,7 +108,7 @@ def relabel(predictor: Predictor, data: DataSet) -> Source:
     known = [index for index in indices if index is not None]
     if len({*known}) < len(names) or max(known) >= len(predictor.class_names):
         raise BadInput(_unknown_class(predictor, names, indices))
-    return RelabeledSource(data.test, known)
+    return RelabeledSource(source, known)
 
 
 def _unknown_class(

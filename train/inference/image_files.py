@@ -15,7 +15,7 @@ from alexnet_jax import Preprocessing
 
 from ..config.errors import BadInput
 from ..data.formats.image_file import BadPicture, crop_and_resize, open_rgb
-from ..data.formats.image_folder import pictures_below
+from ..data.formats.picture_files import pictures_below
 
 Resize = Callable[[Image.Image, int], np.ndarray]
 """From a picture, RGB, and a size to an image, uint8 [size, size, 3]."""

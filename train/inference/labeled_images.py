@@ -8,11 +8,9 @@ import numpy as np
 
 from ..data.dataset import is_image_folder, open_data
 from ..data.examples import DataSet, Source, example_name
-from ..data.formats import image_folder
+from ..data.formats.folder_layout import find_layout
 from .image_files import find_pictures
 from .predictor import Predictor
-
-_SPLITS = ("train", *image_folder.TEST_NAMES)
 
 
 class LabeledImage(NamedTuple):
@@ -36,7 +34,7 @@ def open_folder(folder: Path, predictor: Predictor) -> LabeledImages:
     """Open the images of a folder, resized for a network.
 
     The classes of a data set in shards, IDX or CIFAR's files are its own. A picture's class is the
-    folder below `folder` that it is in, or below a folder called train, test or val in it.
+    class folder that it is in; `folder_layout` finds these.
 
     Raises BadInput if there are no images, or the data set is damaged.
     """
@@ -48,7 +46,12 @@ def open_folder(folder: Path, predictor: Predictor) -> LabeledImages:
 def _of_data_set(data: DataSet) -> LabeledImages:
     examples: list[tuple[Source, int]] = []
     names = []
-    for split, source in (("train", data.train), ("test", data.test)):
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    if data.val is data.test:  # one part
+        del splits["val"]
+    for split, source in splits.items():
+        if source is None:
+            continue
         examples += [(source, index) for index in range(len(source))]
         names += [f"{split}/{example_name(source, index)}" for index in range(len(source))]
 
@@ -64,7 +67,8 @@ def _of_pictures(folder: Path, predictor: Predictor) -> LabeledImages:
     paths = find_pictures([folder])
     root = folder if folder.is_dir() else folder.parent
     names = [path.relative_to(root).as_posix() for path in paths]
-    classes = [_class_of(name) for name in names]
+    layout = find_layout(root)
+    classes = [layout.class_of(path) for path in paths]
     class_names = tuple(sorted({name for name in classes if name is not None}))
     labels = {name: label for label, name in enumerate(class_names)} | {None: -1}
 
@@ -72,11 +76,3 @@ def _of_pictures(folder: Path, predictor: Predictor) -> LabeledImages:
         return LabeledImage(predictor.read_picture(paths[number]), labels[classes[number]])
 
     return LabeledImages(names, class_names, read)
-
-
-def _class_of(name: str) -> str | None:
-    """Return the folder of a class in a path below the root, None if there is none."""
-    first, *folders = name.split("/")[:-1] or [None]
-    if first in _SPLITS:
-        return folders[0] if folders else None
-    return first

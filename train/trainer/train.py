@@ -8,7 +8,7 @@ import jax
 from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import COMMAND, Config
-from ..config.errors import BadInput, Ended
+from ..config.errors import BadInput, Ended, as_called
 from ..config.saved import with_saved_validation
 from ..data.examples import DataSet
 from ..data.skip_corrupt import SkipCorrupt
@@ -98,7 +98,7 @@ def train(
                 state = initial.apply_to(state, architecture)
             if is_main_process():
                 print(build.describe_run(run, folder, int(state.step)), flush=True)
-                print(build.describe_parts(run), flush=True)
+                print(*map(as_called, data.notes), build.describe_parts(run), sep="\n", flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
             results = _run_steps(run, state, position, checkpoints, on_step, on_epoch)

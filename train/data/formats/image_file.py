@@ -1,4 +1,4 @@
-"""Any picture file that Pillow opens, as a square RGB array."""
+"""A picture file as a square RGB array."""
 
 import contextlib
 import importlib.util
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...config.errors import BadInput
+from .picture_formats import FORMATS
 
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many: 0.8 GB of RGB
 _MAX_SIDE = 2**16  # JPEG's own limit; squashing takes 1 kB for each pixel of the longer side
@@ -38,10 +39,10 @@ def open_rgb(file: Path | BinaryIO, name: object) -> tuple[Image.Image, tuple[st
 
     `name` is for messages. Raises BadPicture, or BadInput if the file cannot be read at all.
     """
-    if isinstance(file, Path) and file.is_fifo():  # opening a pipe would block
-        raise BadInput(f"{name} is a pipe, not a file")
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise BadInput(f"{name} is {_kind_of(file)}, not a file")  # opening a pipe would block
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             if max(picture.size) >= _MAX_SIDE:
                 raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
             conversions, rotated = _conversions(picture, str(name)), _is_rotated(picture)
@@ -57,6 +58,12 @@ def open_rgb(file: Path | BinaryIO, name: object) -> tuple[Image.Image, tuple[st
             raise BadInput(f"{name} cannot be read: {error.strerror}") from None
         reason = str(error).strip() or type(error).__name__
         raise BadPicture(f"{name} cannot be decoded: {reason.splitlines()[0]}") from None
+
+
+def _kind_of(path: Path) -> str:
+    """Return what a path is that is no regular file."""
+    kinds = {"a folder": path.is_dir, "a pipe": path.is_fifo, "a socket": path.is_socket}
+    return next((kind for kind, is_kind in kinds.items() if is_kind()), "a device")
 
 
 def decode_jpeg(jpeg: bytes, name: object) -> np.ndarray:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,14 @@ from PIL import Image
 
 from ...config.errors import BadInput
 from ..examples import DataSet, Example
+from .class_folders import ClassFolders, LabeledFile, classes_without
+from .folder_layout import Layout, find_layout
 from .image_file import crop_and_resize, open_rgb
+from .picture_files import subfolders
+from .split_lists import find_lists, part_of_pictures
 
 KIND: str = "folder"
 LAYOUT: str = "pictures in at least two folders DIR/CLASS, or in DIR/train/CLASS and DIR/test/CLASS"
-TEST_NAMES = ("test", "val", "validation")
-"""Accepted names of the folder of test pictures."""
-
-LabeledFile = tuple[str, int]
-"""A path below the root, with slashes, and the label. A string, because there are millions."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,39 @@ class PictureSet:
     root: Path
     train: list[LabeledFile]
     test: list[LabeledFile]
+    """Of the test folder, or of the validation folder if there is no labeled test folder."""
     class_names: tuple[str, ...]
     random_split: bool = False
     """Whether the test pictures were drawn by the seed."""
+    val: tuple[LabeledFile, ...] = ()
+    """Of the validation folder beside a test folder."""
+    test_is_val: bool = False
+    """Whether `test` is that of the validation folder."""
+    notes: tuple[str, ...] = ()
+    """What was found and what was left out, a line each."""
 
 
 def detect(directory: Path) -> bool:
     """Return whether the folder has folders that can be classes or a split."""
-    names = subfolders(directory)
-    return len(names) > 1 or bool({"train", *TEST_NAMES} & {*names})
+    layout = find_layout(directory)
+    return bool(layout.parts) or len(subfolders(layout.root)) > 1
 
 
 def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> DataSet:
     """Open the pictures that `find_pictures` finds. Raises BadInput if there are none."""
     pictures = find_pictures(directory, held_out=held_out, seed=seed)
-    train, test = (PictureSource(directory, f, size) for f in (pictures.train, pictures.test))
-    return DataSet(train, test, pictures.class_names, random_split=pictures.random_split)
+    train, test, val = (
+        PictureSource(pictures.root, [*files], size)
+        for files in (pictures.train, pictures.test, pictures.val)
+    )
+    return DataSet(
+        train,
+        test,
+        pictures.class_names,
+        val=test if pictures.test_is_val else val if pictures.val else None,
+        random_split=pictures.random_split,
+        notes=pictures.notes,
+    )
 
 
 class PictureSource:
@@ -75,129 +91,132 @@ class PictureSource:
         """Return the path below the root."""
         return self.files[index][0]
 
+    def labeled_names(self) -> list[LabeledFile]:
+        """Return the path and the label of each picture."""
+        return self.files
 
-def find_pictures(root: Path, *, held_out: float = 0.1, seed: int = 0) -> PictureSet:
-    """Find ROOT/train/CLASS/* and ROOT/test/CLASS/* (or val), or ROOT/CLASS/*.
 
-    In the latter case a random fraction `held_out` of each class becomes the test pictures. Classes
-    and pictures are sorted by name. Raises BadInput if there are no such pictures, or a class has
-    no test pictures.
+def find_pictures(directory: Path, *, held_out: float = 0.1, seed: int = 0) -> PictureSet:
+    """Find the pictures of each class, and the parts of a split.
+
+    `folder_layout` finds their folders. Without a split, a random fraction `held_out` of each class
+    becomes the test pictures. Classes and pictures are sorted by name.
+
+    Raises BadInput if there are no such pictures, or a class has no test pictures.
     """
-    names = set(subfolders(root))
-    test_name = next((n for n in TEST_NAMES if n in names and subfolders(root / n)), None)
-    if "train" not in names and test_name is None:
-        return _split_at_random(root, held_out, seed)
-    if test_name is None:
-        if flat := find_unlabeled(root):
-            raise BadInput(
-                f"{flat} holds pictures outside of class folders; train.prepare reads them with "
-                "a list of their labels"
-            )
-        layouts = " or ".join(f"{name}/CLASS" for name in TEST_NAMES)
-        raise BadInput(f"{root} has a folder train, but no {layouts}")
-    if "train" not in names:
-        raise BadInput(f"{root} has a folder {test_name}, but none named train")
-    train, classes = training_pictures(root, "train")
-    if unknown := set(subfolders(root / test_name)) - set(classes):
-        raise BadInput(
-            f"{root / test_name} has a class {min(unknown)!r} that {root / 'train'} lacks"
-        )
-    test = pictures_by_class(root, test_name, classes)
-    if empty := _classes_without(test, classes):
-        raise BadInput(f"{root / test_name} holds no pictures of the class {empty[0]!r} to test on")
-    return PictureSet(root, train, test, classes)
+    from alexnet_jax.printable import printable  # imports JAX; workers do without
+
+    layout = find_layout(directory)
+    folders = ClassFolders(layout)
+    if layout.parts:
+        return _read_parts(folders)
+    files, classes = folders.training_pictures()
+    root, notes = layout.root, _notes_on_left_out(folders)
+    how = "split by CLASS/train and CLASS/test"
+    part_of = folders.inner_part_of([name for name, _ in files])
+    if lists := find_lists(directory, root):
+        how = f"split by {lists['train']} and {lists['test'].name}"
+        part_of = part_of_pictures(lists, [name for name, _ in files])
+    parts = {part: [f for f in files if part_of.get(f[0]) == part] for part in ("train", "test")}
+    by_seed = any(classes_without(part, classes) for part in parts.values())
+    if by_seed:
+        drawn = _hold_out(files, held_out, seed)
+        parts = {
+            "train": [file for file in files if file not in drawn],
+            "test": [file for file in files if file in drawn],
+        }
+        how = "the seed draws the test pictures"
+        if empty := classes_without(drawn, classes):
+            raise BadInput(f"{root / empty[0]} holds one picture, and needs another to test on")
+    train, test = parts.values()
+    found = (
+        f"{len(train):,} training and {len(test):,} test pictures of {len(classes)} classes in "
+        f"{root}: {how}"
+    )
+    return PictureSet(root, train, test, classes, by_seed, notes=(printable(found), *notes))
 
 
-def find_unlabeled(root: Path) -> Path | None:
-    """Return ROOT/test (or val) if there is a ROOT/train and the test pictures have no classes."""
-    names = set(subfolders(root))
-    if "train" not in names or any(n in names and subfolders(root / n) for n in TEST_NAMES):
+def find_unlabeled(directory: Path) -> Path | None:
+    """Return DIR/test (or val) if there is a DIR/train and the test pictures have no classes."""
+    layout = find_layout(directory)
+    if "train" not in layout.parts:
         return None
-    flat = (name for name in TEST_NAMES if name in names and pictures_in(root, name))
-    return next((root / name for name in flat), None)
+    folders = ClassFolders(layout)
+    held_out = [part for part in ("test", "val") if part in layout.parts]
+    if any(folders.has_labels(part) for part in held_out):
+        return None
+    paths = (path for part in held_out for path in layout.parts[part])
+    flat = (path for path in (*paths, *layout.unlabeled) if folders.holds_any(path))
+    return next((layout.root / path for path in flat), None)
 
 
-def _split_at_random(root: Path, held_out: float, seed: int) -> PictureSet:
-    files, classes = training_pictures(root, "")
-    test = _hold_out(files, held_out, seed)
-    if empty := _classes_without(test, classes):
-        raise BadInput(f"{root / empty[0]} holds one picture, and needs another to test on")
+def evaluation_pictures(directory: Path) -> PictureSet:
+    """Find the pictures in DIR/test/CLASS (or val), or else all in DIR/CLASS: `test` of the result.
+
+    Raises BadInput if there are none.
+    """
+    layout = find_layout(directory)
+    folders = ClassFolders(layout)
+    if not layout.parts:
+        files, classes = folders.training_pictures()
+        return PictureSet(layout.root, [], files, classes)
+    part = next((p for p in ("test", "val") if p in layout.parts and folders.has_labels(p)), None)
+    if part is None:
+        raise BadInput(_no_test_pictures(layout, directory))
+    classes = folders.class_names(part) or folders.class_names("train")
+    files = folders.labeled_pictures(part, classes)
+    if empty := classes_without(files, classes):
+        raise BadInput(f"{layout.root / layout.parts[part][0] / empty[0]} holds no pictures")
+    return PictureSet(layout.root, [], files, classes)
+
+
+def _read_parts(folders: ClassFolders) -> PictureSet:
+    """Return the pictures of a split."""
+    from alexnet_jax.printable import printable  # imports JAX; workers do without
+
+    layout = folders.layout
+    names = {part: ", ".join(paths) for part, paths in layout.parts.items()}
+    labeled = [part for part in ("test", "val") if part in names and folders.has_labels(part)]
+    if "train" not in names:
+        raise BadInput(f"{layout.root} has a folder {min(names.values())}, but none named train")
+    if not labeled:
+        raise BadInput(_no_test_pictures(layout, layout.root))
+    train, classes = folders.training_pictures()
+    test, *val = (folders.labeled_pictures(part, classes) for part in labeled)
+    if empty := classes_without(test, classes):
+        folder = layout.root / layout.parts[labeled[0]][0]
+        raise BadInput(f"{folder} holds no pictures of the class {empty[0]!r} to test on")
+    found = f"{len(train):,} training pictures in {names['train']}, "
+    found += f"{len(test):,} test pictures in {names[labeled[0]]}"
+    if val:
+        found += f", {len(val[0]):,} validation pictures in {names['val']}"
     return PictureSet(
-        root,
-        [file for file in files if file not in test],
-        [file for file in files if file in test],
+        layout.root,
+        train,
+        test,
         classes,
-        random_split=True,
+        val=tuple(*val),
+        test_is_val=labeled == ["val"],
+        notes=(printable(f"{found}, of {len(classes)} classes"), *_notes_on_left_out(folders)),
     )
 
 
-def training_pictures(root: Path, below: str) -> tuple[list[LabeledFile], tuple[str, ...]]:
-    """Return the pictures in ROOT/BELOW/CLASS, and the classes, sorted by name.
-
-    Raises BadInput if there are fewer than two classes, or one has no pictures.
-    """
-    classes = subfolders(root / below)
-    if len(classes) < 2:
-        raise BadInput(
-            f"{root / below} holds no pictures in at least two folders, one for each class"
+def _no_test_pictures(layout: Layout, directory: Path) -> str:
+    root = layout.root
+    train = layout.parts.get("train", ("train",))[0]
+    if flat := find_unlabeled(directory):
+        message = (
+            f"{flat} holds pictures outside of class folders; train.prepare reads them with a list "
+            "of their labels"
         )
-    files = pictures_by_class(root, below, classes)
-    if empty := _classes_without(files, classes):
-        raise BadInput(f"{root / below / empty[0]} holds no pictures")
-    return files, classes
+    else:
+        message = f"{root} has a folder {train}, but no test/CLASS or val/CLASS"
+    return f"{message}; of {root / train} alone, a part of each class is held out to test on"
 
 
-def _classes_without(files: Iterable[LabeledFile], classes: tuple[str, ...]) -> list[str]:
-    """Return the names of the classes that none of the files shows."""
-    labels = {label for _, label in files}
-    return [name for label, name in enumerate(classes) if label not in labels]
-
-
-def subfolders(directory: Path) -> tuple[str, ...]:
-    """Return the names of the folders in a folder, sorted, without hidden ones."""
-    return tuple(sorted(path.name for path in directory.glob("[!.]*") if path.is_dir()))
-
-
-def pictures_by_class(root: Path, below: str, classes: tuple[str, ...]) -> list[LabeledFile]:
-    """Return all files below ROOT/BELOW/CLASS with a picture's extension, in a fixed order.
-
-    Hidden files and folders are left out. Raises BadInput if a folder cannot be read.
-    """
-    folders = [f"{below}/{name}" if below else name for name in classes]
-    return [
-        (picture, label)
-        for label, folder in enumerate(folders)
-        for picture in _list_pictures(root, folder)
-    ]
-
-
-def pictures_in(root: Path, folder: str) -> list[str]:
-    """Return the pictures in ROOT/FOLDER itself, sorted by name. Raises BadInput."""
-    return _list_pictures(root, folder, recursive=False)
-
-
-def pictures_below(folder: Path) -> list[Path]:
-    """Return all pictures below a folder, sorted by name. Raises BadInput."""
-    return [folder / name for name in _list_pictures(folder, ".")]
-
-
-def _list_pictures(root: Path, folder: str, *, recursive: bool = True) -> list[str]:
-    endings = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    pictures = []
-    # os.walk asks the file system once for each folder; pathlib's glob, once for each file.
-    for parent, folders, files in os.walk(root / folder, onerror=_refuse):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        below = Path(parent).relative_to(root).as_posix()
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings:
-                pictures.append(f"{below}/{name}")
-    return sorted(pictures, key=lambda name: name.split("/"))
-
-
-def _refuse(error: OSError) -> None:
-    if isinstance(error, FileNotFoundError):  # a class without a folder is reported elsewhere
-        return
-    raise BadInput(f"{error.filename} cannot be read: {error.strerror}")
+def _notes_on_left_out(folders: ClassFolders) -> tuple[str, ...]:
+    left_out = folders.describe_left_out()
+    return (f"left out: {left_out}",) if left_out else ()
 
 
 def _hold_out(files: list[LabeledFile], fraction: float, seed: int) -> set[LabeledFile]:

@@ -11,24 +11,19 @@ list gives their labels. There are five forms of it:
     ILSVRC2012_val_00000001,n01751748 111 108 ...  Kaggle's CSV, with a header; boxes are ignored
 """
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import dataclasses
+from pathlib import Path
 from typing import NamedTuple
 
 from ...config.errors import BadInput
-from .image_folder import TEST_NAMES, PictureSet, pictures_in, subfolders, training_pictures
+from .class_folders import ClassFolders
+from .folder_layout import Layout, find_layout
+from .image_folder import PictureSet
+from .label_list import Row, match_names, read_lines, read_rows
+from .picture_files import list_pictures
 
 _META_MAT_BYTES = 2**26
 """That a meta.mat may unpack to: the devkit of 2012 has half a megabyte."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A line of a list of labels."""
-
-    number: int  # of the line
-    name: str | None  # of the picture; None if the order gives it
-    label: str  # a synset or a number
 
 
 def find_imagenet(root: Path, labels: Path, synsets: tuple[str, ...] | None) -> PictureSet:
@@ -43,18 +38,20 @@ def find_imagenet(root: Path, labels: Path, synsets: tuple[str, ...] | None) -> 
 
     Raises BadInput if the list does not fit the pictures.
     """
-    if "train" not in subfolders(root):
+    layout = find_layout(root)
+    if "train" not in layout.parts:
         raise BadInput(f"{root} has no folder train, which `labels` needs")
-    train, classes = training_pictures(root, "train")
-    rows = _read_rows(labels)
-    folder, pictures = _find_flat_folder(root, labels, len(rows))
+    train, classes = ClassFolders(layout).training_pictures()
+    rows = read_rows(labels)
+    folder, pictures = _find_flat_folder(layout, labels, len(rows))
     if rows[0].name is None:
         row_of = dict(zip(pictures, rows, strict=True))
     else:
-        row_of = _match_names(folder, pictures, labels, rows)
+        row_of = match_names(folder, pictures, labels, rows)
     class_index = {name: index for index, name in enumerate(classes)}
     test = [(name, _parse_label(row_of[name], labels, class_index, synsets)) for name in pictures]
-    return PictureSet(root, train, test, classes)
+    is_val = folder in layout.parts.get("val", ())
+    return PictureSet(layout.root, train, test, classes, test_is_val=is_val)
 
 
 def reorder_classes(pictures: PictureSet, synsets: tuple[str, ...]) -> PictureSet:
@@ -64,11 +61,13 @@ def reorder_classes(pictures: PictureSet, synsets: tuple[str, ...]) -> PictureSe
         raise BadInput(f"`synsets` lacks the class {min(unknown)} of {pictures.root}")
     classes = tuple(name for name in synsets if name in present)
     new_label = [classes.index(name) for name in pictures.class_names]
-    train, test = (
+    train, test, val = (
         [(name, new_label[label]) for name, label in files]
-        for files in (pictures.train, pictures.test)
+        for files in (pictures.train, pictures.test, pictures.val)
     )
-    return PictureSet(pictures.root, train, test, classes)
+    return dataclasses.replace(
+        pictures, train=train, test=test, val=tuple(val), class_names=classes
+    )
 
 
 class _Synset(NamedTuple):
@@ -130,7 +129,7 @@ def _read_meta_mat(path: Path) -> list[_Synset]:
 
 
 def _read_text(path: Path) -> list[_Synset]:
-    lines = [line.split() for line in _read_lines(path)]
+    lines = [line.split() for line in read_lines(path)]
     numbered = all(len(line) > 1 and line[1].isdecimal() for line in lines)
     return [
         _Synset(int(line[1]), line[0], " ".join(line[2:]).replace("_", " "))
@@ -140,36 +139,11 @@ def _read_text(path: Path) -> list[_Synset]:
     ]
 
 
-def _read_rows(path: Path) -> list[_Row]:
-    """Return the rows of a list of labels, all of one form. Raises BadInput."""
-    rows = []
-    for number, line in enumerate(_read_lines(path), 1):
-        name, comma, rest = line.partition(",")
-        columns = [name.strip(), *rest.split()] if comma else line.split()
-        if comma and number == 1 and columns[0] == "ImageId":
-            continue
-        if comma and len(columns) < 2:
-            raise BadInput(f"{path}, line {number} gives no label for {name}")
-        named = len(columns) > 1
-        rows.append(_Row(number, columns[0] if named else None, columns[named]))
-        if named != (rows[0].name is not None):
-            raise BadInput(f"{path}, line {number} is of another form than the lines before it")
-    if not rows:
-        raise BadInput(f"{path} holds no labels")
-    return rows
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
-        raise BadInput(f"{path} cannot be read: {reason}") from None
-
-
-def _find_flat_folder(root: Path, labels: Path, count: int) -> tuple[str, list[str]]:
+def _find_flat_folder(layout: Layout, labels: Path, count: int) -> tuple[str, list[str]]:
     """Return the folder with `count` pictures, and these: the test set may lie beside it."""
-    flat = {name: pictures_in(root, name) for name in TEST_NAMES if (root / name).is_dir()}
+    root, parts = layout.root, layout.parts
+    folders = [*layout.unlabeled, *parts.get("test", ()), *parts.get("val", ())]
+    flat = {name: list_pictures(root, name) for name in folders}
     fitting = [name for name, pictures in flat.items() if len(pictures) == count]
     if len(fitting) != 1:
         counts = " and ".join(f"{root / name} holds {len(p):,}" for name, p in flat.items())
@@ -179,27 +153,8 @@ def _find_flat_folder(root: Path, labels: Path, count: int) -> tuple[str, list[s
     return fitting[0], flat[fitting[0]]
 
 
-def _match_names(
-    folder: str, pictures: list[str], labels: Path, rows: list[_Row]
-) -> dict[str, _Row]:
-    """Return the row of each picture, found by its file name with or without the extension."""
-    by_name: dict[str, _Row] = {}
-    for row in rows:
-        assert row.name is not None
-        if by_name.setdefault(row.name, row) is not row:
-            raise BadInput(f"{labels}, line {row.number} names {row.name} for the second time")
-    row_of = {}
-    for picture in pictures:
-        path = PurePosixPath(picture)
-        row = by_name.get(path.name) or by_name.get(path.stem)
-        if row is None:
-            raise BadInput(f"{labels} does not label {path.name}, which {folder} holds")
-        row_of[picture] = row
-    return row_of
-
-
 def _parse_label(
-    row: _Row, labels: Path, class_index: dict[str, int], synsets: tuple[str, ...] | None
+    row: Row, labels: Path, class_index: dict[str, int], synsets: tuple[str, ...] | None
 ) -> int:
     """Return the index of the class that a row names. Raises BadInput."""
     if row.label in class_index:

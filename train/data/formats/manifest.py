@@ -18,6 +18,8 @@ NAME = "manifest.json"
 JOURNAL = "unfinished.jsonl"
 """The file that takes the manifest's place until all shards are complete."""
 SPLITS = ("train", "test")
+VAL = "val"
+"""The validation part, which only some folders have."""
 _KIND = "ArrayRecord shards of JPEG pictures, by python -m train.prepare, version 1"
 
 
@@ -84,12 +86,14 @@ class Manifest:
 
     settings: dict[str, Any]
     class_names: tuple[str, ...]
-    class_counts: dict[str, tuple[int, ...]]  # pictures of each class in "train" and "test"
+    class_counts: dict[str, tuple[int, ...]]  # pictures of each class, by split
     shards: dict[str, tuple[Shard, ...]]
     statistics: StatisticsFiles | None = None
     """None in the folders of early versions, which did not measure them."""
     class_descriptions: dict[str, str] = field(default_factory=dict)
     """Readable descriptions of classes, if a list of them was given; it need not have all."""
+    test_is_val: bool = False
+    """Whether the test pictures are the only held-out ones and lay in a folder called val."""
 
     @property
     def size(self) -> int:
@@ -110,6 +114,8 @@ class Manifest:
             "words": self.class_descriptions,
             "oddities": count_conversions(s for shards in self.shards.values() for s in shards),
         }
+        if self.test_is_val:
+            values["test_is_val"] = True
         write_atomically(directory / NAME, f"{json.dumps(values, indent=1)}\n")
 
 
@@ -140,17 +146,20 @@ def read(directory: Path) -> Manifest:
     try:
         if values["kind"] != _KIND:
             raise BadInput(f"{path} is of the kind {values['kind']!r}, not {_KIND!r}")
-        values = _check({"statistics": None, "words": {}} | values, _MANIFEST_KEYS)
+        optional = {"statistics": None, "words": {}, "test_is_val": False}
+        values = _check(optional | values, _MANIFEST_KEYS)
         statistics = values["statistics"]
+        splits = [*SPLITS, *({VAL} & {*values["shards"]})]
         manifest = Manifest(
             settings=values["settings"],
             class_names=values["classes"],
-            class_counts={split: values["by_class"][split] for split in SPLITS},
+            class_counts={split: values["by_class"][split] for split in splits},
             shards={
-                split: tuple(map(shard_from_json, values["shards"][split])) for split in SPLITS
+                split: tuple(map(shard_from_json, values["shards"][split])) for split in splits
             },
             statistics=None if statistics is None else _statistics_from_json(statistics),
             class_descriptions=values["words"],
+            test_is_val=values["test_is_val"],
         )
         if _is_consistent(manifest):
             return manifest
@@ -186,6 +195,7 @@ _MANIFEST_KEYS = {
     "shards": dict[str, list[Any]],
     "statistics": Any,
     "words": dict[str, str],
+    "test_is_val": bool,
 }
 _SHARD_KEYS = {
     "file": str,
@@ -214,12 +224,15 @@ def _check(values: Any, annotations: dict[str, Any]) -> dict[str, Any]:
 
 def _is_consistent(manifest: Manifest) -> bool:
     """Check what readers rely on. Raises KeyError or TypeError if a value is missing or wrong."""
-    counts = {split: [s.picture_count for s in manifest.shards[split]] for split in SPLITS}
+    counts = {
+        split: [shard.picture_count for shard in shards]
+        for split, shards in manifest.shards.items()
+    }
     return (
         type(manifest.size) is int
         and manifest.size > 0
-        and all(len(manifest.class_counts[s]) == len(manifest.class_names) for s in SPLITS)
-        and all(sum(manifest.class_counts[s]) == sum(counts[s]) > 0 for s in SPLITS)
+        and all(len(manifest.class_counts[s]) == len(manifest.class_names) for s in counts)
+        and all(sum(manifest.class_counts[s]) == sum(counts[s]) > 0 for s in counts)
         and (manifest.statistics is None or set(manifest.statistics.files) == {MEAN, COLORS})
     )
 

@@ -19,7 +19,7 @@ from ..examples import DataSet, Example, ImageStatistics, LabeledName
 from ..image_statistics import read_statistics
 from . import manifest
 from .image_file import crop_and_resize, decode_jpeg
-from .manifest import SPLITS, Manifest, Shard
+from .manifest import SPLITS, VAL, Manifest, Shard
 
 KIND: str = "records"
 LAYOUT: str = "records of train.prepare"
@@ -45,11 +45,13 @@ def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> D
         for name, (count, other_count) in zip(contents.class_names, counts, strict=True):
             if other_count and not count:
                 raise BadInput(f"{directory} holds no {split} pictures of the class {name!r}")
-    train, test = (RecordSource(directory, contents, split, size) for split in SPLITS)
+    splits = (*SPLITS, VAL) if VAL in contents.shards else SPLITS
+    train, test, *val = (RecordSource(directory, contents, split, size) for split in splits)
     return DataSet(
         train,
         test,
         contents.class_names,
+        val=test if contents.test_is_val else next(iter(val), None),
         statistics=read_record_statistics(directory, contents, size),
         class_descriptions=contents.class_descriptions,
     )

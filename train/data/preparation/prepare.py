@@ -1,31 +1,26 @@
 """Pictures to shards: finds the pictures, assigns them to shards, and writes the manifest."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ...config.errors import BadInput, Ended
+from ...config.errors import BadInput, Ended, as_called
 from ...runtime import lock
 from ...runtime.progress import PictureProgress
 from ..formats import imagenet, manifest
-from ..formats.image_folder import (
-    LabeledFile,
-    PictureSet,
-    find_pictures,
-    find_unlabeled,
-    shuffle_key,
-)
+from ..formats.class_folders import LabeledFile
+from ..formats.image_folder import PictureSet, find_pictures, find_unlabeled, shuffle_key
 from ..formats.manifest import Manifest, Shard, StatisticsFiles
 from ..image_statistics import COLORS, MEAN, write_statistics
 from .journal import Journal
 from .measure import measure_records
 from .shards import QUALITY, ShardTask, write_shards
 
-Assignment = dict[str, dict[str, list[LabeledFile]]]
+Assignment = dict[str, dict[str, Sequence[LabeledFile]]]
 """The pictures of each shard, by split and file name."""
 
 
@@ -55,6 +50,8 @@ def prepare(options: PrepareOptions) -> Manifest:
     """
     _check_folders(options.source, options.out)
     pictures = _find_pictures(options)
+    for note in pictures.notes:
+        print(as_called(note), flush=True)
     try:
         with lock.acquire(options.out, ".lock", "written"):
             return _write(options, pictures)
@@ -76,12 +73,13 @@ def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
         settings,
         pictures.class_names,
         {
-            "train": _count(pictures.class_names, pictures.train, shards["train"]),
-            "test": _count(pictures.class_names, pictures.test, shards["test"]),
+            split: _count(pictures.class_names, _files(pictures, split), shards[split])
+            for split in assignment
         },
         shards,
         _measure(options, shards["train"], journal.manifest),
         _describe_classes(options, pictures.class_names, journal.manifest),
+        test_is_val=pictures.test_is_val,
     )
     contents.write(options.out)
     journal.close()
@@ -137,7 +135,7 @@ def _settings(options: PrepareOptions, pictures: PictureSet) -> dict[str, Any]:
         "shard_size": options.shard_size,
         "pillow": version("pillow"),
         "libjpeg_turbo": features.version("libjpeg_turbo"),
-        "pictures": _digest(pictures.class_names, pictures.train, pictures.test),
+        "pictures": _digest(pictures.class_names, pictures.train, pictures.test, pictures.val),
     }
 
 
@@ -150,14 +148,22 @@ def _digest(*groups: Iterable[object]) -> str:
 
 def _assign(pictures: PictureSet, options: PrepareOptions) -> Assignment:
     """Assign pictures to shards of nearly equal length; training pictures are shuffled, once."""
-    shuffled = sorted(pictures.train, key=lambda file: shuffle_key(file, options.seed))
     assignment = {}
-    for split, files in (("train", shuffled), ("test", pictures.test)):
+    for split in (*manifest.SPLITS, manifest.VAL):
+        files = _files(pictures, split)
+        if split == "train":
+            files = sorted(files, key=lambda file: shuffle_key(file, options.seed))
+        elif not files:
+            continue  # there need be no validation pictures
         count = -(-len(files) // options.shard_size)
         ranges = pairwise(len(files) * i // count for i in range(count + 1))
         names = (f"{split}-{i:05}-of-{count:05}.array_record" for i in range(count))
         assignment[split] = {name: files[a:b] for name, (a, b) in zip(names, ranges, strict=True)}
     return assignment
+
+
+def _files(pictures: PictureSet, split: str) -> Sequence[LabeledFile]:
+    return {"train": pictures.train, "val": pictures.val, "test": pictures.test}[split]
 
 
 def _write_missing(
@@ -213,9 +219,9 @@ def _describe_classes(
 
 
 def _count(
-    class_names: tuple[str, ...], files: list[LabeledFile], shards: Iterable[Shard]
+    class_names: tuple[str, ...], files: Sequence[LabeledFile], shards: Iterable[Shard]
 ) -> tuple[int, ...]:
-    """Count the pictures of each class in the shards. Raises BadInput if a class has none."""
+    """Count the pictures of each class in the shards. Raises BadInput if a class loses all."""
     reasons = skip_reasons(shards)
     counts = [0] * len(class_names)
     for name, label in files:

@@ -3,15 +3,15 @@
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from ...config.errors import BadInput
+from ..formats.class_folders import LabeledFile
 from ..formats.image_file import BadPicture, crop_and_resize, open_rgb
-from ..formats.image_folder import LabeledFile
 from ..formats.manifest import Shard, sha256
 from ..formats.records import pack_record
 from .worker_pool import report_done, run_in_workers
@@ -30,7 +30,7 @@ class ShardTask:
 
     file: Path
     root: Path  # of the pictures
-    pictures: list[LabeledFile]
+    pictures: Sequence[LabeledFile]
     size: int
     squash: bool
     strict: bool  # fail at a picture that cannot be decoded, instead of skipping it

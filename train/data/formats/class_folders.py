@@ -1,0 +1,179 @@
+"""The pictures in the class folders of a layout, labeled, and a count of what is left out."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ...config.errors import BadInput
+from .folder_layout import Layout, find_parts, is_class_folder, is_filler
+from .label_list import match_names, read_rows
+from .picture_files import OUTSIDE, describe, list_pictures, subfolders
+
+LabeledFile = tuple[str, int]
+"""A path below the root, with slashes, and the label. A string, because there are millions."""
+
+
+class ClassFolders:
+    """Lists the pictures of a layout. All paths are below its root."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Take the layout; nothing is read yet."""
+        self.layout, self.root = layout, layout.root
+        self.left_out: Counter[str] = Counter()
+        """The number of files that were met and are no pictures of a class, by kind."""
+
+    def training_pictures(self) -> tuple[list[LabeledFile], tuple[str, ...]]:
+        """Return the pictures to train on, or all without a split, and the classes, by name.
+
+        Raises BadInput if there are fewer than two classes, or one has no pictures.
+        """
+        folders = self.layout.parts.get("train", ("",))
+        classes = self.class_names("train") if self.layout.parts else self.layout.class_folders
+        where = self.root / folders[0]
+        if len(classes) < 2:
+            raise BadInput(self._too_few_classes(where, classes))
+        if self.layout.parts and find_parts(where, subfolders(where)):
+            raise BadInput(f"{where} holds folders of a split, within a folder of a split")
+        files = self._list(folders, classes)
+        if empty := classes_without(files, classes):
+            reason = describe(self.left_out)
+            raise BadInput(
+                f"{where / empty[0]} holds no pictures" + (f"; left out: {reason}" * bool(reason))
+            )
+        return files, classes
+
+    def has_labels(self, part: str) -> bool:
+        """Return whether the pictures of a part are in class folders, or named in a list."""
+        folders = self.layout.parts[part]
+        return any(self._class_folders(p) or _annotations(self.root / p) for p in folders)
+
+    def holds_any(self, folder: str) -> bool:
+        """Return whether there are pictures below a folder."""
+        return bool(list_pictures(self.root, folder))
+
+    def labeled_pictures(self, part: str, classes: Sequence[str]) -> list[LabeledFile]:
+        """Return the pictures of a part that `has_labels`.
+
+        A flat folder VAL with a list VAL_annotations.txt, as in Tiny ImageNet, is labeled by it.
+        Raises BadInput if a folder or a line names another class.
+        """
+        folders = [path for path in self.layout.parts[part] if self._class_folders(path)]
+        for path in folders:
+            if unknown := {*self._class_folders(path)} - {*classes}:
+                raise BadInput(
+                    f"{self.root / path} has a class {min(unknown)!r} that "
+                    f"{self.root / self.layout.parts['train'][0]} lacks"
+                )
+        files = self._list(folders, classes)
+        for path in self.layout.parts[part]:
+            if labels := _annotations(self.root / path):
+                files += self._list_by_labels(path, labels, classes)
+        return files
+
+    def class_names(self, part: str) -> tuple[str, ...]:
+        """Return the classes that have a folder in a part, sorted by name."""
+        folders = self.layout.parts[part]
+        return tuple(sorted({name for path in folders for name in self._class_folders(path)}))
+
+    def describe_left_out(self) -> str:
+        """Return what was met and left out, with counts, "" if nothing was."""
+        counts = self.left_out.copy()
+        for name in (*self.layout.beside, *self.layout.unlabeled):
+            counts[f"pictures in {name}"] += len(list_pictures(self.root, name))
+        return describe(+counts)
+
+    def inner_part_of(self, pictures: Iterable[str]) -> dict[str, str]:
+        """Return the part of each picture in CLASS/train or CLASS/test, if all classes have both.
+
+        Raises BadInput if all class folders hold the same folders of other names: they may be no
+        classes, but parts or variants of one set.
+        """
+        classes = self.layout.class_folders
+        shared = self._shared_folders(classes)
+        first = self.root / classes[0]
+        inner = find_parts(first, sorted(shared)) if shared else {}
+        if (shared and not inner) or any(subfolders(first / n) for n in inner.get("train", [])):
+            raise BadInput(
+                f"{first} and {classes[1]} hold folders of the same names, such as "
+                f"{min(shared)}; if these are the classes, choose one of the two, or call the two "
+                "train and test"
+            )
+        inner = {"test": inner["val"], **inner} if "val" in inner else inner
+        part_of = {name: part for part, names in inner.items() for name in names}
+        second = ((name, name.split("/")[1]) for name in pictures)
+        return {name: part_of[folder] for name, folder in second if folder in part_of}
+
+    def _shared_folders(self, classes: Sequence[str]) -> set[str]:
+        """Return the folders that all classes have, if these hold all pictures.
+
+        Folders that differ in numbers alone, such as batches and years, are no classes.
+        """
+        shared = {*subfolders(self.root / classes[0])}
+        for name in classes:
+            if len({re.sub(r"\d+", "", folder) for folder in shared}) < 2:
+                return set()
+            if list_pictures(self.root, name, recursive=False):
+                return set()
+            shared &= {*subfolders(self.root / name)}
+        return shared if len(shared) > 1 else set()
+
+    def _class_folders(self, path: str) -> tuple[str, ...]:
+        """Return the class folders in a folder; those of names such as "images" are none."""
+        names = subfolders(self.root / path)
+        names = tuple(name for name in names if is_class_folder(self.root / path, name, names))
+        return () if all(map(is_filler, names)) else names
+
+    def _list(self, folders: Iterable[str], classes: Sequence[str]) -> list[LabeledFile]:
+        """Return the pictures of all classes in these folders."""
+        for folder in folders:
+            names = subfolders(self.root / folder, self.left_out)
+            for name in {*names} - {*classes} if folder else ():
+                path = f"{folder}/{name}"
+                self.left_out[f"pictures in {path}"] += len(list_pictures(self.root, path))
+            outside = list_pictures(self.root, folder, self.left_out, recursive=False)
+            self.left_out[OUTSIDE] += len(outside)
+        return [
+            (picture, label)
+            for label, name in enumerate(classes)
+            for folder in folders
+            for picture in list_pictures(
+                self.root, f"{folder}/{name}" if folder else name, self.left_out
+            )
+        ]
+
+    def _list_by_labels(self, path: str, labels: Path, classes: Sequence[str]) -> list[LabeledFile]:
+        pictures = list_pictures(self.root, path, self.left_out)
+        row_of = match_names(path, pictures, labels, read_rows(labels))
+        label_of = {name: label for label, name in enumerate(classes)}
+        for row in row_of.values():
+            if row.label not in label_of:
+                raise BadInput(
+                    f"{labels}, line {row.number}: {row.label} is none of the classes of the "
+                    "training pictures"
+                )
+        return [(name, label_of[row_of[name].label]) for name in pictures]
+
+    def _too_few_classes(self, where: Path, classes: Sequence[str]) -> str:
+        message = f"{where} holds no pictures in at least two folders, one for each class"
+        folders = ("", *classes) if not self.layout.parts else self.layout.parts["train"]
+        flat = {
+            folder: count
+            for folder in folders
+            if (count := len(list_pictures(self.root, folder, recursive=False)))
+        }
+        for folder, count in flat.items():
+            message += f"; {self.root / folder} holds {count:,} pictures outside of class folders"
+        return message
+
+
+def classes_without(files: Iterable[LabeledFile], classes: Sequence[str]) -> list[str]:
+    """Return the names of the classes that none of the files shows."""
+    labels = {label for _, label in files}
+    return [name for label, name in enumerate(classes) if label not in labels]
+
+
+def _annotations(folder: Path) -> Path | None:
+    """Return the list of labels in a folder of Tiny ImageNet's form, or None."""
+    path = folder / f"{folder.name}_annotations.txt"
+    return path if path.is_file() else None
