@@ -158,9 +158,11 @@ def _installed_file() -> Path | None:
 def _read_linear(path: Path) -> dict[str, jax.Array]:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         tensors = torch_file.tensors(path, data)
+        first = "lin0.model.1.weight"
+        prefixes = [n.removesuffix(first) for n in tensors if f"/{n}".endswith("/" + first)]
         linear = {}
         for number, name in enumerate(LAYERS):
-            key = f"lin{number}.model.1.weight"
+            key = f"{prefixes[0] if prefixes else ''}lin{number}.model.1.weight"
             if key not in tensors:
                 raise ValueError(f"it has no {key}")
             array = np.array(tensors[key](), np.float32)  # a copy: the file is closed after this

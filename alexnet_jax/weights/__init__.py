@@ -13,10 +13,12 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import get
 from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.printable import printable
 from alexnet_jax.weights import imagenet as imagenet
 from alexnet_jax.weights import known_files as known_files
 from alexnet_jax.weights import pretrained
-from alexnet_jax.weights.files import matlab, protobuf_wire, safetensors_file, torch_file
+from alexnet_jax.weights.files import matlab, npy_file, safetensors_file, torch_file
+from alexnet_jax.weights.files.protobuf_wire import Message
 from alexnet_jax.weights.known_files import PRETRAINED as PRETRAINED
 from alexnet_jax.weights.loaded import LoadedWeights as LoadedWeights
 from alexnet_jax.weights.readers import (
@@ -137,7 +139,7 @@ def _select_reader(
     """Read a file by its first bytes."""
     if data[:10] in (matlab.VERSION_5, matlab.VERSION_7_3):
         return matconvnet.read_weights(matlab.read_mat(path), architecture, mean)
-    if data[:6] == toronto.MAGIC:
+    if data[:6] == npy_file.MAGIC:
         return toronto.read_weights(data, architecture, mean)
     is_torch = data[:2] == b"PK" or data[257:262] == b"ustar" or data[:15] == torch_file.MAGIC
     is_safetensors = data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
@@ -154,20 +156,21 @@ def _select_reader(
         if native.KEY in metadata:
             return native.read_weights(metadata[native.KEY], tensors, architecture)
         return torchvision.read_weights(tensors, architecture)
-    message, damage = protobuf_wire.fields_up_to_damage(memoryview(data))
+    message = Message(memoryview(data))
     if caffe.is_net(message):
-        reader = caffe
-    elif onnx_model.is_model(message):
-        reader = onnx_model
-    elif caffe.is_array(message):
+        _check_damage(message)
+        return caffe.read_weights(message, architecture, mean)
+    if onnx_model.is_model(message):
+        _check_damage(message)
+        return onnx_model.read_weights(path, message, architecture, mean)
+    if caffe.is_array(message):
         raise ValueError("it is a mean image, which belongs to Caffe's weights: give it as mean")
-    else:
-        raise ValueError(
-            "it is not a file of weights of a known kind, or only the beginning of one"
-        )
-    if damage:
-        raise damage
-    return reader.read_weights(message, architecture, mean)
+    raise ValueError("it is not a file of weights of a known kind, or only the beginning of one")
+
+
+def _check_damage(message: Message) -> None:
+    if message.damage:
+        raise message.damage
 
 
 @contextlib.contextmanager
@@ -176,11 +179,13 @@ def _one_sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {_line(error)}") from None
+        raise ValueError(f"{printable(path, 150)}: {_line(error)}") from None
+    except EOFError:
+        raise ValueError(f"{printable(path, 150)} is damaged: it is cut off") from None
     except Exception as error:  # libraries raise all kinds
         reason = f"{type(error).__name__}: {_line(error)}"
-        raise ValueError(f"{path} is damaged: {reason}") from error
+        raise ValueError(f"{printable(path, 150)} is damaged: {reason}") from error
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()), 250)

@@ -16,14 +16,21 @@ import numpy as np
 
 VERSION_5, VERSION_7_3 = b"MATLAB 5.0", b"MATLAB 7.3"
 MAX_BYTES = 2**30  # of one file, unpacked; AlexNet has 2**28
+MAX_RATIO = 50  # of a file unpacked to the file itself, beyond MIN_BYTES; weights have less than 2
+MIN_BYTES = 2**24  # that any file may unpack to
 MAX_DEPTH = 20  # cells in structs in cells; MatConvNet's files have 4
 MAX_ELEMENTS = 200_000  # five for each number or string; the meta.mat of ILSVRC 2012 has 75,000
+MAX_OBJECTS = 20_000  # of a file of version 7.3; AlexNet with its class names has 2,300
+MAX_AXES = 32
 
 _MATRIX, _COMPRESSED = 14, 15  # types of data elements
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"}
 _NUMBERS |= {13: "u8"}
 _TEXT = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_MAX_WIDTH = 1024  # of a field's name; MATLAB's have 64 at most
 _CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)  # classes of arrays
+
+_TOO_LARGE = "it unpacks to more than {:,} MiB"
 
 Element = tuple[int, memoryview]
 """The type of a data element, and its bytes."""
@@ -44,6 +51,7 @@ def read_mat(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         limits above. A damaged file may raise anything else.
       OSError: a file that cannot be opened.
     """
+    max_bytes = min(max_bytes, MIN_BYTES + MAX_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         version = file.read(10)
         if version == VERSION_7_3:
@@ -91,7 +99,10 @@ class _Version5:
             return "", np.empty(0)
         flags, shape, name, *elements = self.elements(data)
         array_class = int(self.numbers(flags)[0]) & 255
-        size = math.prod(int(side) for side in self.numbers(shape))
+        sides = self.numbers(shape)
+        if len(sides) > MAX_AXES:
+            raise ValueError(f"it has an array of {len(sides):,} axes")
+        size = math.prod(int(side) for side in sides)
         if array_class == _CELL:
             value = self.read_items(elements, size, depth)
         elif array_class == _STRUCT:
@@ -100,7 +111,7 @@ class _Version5:
             value = self.text(elements[0])
         elif array_class in _NUMERIC:
             numbers = self.numbers(elements[0])
-            value = np.squeeze(numbers.reshape(self.numbers(shape), order="F"))
+            value = np.squeeze(numbers.reshape(sides, order="F"))
         else:
             raise ValueError(
                 f"it has a value of MATLAB's class {array_class}, which no network has"
@@ -111,6 +122,8 @@ class _Version5:
         """The dictionary of a struct; a list of them for an array of another size than 1."""
         (_, width_bytes), (_, names_bytes), *fields = elements
         width = struct.unpack(f"{self.order}i", width_bytes)[0]
+        if not 0 < width <= _MAX_WIDTH:
+            raise ValueError(f"it has a struct with field names of {width:,} characters")
         self.count_elements(len(names_bytes) // width + size)
         rows = (bytes(names_bytes[i : i + width]) for i in range(0, len(names_bytes), width))
         names = [row.split(b"\0")[0].decode("latin1") for row in rows]
@@ -129,7 +142,7 @@ class _Version5:
         """Refuse a file that unpacks to too much."""
         self.bytes_left -= count
         if self.bytes_left < 0:
-            raise ValueError(f"it unpacks to more than {self.max_bytes >> 20:,} MiB")
+            raise ValueError(_TOO_LARGE.format(self.max_bytes >> 20))
 
     def count_elements(self, count: int) -> None:
         """Refuse a file with too many elements before memory is taken for them."""
@@ -185,10 +198,11 @@ class _Version73:
 
     def __init__(self, h5py: Any, file: Any, max_bytes: int) -> None:
         self.h5py, self.file, self.max_bytes = h5py, file, max_bytes
-        self.bytes_left, self.elements_left = max_bytes, MAX_ELEMENTS
+        self.bytes_left, self.objects_left = max_bytes, MAX_OBJECTS
 
     def read_group(self, group: Any, depth: int) -> dict[str, Any]:
         """The fields of a struct, or the variables of the file without MATLAB's own."""
+        self.count_objects(len(group))
         names = [name for name in group if not name.startswith("#")]
         if not all(type(group.get(n, getlink=True)) is self.h5py.HardLink for n in names):
             raise ValueError("it refers to something outside of it")
@@ -196,18 +210,20 @@ class _Version73:
 
     def read_value(self, item: Any, depth: int) -> Any:
         """The value of a group or a data set."""
-        self.elements_left -= 1
+        self.count_objects(1)
         if depth < 0:
             raise ValueError("its values are nested deeper than those of a network")
-        if self.elements_left < 0:
-            raise ValueError(f"it has more than {MAX_ELEMENTS:,} elements, which no network has")
         if isinstance(item, self.h5py.Group):
             return self.read_group(item, depth)
+        if not isinstance(item, self.h5py.Dataset):
+            raise ValueError("it has something else than arrays and structs")
         if item.external or item.is_virtual:
             raise ValueError("it refers to something outside of it")
-        self.bytes_left -= math.prod(item.shape) * item.dtype.itemsize
+        if item.dtype.kind not in "fiu" and item.dtype != self.h5py.ref_dtype:
+            raise ValueError(f"it has an array of type {item.dtype}")
+        self.bytes_left -= math.prod(item.shape or (0,)) * item.dtype.itemsize
         if self.bytes_left < 0:
-            raise ValueError(f"it unpacks to more than {self.max_bytes >> 20:,} MiB")
+            raise ValueError(_TOO_LARGE.format(self.max_bytes >> 20))
         array_class = item.attrs.get("MATLAB_class", b"")
         if item.attrs.get("MATLAB_empty"):
             return "" if array_class == b"char" else np.empty(0)
@@ -216,5 +232,12 @@ class _Version73:
             references = values.ravel(order="F")
             return [self.read_value(self.file[reference], depth - 1) for reference in references]
         if array_class == b"char":
-            return "".join(map(chr, values.ravel(order="F")))
+            codes = values.ravel(order="F").astype("<u2").tobytes()
+            return codes.decode("utf-16-le", errors="replace")
         return np.squeeze(values)
+
+    def count_objects(self, count: int) -> None:
+        """Refuse a file with too many groups and data sets."""
+        self.objects_left -= count
+        if self.objects_left < 0:
+            raise ValueError(f"it has more than {MAX_OBJECTS:,} values, which no network has")

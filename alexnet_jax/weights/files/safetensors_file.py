@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+MAX_HEADER = 2**22  # bytes of JSON: 100 for each tensor, and the names of the classes
+
 TensorReaders = Mapping[str, Callable[[], np.ndarray]]
 """How to read each array of a file, by its name."""
 
@@ -19,9 +21,16 @@ def serialize(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes
 
 
 def read(path: Path) -> tuple[TensorReaders, dict[str, str]]:
-    """Return the arrays and the metadata of a file, which stays open until the arrays are read."""
+    """Return the arrays and the metadata of a file, which stays open until the arrays are read.
+
+    Raises ValueError for a header that is too long, and what the library raises.
+    """
     from safetensors import safe_open
 
+    with path.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+    if size > MAX_HEADER:
+        raise ValueError(f"its header of {size:,} bytes is longer than that of any network")
     file: Any = safe_open(path, framework="numpy")
     names = list(file.keys())
     return {name: functools.partial(file.get_tensor, name) for name in names}, file.metadata() or {}

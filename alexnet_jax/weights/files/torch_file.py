@@ -5,182 +5,170 @@ numbers after them, and since 1.6 a zip archive. In each a pickle describes the 
 numbers are outside of it.
 """
 
+import functools
 import io
-import math
 import mmap
 import struct
-import tarfile
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax.weights.files.restricted_pickle import load_pickle, ordered_dict
+from alexnet_jax.weights.files.restricted_pickle import load_pickle
 from alexnet_jax.weights.files.safetensors_file import TensorReaders
+from alexnet_jax.weights.files.torch_names import TORCH_NAMES, Parameter, Storage, Tensor
+from alexnet_jax.weights.files.zip_members import ZipMembers
 
 MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a sequence
-_TYPES = {"Float": "f4", "Double": "f8", "Half": "f2", "BFloat16": jnp.bfloat16}
-_TYPES |= {"Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"}
-
-
-class _Storage:
-    """A flat row of numbers, which is not read until it is needed."""
-
-    def __init__(self, dtype: np.dtype, numbers: Callable[[], np.ndarray] | None = None) -> None:
-        self.dtype, self.numbers = dtype, numbers or self._missing
-
-    def _missing(self) -> np.ndarray:
-        raise ValueError("its numbers are missing")
-
-    def view(self, start: int, count: int) -> "_Storage":
-        """A part of the row."""
-        return _Storage(self.dtype, lambda: self.numbers()[start : start + count])
-
-    def read_from(self, data: mmap.mmap) -> None:
-        """Take the numbers at the file's position, after their count, and move past them."""
-        count, start = int.from_bytes(data.read(8), "little"), data.tell()
-        data.seek(start + count * self.dtype.itemsize)
-        self.numbers = lambda: np.frombuffer(data, self.dtype, count, start)
-
-
-class _Tensor(NamedTuple):
-    """A strided view of a storage."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]  # counted in numbers
-
-    def array(self) -> np.ndarray:
-        """The array. Raises ValueError if the storage is too short for it."""
-        numbers = self.storage.numbers()
-        sizes = (self.offset, *self.shape, *self.strides)
-        if not all(type(size) is int and size >= 0 for size in sizes):
-            raise ValueError("its shape or strides are not sizes")
-        axes = zip(self.shape, self.strides, strict=True)
-        last = self.offset + sum((size - 1) * stride for size, stride in axes)
-        if last >= len(numbers) or math.prod(self.shape) > len(numbers):
-            raise ValueError("it is larger than its storage")
-        strides = [stride * numbers.itemsize for stride in self.strides]
-        return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides)
-
-
-class _Parameter:
-    """A tensor of a module, as the first versions of PyTorch saved it."""
-
-    data: Any = None
-
-    def __init__(self, data: Any = None, *_: Any) -> None:
-        self.data = data
-
-    def __setstate__(self, state: Any) -> None:
-        if len(state) == 5:
-            self.data = state[0]
-
-
-_NAMES: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): ordered_dict,
-    ("torch._utils", "_rebuild_tensor"): lambda *window: _Tensor(*window),
-    ("torch._utils", "_rebuild_tensor_v2"): lambda *window: _Tensor(*window[:4]),
-    ("torch._utils", "_rebuild_parameter"): lambda *parts: _Parameter(*parts),
-    ("torch.nn.parameter", "Parameter"): _Parameter,
-}
-for _name, _type in _TYPES.items():
-    _NAMES["torch", f"{_name}Storage"] = _NAMES["torch", f"{_name}Tensor"] = np.dtype(_type)
+MAX_CONTAINERS = 100_000  # dictionaries and lists that are searched for tensors, and tensors found
+_MAX_PATH = 1000  # characters of the name of a tensor, with the keys of all that it is in
+_MAX_OBJECTS = 10_000  # storages or tensors of a tar archive
+_MAX_RANK = 64  # PyTorch's limit
 
 
 def tensors(path: Path, data: mmap.mmap) -> TensorReaders:
-    """Return how to read each tensor of a `state_dict`, by its name.
+    """Return how to read each tensor, by its name.
 
-    The file is a state_dict, or a checkpoint with one under "state_dict" or "model".
+    The name of a tensor in a dictionary within others has all keys:
+    "state_dict/module.features.0.weight". Indices of lists count as keys.
 
     Raises:
-      ValueError: a file that holds something else, or asks for more than tensors.
+      ValueError: a file that holds no tensors, or asks for more than data.
     """
     if data[:2] == b"PK":
-        state = _read_zip(path)
+        content = _read_zip(path)
     elif data[: len(MAGIC)] == MAGIC:
-        state = _read_sequence(data)
+        content = _read_sequence(data)
     else:
-        state = _read_tar(path, data)
-    for name in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(name), dict):
-            state = state[name]
-    if not isinstance(state, dict):
-        raise ValueError("it holds no state_dict")
-    readers = {}
-    for name, value in state.items():
-        tensor = value.data if isinstance(value, _Parameter) else value
-        if not isinstance(tensor, _Tensor) or not isinstance(tensor.storage, _Storage):
-            raise ValueError(f"its {name} is not a tensor")
-        readers[name] = tensor.array
-    return readers
+        content = _read_tar(data)
+    return {name: tensor.array for name, tensor in _find_tensors(content).items()}
+
+
+def _find_tensors(content: Any) -> dict[str, Tensor]:
+    """All tensors by name. What is in several places is found in one of them."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("", content)]
+    while waiting:
+        path, value = waiting.pop()
+        value = value.data if isinstance(value, Parameter) else value
+        if isinstance(value, Tensor) and isinstance(value.storage, Storage):
+            found.setdefault(path, value)
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in pairs:
+                if isinstance(item, dict | list | tuple | Parameter) and isinstance(key, str | int):
+                    name = f"{path}/{key}" if path else str(key)
+                    waiting += [(name, item)] if len(name) <= _MAX_PATH else []
+                if len(waiting) + len(found) + len(seen) > MAX_CONTAINERS:
+                    raise ValueError(f"it has more than {MAX_CONTAINERS:,} tensors and lists")
+    return dict(reversed(found.items()))  # the last was looked at first
 
 
 def _read_zip(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        pickled = next((name for name in names if name.endswith("/data.pkl")), None)
-        if pickled is None:
-            raise ValueError("it is a zip archive, but not one of PyTorch's")
-        folder = pickled.removesuffix("data.pkl")
-        if f"{folder}byteorder" in names and _member(archive, f"{folder}byteorder") != b"little":
-            raise ValueError("its numbers are big-endian")
-        file = io.BytesIO(_member(archive, pickled))
+    archive = ZipMembers(path)
+    pickled = next((name for name in archive.names if name.endswith("/data.pkl")), None)
+    if pickled is None:
+        raise ValueError("it is a zip archive, but not one of PyTorch's")
+    folder = pickled.removesuffix("data.pkl")
+    if f"{folder}byteorder" in archive.names and archive.read(f"{folder}byteorder") != b"little":
+        raise ValueError("its numbers are big-endian")
 
-    def numbers(dtype: np.dtype, key: str) -> np.ndarray:
-        with zipfile.ZipFile(path) as archive:
-            return np.frombuffer(_member(archive, f"{folder}data/{key}"), dtype)
+    @functools.cache  # many tensors may share one storage
+    def read(key: str) -> bytes:
+        return archive.read(f"{folder}data/{key}")
 
-    def storage(identity: Any) -> _Storage:
-        _, dtype, key, *_ = identity
-        return _Storage(dtype, lambda: numbers(dtype, key))
+    def storage(identity: Any) -> Storage:
+        dtype, key = _storage_identity(identity)
+        return Storage(dtype, lambda: np.frombuffer(read(key), dtype))
 
-    return load_pickle(file, _NAMES, storage)
+    return load_pickle(io.BytesIO(archive.read(pickled)), TORCH_NAMES, storage)
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    member = archive.getinfo(name)
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"its {name} is compressed, which PyTorch never does")
-    return archive.read(member)
+def _storage_identity(identity: Any) -> tuple[Any, str]:
+    """The type of a storage's numbers, and its key."""
+    match identity:
+        case (_, dtype, str() | int() as key, *_):
+            return dtype, str(key)
+    raise ValueError("it refers to a storage without a key")
 
 
 def _read_sequence(data: mmap.mmap) -> Any:
-    storages: dict[str, _Storage] = {}
+    storages: dict[str, Storage] = {}
 
-    def storage(identity: Any) -> _Storage:
-        _, dtype, key, _, _, view = identity
-        shared = storages.setdefault(key, _Storage(dtype))
+    def storage(identity: Any) -> Storage:
+        dtype, key = _storage_identity(identity)
+        shared = storages.setdefault(key, Storage(dtype))
+        view = identity[5] if len(identity) > 5 else None
         return shared.view(*view[1:]) if view else shared
 
     for _ in ("magic number", "version", "sizes of C's types"):
         load_pickle(data, {})
-    state = load_pickle(data, _NAMES, storage)
+    content = load_pickle(data, TORCH_NAMES, storage)
     for key in load_pickle(data, {}):
-        storages[key].read_from(data)
-    return state
+        if not isinstance(key, str | int) or str(key) not in storages:
+            raise ValueError("it has numbers of an unknown storage")
+        _read_numbers(storages[str(key)], data)
+    return content
 
 
-def _read_tar(path: Path, data: mmap.mmap) -> Any:
-    with tarfile.open(path, "r:") as archive:
-        starts = {member.name: member.offset_data for member in archive}
+def _read_numbers(storage: Storage, data: mmap.mmap) -> None:
+    """Take the numbers at the file's position, after their count, and move past them."""
+    if not isinstance(storage.dtype, np.dtype):
+        raise ValueError("it has numbers of a type that NumPy has not")
+    count, start = int.from_bytes(data.read(8), "little"), data.tell()
+    if start + count * storage.dtype.itemsize > len(data):
+        raise ValueError("it is cut off in the middle of its numbers")
+    data.seek(start + count * storage.dtype.itemsize)
+    storage.numbers = lambda: np.frombuffer(data, storage.dtype, count, start)
+
+
+def _read_tar(data: mmap.mmap) -> Any:
+    starts = _tar_members(data)
     objects: dict[int, Any] = {}  # storages and tensors
     data.seek(starts["storages"])
-    for _ in range(load_pickle(data, {})):
-        key, _, dtype = load_pickle(data, _NAMES)
-        objects[key] = _Storage(dtype)
-        objects[key].read_from(data)
+    for _ in range(_count(load_pickle(data, {}))):
+        key, _, dtype = load_pickle(data, TORCH_NAMES)
+        objects[_number(key)] = storage = Storage(dtype)
+        _read_numbers(storage, data)
     for key, shared, start, count in load_pickle(data, {}):
-        objects[key] = objects[shared].view(start, count)
+        objects[_number(key)] = objects[_number(shared)].view(start, count)
     data.seek(starts["tensors"])
-    for _ in range(load_pickle(data, {})):
-        key, storage, _ = load_pickle(data, _NAMES)
+    for _ in range(_count(load_pickle(data, {}))):
+        key, storage, _ = load_pickle(data, TORCH_NAMES)
         rank = int.from_bytes(data.read(8)[:4], "little")
+        if rank > _MAX_RANK:
+            raise ValueError(f"it has a tensor of {rank:,} axes")
         *sizes, offset = struct.unpack(f"<{2 * rank + 1}q", data.read(16 * rank + 8))
-        objects[key] = _Tensor(objects[storage], offset, tuple(sizes[:rank]), tuple(sizes[rank:]))
+        shape, strides = tuple(sizes[:rank]), tuple(sizes[rank:])
+        objects[_number(key)] = Tensor(objects[_number(storage)], offset, shape, strides)
     data.seek(starts["pickle"])
-    return load_pickle(data, _NAMES, lambda identity: objects[int(identity)])
+    return load_pickle(data, TORCH_NAMES, lambda identity: objects[int(identity)])
+
+
+def _tar_members(data: mmap.mmap) -> dict[str, int]:
+    """Where the content of each member begins, by its name; PyTorch wrote four."""
+    starts, at = {}, 0
+    for _ in range(100):
+        header = data[at : at + 512]
+        if header[257:262] != b"ustar":
+            break
+        starts[header[:100].split(b"\0")[0].decode("latin1")] = at + 512
+        at += 512 + -(-int(header[124:136].strip(b"\0 ") or b"0", 8) // 512) * 512
+    if missing := {"storages", "tensors", "pickle"} - starts.keys():
+        raise ValueError(f"it is a tar archive without {min(missing)}, which PyTorch's have")
+    return starts
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= _MAX_OBJECTS:
+        raise ValueError(f"it has not up to {_MAX_OBJECTS:,} tensors")
+    return value
+
+
+def _number(value: Any) -> int:
+    """The number of a storage or a tensor."""
+    if not isinstance(value, int) or abs(value) >= 2**64:
+        raise ValueError("it has a tensor without a number")
+    return value

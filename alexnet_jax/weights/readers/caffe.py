@@ -5,7 +5,6 @@ Field numbers are those of `caffe.proto`. A network's layers are in its field `l
 """
 
 import dataclasses
-import io
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET
 from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights.files import protobuf_wire
+from alexnet_jax.printable import printable
+from alexnet_jax.weights.files import npy_file
 from alexnet_jax.weights.files.protobuf_wire import Message
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
 from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architecture
@@ -71,7 +71,7 @@ def read_weights(
       ValueError: another network, or a damaged one.
     """
     number = LAYER if LAYER in net else LAYERS
-    parsed = [_parse_layer(protobuf_wire.message(layer), _FIELDS[number]) for layer in net[number]]
+    parsed = [_parse_layer(layer, _FIELDS[number]) for layer in net.messages(number)]
     layers = [layer for layer in parsed if layer]
     matched, arrays = match_architecture(layers, (CAFFE, CAFFENET), architecture)
     params = convert_params(matched, arrays, outputs_first=True, bgr=True)
@@ -91,15 +91,22 @@ def read_mean_image(path: Path) -> np.ndarray:
 
     Both hold it as [3, size, size], blue, green, red. Raises ValueError for another file.
     """
-    data = path.read_bytes()
     try:
-        if data.startswith(b"\x93NUMPY"):
-            image = np.load(io.BytesIO(data), allow_pickle=False)
+        with path.open("rb") as file:
+            data = file.read(npy_file.MAX_BYTES)
+        if data.startswith(npy_file.MAGIC):
+            image = npy_file.read(path)
         else:
-            image = _array(protobuf_wire.message(memoryview(data)))
+            message = Message(memoryview(data))
+            if message.damage:
+                raise message.damage
+            image = _array(message)
         image = image.reshape(3, image.shape[-1], image.shape[-1])
+    except OSError:
+        raise
     except Exception as error:  # numpy raises several kinds
-        raise ValueError(f"{path} is not a mean image: {error}") from None
+        reason = printable(" ".join(str(error).split()), 200)
+        raise ValueError(f"{printable(path)} is not a mean image: {reason}") from None
     return image.transpose(1, 2, 0)[..., ::-1]
 
 
@@ -116,12 +123,10 @@ def is_array(message: Message) -> bool:
 
 def _parse_layer(layer: Message, fields: _LayerFields) -> ParsedLayer | None:
     """The layer that the file describes, None if it has no effect at test time."""
-    name = protobuf_wire.text(layer.get(fields.name, [])) or "a layer without a name"
+    name = layer.text(fields.name) or "a layer without a name"
     kind = layer.get(fields.kind, [0])[-1]
     kind = (
-        _OLD_KINDS.get(kind, f"number {kind}")
-        if isinstance(kind, int)
-        else protobuf_wire.text([kind])
+        _OLD_KINDS.get(kind, f"number {kind}") if isinstance(kind, int) else layer.text(fields.kind)
     )
     if kind in _WITHOUT_EFFECT:
         return None
@@ -131,7 +136,7 @@ def _parse_layer(layer: Message, fields: _LayerFields) -> ParsedLayer | None:
                 "it is in Caffe's oldest format, which upgrade_net_proto_binary converts"
             )
         spec = _parse_spec(kind, layer, fields)
-        blobs = [_array(protobuf_wire.message(blob)) for blob in layer.get(fields.blobs, [])]
+        blobs = [_array(blob) for blob in layer.messages(fields.blobs)]
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if len(blobs) != 2:
@@ -144,7 +149,7 @@ def _parse_layer(layer: Message, fields: _LayerFields) -> ParsedLayer | None:
 
 def _parse_spec(kind: str, layer: Message, fields: _LayerFields) -> ParsedSpec:
     def parameters(number: int) -> Message:
-        return protobuf_wire.message(layer.get(number, [memoryview(b"")])[-1])
+        return layer.message(layer.get(number, [memoryview(b"")])[-1])
 
     match kind:
         case "Convolution":
@@ -164,37 +169,33 @@ def _parse_spec(kind: str, layer: Message, fields: _LayerFields) -> ParsedSpec:
             norm = parameters(fields.norm)
             if _single_value(norm, (4,), 0):
                 raise ValueError("it normalizes within maps")
-            n, k = _single_value(norm, (1,), 5), protobuf_wire.real(norm.get(5, []), 1)
-            alpha = protobuf_wire.real(norm.get(2, []), 1)
-            beta = protobuf_wire.real(norm.get(3, []), 0.75)
+            n, k = _single_value(norm, (1,), 5), norm.real(5, 1)
+            alpha = norm.real(2, 1)
+            beta = norm.real(3, 0.75)
             return ResponseNorm(n, k, alpha, beta, divide_alpha_by_n=True)
         case "InnerProduct":
             if _single_value(parameters(fields.dense), (6,), 0):
                 raise ValueError("its weights are transposed")
             return Dense("dense", 1)
         case "ReLU":
-            if protobuf_wire.real(parameters(fields.relu).get(1, []), 0):
+            if parameters(fields.relu).real(1, 0):
                 raise ValueError("it is a leaky ReLU")
             return Relu()
     raise ValueError(f"its type {kind} is not supported")
 
 
 def _array(blob: Message) -> np.ndarray:
-    if 7 in blob:
-        shape = protobuf_wire.integers(protobuf_wire.message(blob[7][-1]).get(1, []))
-    else:
-        sides = (protobuf_wire.integers(blob.get(field, [])) for field in (1, 2, 3, 4))
-        shape = [side for values in sides for side in values]
+    shape = blob.message(blob[7][-1]).shape(1) if 7 in blob else blob.shape(1, 2, 3, 4)
     double = 5 not in blob
-    numbers = protobuf_wire.numbers(blob.get(8 if double else 5, []), "<f8" if double else "<f4")
-    if min(shape, default=-1) < 0 or math.prod(shape) != numbers.size:
+    numbers = blob.numbers(8 if double else 5, "<f8" if double else "<f4")
+    if not shape or math.prod(shape) != numbers.size:
         raise ValueError(f"{numbers.size} numbers do not make an array of {shape}")
     return numbers.reshape(shape)
 
 
 def _single_value(message: Message, fields: tuple[int, ...], default: int) -> int:
     """The value of a setting, which a file may state once, per axis, or in a field per axis."""
-    values = [value for field in fields for value in protobuf_wire.integers(message.get(field, []))]
+    values = message.integers(*fields)
     if len(set(values)) > 1:
         raise ValueError(f"it is not the same along both axes: {values}")
     return values[0] if values else default

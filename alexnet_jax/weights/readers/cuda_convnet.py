@@ -15,7 +15,13 @@ from alexnet_jax.architectures import ONE_WEIRD_TRICK, original
 from alexnet_jax.layer_specs import Conv, Dense, Dropout, MaxPool, Relu, ResponseNorm, SpatialNorm
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights import imagenet
-from alexnet_jax.weights.files.restricted_pickle import NUMPY_NAMES, load_pickle, ordered_dict
+from alexnet_jax.weights.files.pickled_numpy import NUMPY_NAMES, PickledArray
+from alexnet_jax.weights.files.restricted_pickle import (
+    MAX_NAME,
+    PickledObject,
+    load_pickle,
+    make_dict,
+)
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
 from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architecture
 
@@ -36,34 +42,23 @@ NETS = (
 )
 MAGIC = b"\x80\x02"  # of a pickle of protocol 2
 _WITHOUT_EFFECT = ("data", "softmax", "cost.logreg")
+_SETTINGS = {"name", "type", "inputs", "weights", "biases", "sharedBiases", "groups", "padding"}
+_SETTINGS |= {"filterSize", "stride", "imgSize", "modulesX", "outputsX", "sizeX", "start", "pool"}
+_SETTINGS |= {"neuron", "size", "scale", "pow", "minDiv", "blocked", "keep"}
+_MAX_LAYERS = 1000  # all of both towers; net 145 has 51
+_MAX_ITEMS = 100  # of a setting
 
 LayerDict = dict[str, Any]
 
 
-class _Ignored:
-    """Takes the place of options and parsers, which are not needed."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, item: Any) -> None:
-        """Ignore an item of a list."""
-
-
 class _Names(dict):
-    """Arrays and ordered dictionaries; every other name is replaced by `_Ignored`."""
+    """Arrays and ordered dictionaries; options and parsers, which are not needed, are ignored."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
     def __missing__(self, key: tuple[str, str]) -> type:
-        return _Ignored
+        return PickledObject
 
 
 def read_weights(data: mmap.mmap, architecture: Architecture | None) -> LoadedWeights:
@@ -77,12 +72,13 @@ def read_weights(data: mmap.mmap, architecture: Architecture | None) -> LoadedWe
     Raises:
       ValueError: a pickle of something else, another network, or a damaged one.
     """
-    names = _Names({**NUMPY_NAMES, ("collections", "OrderedDict"): ordered_dict})
+    names = _Names({**NUMPY_NAMES, ("collections", "OrderedDict"): make_dict})
     state = load_pickle(data, names)
     layers = state.get("model_state", {}).get("layers") if isinstance(state, dict) else None
     layers = list(layers.values()) if isinstance(layers, dict) else layers
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise ValueError("it is a pickle, but not a checkpoint of cuda-convnet")
+    layers = _check_settings(layers, len(data))
     rows = _group_by_depth(layers)
     towers = max(map(len, rows), default=0)
     parsed = [_parse_row(row, towers) for row in rows]
@@ -96,6 +92,41 @@ def read_weights(data: mmap.mmap, architecture: Architecture | None) -> LoadedWe
     names = imagenet.class_names(devkit=True)
     names = names if net.classes == len(names) else ()
     return LoadedWeights("cuda-convnet's", params, net, preprocessing, names)
+
+
+def _check_settings(layers: list[LayerDict], max_bytes: int) -> list[LayerDict]:
+    """The settings that are read here, of the types that they can have."""
+    if len(layers) > _MAX_LAYERS:
+        raise ValueError(f"it has {len(layers):,} layers")
+    checked = []
+    for layer in layers:
+        settings = {key: _plain(layer[key]) for key in layer.keys() & _SETTINGS}
+        if not all(isinstance(settings.get(key), str) for key in ("name", "type")):
+            raise ValueError("it has a layer without a name or a type")
+        matrices = settings.get("weights")
+        matrices = matrices if isinstance(matrices, list) else []
+        for matrix in (*matrices, settings.get("biases")):
+            max_bytes -= matrix.size_in_file() if isinstance(matrix, PickledArray) else 0
+        checked.append(settings)
+    if max_bytes < 0:
+        raise ValueError("its layers share weights, which those of cuda-convnet do not")
+    return checked
+
+
+def _plain(value: Any, depth: int = 1) -> Any:
+    """A setting without what can be nested, long or large; None in its place."""
+    match value:
+        case str() if len(value) <= MAX_NAME:
+            return value
+        case int() if abs(value) < 2**31:
+            return value
+        case float() | PickledArray():
+            return value
+        case [*items] if depth and len(items) <= _MAX_ITEMS:
+            return [_plain(item, depth - 1) for item in items]
+        case dict() if depth and len(value) <= _MAX_ITEMS:
+            return {key: _plain(item, depth - 1) for key, item in value.items()}
+    return None
 
 
 def _group_by_depth(layers: list[LayerDict]) -> list[list[LayerDict]]:

@@ -5,13 +5,16 @@ versions. Field numbers are those of `onnx.proto`.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET, TORCHVISION
 from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
+from alexnet_jax.printable import printable
 from alexnet_jax.weights.files import protobuf_wire
+from alexnet_jax.weights.files.onnx_data import DataFiles
 from alexnet_jax.weights.files.protobuf_wire import Message
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
 from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architecture, parsed_pool
@@ -23,7 +26,7 @@ _WITHOUT_EFFECT = {"Constant", "Dropout", "Flatten", "Identity", "Reshape", "Sof
 
 
 def read_weights(
-    model: Message, architecture: Architecture | None, mean: np.ndarray | None
+    path: Path, model: Message, architecture: Architecture | None, mean: np.ndarray | None
 ) -> LoadedWeights:
     """Return what an ONNX model holds.
 
@@ -32,6 +35,7 @@ def read_weights(
     which costs accuracy.
 
     Args:
+      path: of the file; its numbers may be in others beside it.
       model: the message.
       architecture: the network that it must be, if not CAFFE, CAFFENET or TORCHVISION with any
         number of classes.
@@ -40,22 +44,9 @@ def read_weights(
     Raises:
       ValueError: another network, or a damaged one.
     """
-    if protobuf_wire.text(model.get(2, [])) == "alexnet_jax":
+    if model.text(2) == "alexnet_jax":
         raise ValueError("alexnet_jax exported it; of its own files it reads .safetensors only")
-    graph = protobuf_wire.message(model[GRAPH][-1])
-    tensors = {}
-    for tensor in map(protobuf_wire.message, graph.get(5, [])):
-        tensors[protobuf_wire.text(tensor.get(8, []))] = tensor
-    parsed, last = [], None
-    for node in map(protobuf_wire.message, graph.get(1, [])):
-        inputs, outputs = ([protobuf_wire.text([name]) for name in node.get(i, [])] for i in (1, 2))
-        if not inputs:
-            continue  # a constant
-        if last is not None and inputs[0] != last:
-            raise ValueError(f"its node {outputs[0]} does not read the output of the one before")
-        last = outputs[0]
-        parsed.append(_parse_node(node, inputs, tensors))
-    layers = [layer for layer in parsed if layer]
+    layers = _parse_chain(model.message(model[GRAPH][-1]), DataFiles(path))
     net, arrays = match_architecture(layers, (CAFFE, CAFFENET, TORCHVISION), architecture)
     is_caffes = any(isinstance(layer.spec, ResponseNorm) for layer in layers)
     if mean is not None and not is_caffes:
@@ -74,39 +65,74 @@ def is_model(message: Message) -> bool:
     return isinstance(version, int) and not isinstance(graph, int)
 
 
+class _Arrays:
+    """The arrays of a graph by name, each read at its first use."""
+
+    def __init__(self, graph: Message, files: DataFiles) -> None:
+        self.tensors = {tensor.text(8): tensor for tensor in graph.messages(5)}
+        self.files = files
+        self.read: dict[str, np.ndarray] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.read:
+            self.read[name] = _array(self.tensors[name], self.files)
+        return self.read[name]
+
+
+def _parse_chain(graph: Message, files: DataFiles) -> list[ParsedLayer]:
+    """The layers of a graph in which each node reads the output of the one before."""
+    arrays, parsed, last = _Arrays(graph, files), [], None
+    for node in graph.messages(1):
+        inputs, outputs = ([protobuf_wire.text(name) for name in node.get(i, [])] for i in (1, 2))
+        if not inputs:
+            continue  # a constant
+        if last is not None and inputs[0] != last:
+            name = printable(outputs[0], 60) if outputs else "without an output"
+            raise ValueError(f"its node {name} does not read the output of the one before")
+        last = outputs[0] if outputs else ""
+        parsed.append(_parse_node(node, inputs, arrays))
+    return [layer for layer in parsed if layer]
+
+
 class _Attributes:
     """The attributes of a node, by name."""
 
     def __init__(self, node: Message) -> None:
-        messages = map(protobuf_wire.message, node.get(5, []))
-        self._fields = {protobuf_wire.text(fields.get(1, [])): fields for fields in messages}
+        self._fields = {fields.text(1): fields for fields in node.messages(5)}
 
     def integers(self, name: str, *default: int) -> list[int]:
         """The value of an attribute with one integer or several."""
-        fields = self._fields.get(name, {})
-        return protobuf_wire.integers(fields.get(8, []) or fields.get(3, [])) or list(default)
+        fields = self._fields.get(name)
+        return (fields.integers(8) or fields.integers(3) if fields else []) or list(default)
 
     def real(self, name: str, default: float) -> float:
         """The value of an attribute with one float."""
-        return protobuf_wire.real(self._fields.get(name, {}).get(2, []), default)
+        fields = self._fields.get(name)
+        return fields.real(2, default) if fields else default
+
+    def text(self, name: str) -> str:
+        """The value of an attribute with one string."""
+        fields = self._fields.get(name)
+        return fields.text(4) if fields else ""
 
     def stride_and_padding(self) -> tuple[int, tuple[int, int]]:
         """The stride and padding of a window, which must be the same along both axes."""
         top, left, bottom, right = self.integers("pads", 0, 0, 0, 0)
         down, along = self.integers("strides", 1, 1)
-        rule = protobuf_wire.text(self._fields.get("auto_pad", {}).get(4, []))
-        if (top, bottom, down) != (left, right, along) or rule not in ("", "NOTSET"):
+        same = (top, bottom, down) == (left, right, along)
+        if not same or self.text("auto_pad") not in ("", "NOTSET"):
             raise ValueError("it is not the same along both axes, or padded by a rule")
         if set(self.integers("dilations", 1)) != {1}:
             raise ValueError("it is dilated")
         return down, (top, bottom)
 
 
-def _parse_node(
-    node: Message, inputs: list[str], tensors: dict[str, Message]
-) -> ParsedLayer | None:
+def _parse_node(node: Message, inputs: list[str], available: _Arrays) -> ParsedLayer | None:
     """The layer that a node describes, None if it has no effect at test time."""
-    kind, name = protobuf_wire.text(node.get(4, [])), protobuf_wire.text(node.get(2, []))
+    kind, name = printable(node.text(4), 40), printable(node.text(2), 60)
     try:
         attributes = _Attributes(node)
         if kind in _WITHOUT_EFFECT or _is_identity_pool(kind, attributes):
@@ -117,7 +143,7 @@ def _parse_node(
             return parsed_pool(name, spec, rounds_up=rounds_up)
         if not isinstance(spec, Conv | Dense):
             return ParsedLayer(name, spec)
-        arrays = [_array(tensors[key]) for key in inputs[1:] if key in tensors]
+        arrays = [available[key] for key in inputs[1:3] if key in available]
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if len(arrays) != 2:
@@ -157,15 +183,19 @@ def _is_identity_pool(kind: str, attributes: _Attributes) -> bool:
     return kind == "AveragePool" and set(windows) == {1}
 
 
-def _array(tensor: Message) -> np.ndarray:
-    [*_, kind] = protobuf_wire.integers(tensor.get(2, [])) or [0]
+def _array(tensor: Message, files: DataFiles) -> np.ndarray:
+    [*_, kind] = tensor.integers(2) or [0]
     if kind not in _TYPES:
         raise ValueError(f"its numbers are of ONNX's type {kind}, which is not a float")
-    if protobuf_wire.integers(tensor.get(14, [])) not in ([], [0]):
-        raise ValueError("its numbers are in another file")
     dtype, field = _TYPES[kind]
-    numbers = protobuf_wire.numbers(tensor.get(9, []) or tensor.get(field, []), dtype)
-    shape = protobuf_wire.integers(tensor.get(1, []))
-    if min(shape, default=0) < 0 or math.prod(shape) != numbers.size:
+    shape = tensor.shape(1)
+    if tensor.integers(14) not in ([], [0]):
+        entries = {entry.text(1): entry.text(2) for entry in tensor.messages(13)}
+        data = files.read(entries)
+        if len(data) != math.prod(shape) * np.dtype(dtype).itemsize:
+            raise ValueError(f"{len(data):,} bytes do not make an array of {shape}")
+        return np.frombuffer(data, dtype).reshape(shape)
+    numbers = tensor.numbers(9 if 9 in tensor else field, dtype)
+    if math.prod(shape) != numbers.size:
         raise ValueError(f"{numbers.size} numbers do not make an array of {shape}")
     return numbers.reshape(shape)

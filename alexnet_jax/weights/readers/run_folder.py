@@ -19,7 +19,7 @@ from alexnet_jax.architectures import by_name
 from alexnet_jax.model import init
 from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
-from alexnet_jax.weights.files import run_checkpoints
+from alexnet_jax.weights.files import npy_file, run_checkpoints
 from alexnet_jax.weights.loaded import LoadedWeights
 from alexnet_jax.weights.spec_json import architecture_from_json
 
@@ -40,7 +40,7 @@ def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
     net = net.with_classes(len(names))
     if expected and net != expected:
         raise ValueError(f"it holds {net.name}, which differs from {expected.name}")
-    mean = np.load(folder / "mean.npy", allow_pickle=False)
+    mean = npy_file.read(folder / "mean.npy")
     preprocessing = Preprocessing(
         stored_size=len(mean), input_size=net.image_sizes[0], mean=mean, interpolation="cubic"
     )
@@ -100,8 +100,20 @@ def _restore(folder: Path, shapes: dict[str, Any]) -> dict[str, Any]:
         restore_args={"params": on_host},  # pyright: ignore[reportCallIssue] - as above
         partial_restore=True,  # pyright: ignore[reportCallIssue] - as above
     )
+    folder = checkpoints / str(step) / "state"
     with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(checkpoints / str(step) / "state", args=state)["params"]
+        # Orbax takes the memory that the checkpoint claims, whatever its files hold.
+        _check_shapes(checkpointer.metadata(folder).item_metadata.tree["params"], shapes)
+        return checkpointer.restore(folder, args=state)["params"]
+
+
+def _check_shapes(stored: dict[str, Any], shapes: dict[str, Any]) -> None:
+    for name, fields in shapes.items():
+        for field, expected in fields.items():
+            shape = stored.get(name, {}).get(field)
+            if shape is None or tuple(shape.shape) != tuple(expected.shape):
+                have = "missing" if shape is None else list(shape.shape)
+                raise ValueError(f"its {name}.{field} is {have}, not {list(expected.shape)}")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from alexnet_jax.weights.loaded import (
     fit_preprocessing,
     with_class_count,
 )
+from alexnet_jax.weights.readers import state_dict
 
 PREPROCESSING = Preprocessing(
     stored_size=256,
@@ -31,30 +32,32 @@ DENSE_DROPOUT_AFTER = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "cla
 def read_weights(tensors: TensorReaders, architecture: Architecture | None) -> LoadedWeights:
     """Return the weights in tensors with torchvision's names.
 
-    "module" in a name, which nn.DataParallel adds, is ignored. Some files have dropout after fc6
-    and fc7, as in the paper, and not before them; the indices in their tensor names tell.
+    They may be among others, as in a checkpoint with its optimizer, and have any prefix. Some files
+    have dropout after fc6 and fc7, as in the paper, and not before them; the indices in their
+    tensor names tell.
 
     Args:
       tensors: how to read each, by its name.
       architecture: with layers of our names, if not torchvision's with any number of classes.
 
     Raises:
-      ValueError: other tensors than these, or of another shape.
+      ValueError: other tensors than these, or of another shape; two such networks.
     """
-    plain = {".".join(p for p in name.split(".") if p != "module"): name for name in tensors}
+    plain = state_dict.find(tensors, (_tensor_names(DENSE), _tensor_names(DENSE_DROPOUT_AFTER)))
     dropout_after = "classifier.0.weight" in plain
     names = CONVOLUTIONS | (DENSE_DROPOUT_AFTER if dropout_after else DENSE)
     pairs = {layer: (f"{name}.weight", f"{name}.bias") for layer, name in names.items()}
-    for layer, pair in pairs.items():
-        if missing := [name for name in pair if name not in plain]:
-            raise ValueError(f"{missing[0]} is missing, of {layer}")
-    if others := plain.keys() - {name for pair in pairs.values() for name in pair}:
-        raise ValueError(f"it has {min(others)}, which torchvision's AlexNet has not")
-    arrays = {layer: (tensors[plain[w]](), tensors[plain[b]]()) for layer, (w, b) in pairs.items()}
+    arrays = {layer: (plain[w](), plain[b]()) for layer, (w, b) in pairs.items()}
     published = _torchvision_dropout_after() if dropout_after else TORCHVISION
     net = architecture or with_class_count(published, arrays)
     params = convert_params(net, arrays, outputs_first=True)
     return LoadedWeights("torchvision's", params, net, fit_preprocessing(PREPROCESSING, net))
+
+
+def _tensor_names(dense: dict[str, str]) -> dict[str, str]:
+    """Our layer of each tensor."""
+    layers = (CONVOLUTIONS | dense).items()
+    return {f"{name}.{kind}": layer for layer, name in layers for kind in ("weight", "bias")}
 
 
 def _torchvision_dropout_after() -> Architecture:

@@ -6,11 +6,13 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE
-from alexnet_jax.weights.files.restricted_pickle import NUMPY_NAMES, load_pickle
+from alexnet_jax.printable import printable
+from alexnet_jax.weights.files.pickled_numpy import NUMPY_NAMES, PickledArray
+from alexnet_jax.weights.files.restricted_pickle import load_pickle
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, with_class_count
 from alexnet_jax.weights.readers import caffe
 
-MAGIC = b"\x93NUMPY"
+_MAX_LAYERS = 1000  # AlexNet has 8
 
 
 def read_weights(
@@ -34,17 +36,24 @@ def read_weights(
     _, _, dtype = read_header(data)
     if not dtype.hasobject:
         raise ValueError("it is a plain array, not a dictionary of layers")
-    layers = load_pickle(data, NUMPY_NAMES).item()
+    content = load_pickle(data, NUMPY_NAMES)
+    layers = content.item() if isinstance(content, PickledArray) else None
     if not isinstance(layers, dict):
         raise ValueError("it is not a dictionary of layers")
+    if len(layers) > _MAX_LAYERS:
+        raise ValueError(f"it has {len(layers):,} layers")
     arrays = {}
     for name, pair in layers.items():
-        if not (isinstance(name, str) and isinstance(pair, list | tuple) and len(pair) == 2):
-            raise ValueError(f"{name!r:.40} has no list of weights and biases")
+        match pair:
+            case [PickledArray() as weights, PickledArray() as biases] if isinstance(name, str):
+                pass
+            case _:
+                name = printable(name, 40) if isinstance(name, str) else "a layer without a name"
+                raise ValueError(f"{name} has no list of weights and biases")
         try:
-            arrays[name] = pair[0].numbers(), pair[1].numbers()
+            arrays[name] = weights.numbers(), biases.numbers()
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(f"{printable(name, 40)}: {error}") from None
     net = architecture or with_class_count(CAFFE, arrays)
     params = convert_params(net, arrays, outputs_first=False, bgr=True)
     if others := arrays.keys() - params.keys():

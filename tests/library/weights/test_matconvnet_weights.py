@@ -279,5 +279,5 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path):
 
     assert_refused(external_link, "it refers to something outside of it")
     assert_refused(external_data, "it refers to something outside of it")
-    assert_refused(huge, "it unpacks to more than 1,024 MiB")
+    assert_refused(huge, "it unpacks to more than 16 MiB")
     assert_refused(circular, "its values are nested deeper than those of a network")

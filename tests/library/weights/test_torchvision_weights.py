@@ -167,12 +167,12 @@ HOSTILE = {
     "an attribute": (pickled.name("torch._utils._rebuild_tensor_v2.__globals__"), "asks for"),
     "state for a class": (
         pickled.name("torch.nn.parameter.Parameter") + b"N}" + pickled.text("data") + b"Ns\x86b",
-        "not a tensor|damaged",
+        "features.0.weight is missing",
     ),
     "an instance": (b"(ios\nsystem\n", "asks for os.system"),
-    "eight terabytes": (b"\x96" + (2**43).to_bytes(8, "little"), "damaged"),
-    "a storage that is none": (pickled.tensor(b"N", [1]), "not a tensor"),
-    "numbers of nothing": (pickled.tensor(pickled.storage("99", 1), [1]), "damaged"),
+    "eight terabytes": (b"\x96" + (2**43).to_bytes(8, "little"), "operation .* is refused"),
+    "a storage that is none": (pickled.tensor(b"N", [1]), "features.0.weight is missing"),
+    "numbers of nothing": (pickled.tensor(pickled.storage("99", 1), [1]), "data/99 is missing"),
     "more than there is": (
         pickled.tensor(pickled.storage("0", 1), [10**6, 10**6]),
         "larger than its storage",

@@ -80,8 +80,8 @@ ARRAY = name("numpy.core.multiarray._reconstruct") + row() + pickled.CALL
         (EVIL, "asks for os.system, which is refused"),
         (name("numpy.load") + row(text("other")) + pickled.CALL, "asks for numpy.load"),
         (b"N", "it is not a dictionary of layers"),
-        (pickled.dictionary([(text("conv1"), b"N")]), "'conv1' has no list of weights and biases"),
-        (b"\x96" + (2**43).to_bytes(8, "little"), "damaged"),
+        (pickled.dictionary([(text("conv1"), b"N")]), "conv1 has no list of weights and biases"),
+        (b"\x96" + (2**43).to_bytes(8, "little"), "is refused"),
     ],
 )
 def test_a_pickle_of_more_than_arrays_is_refused_and_not_run(
@@ -97,8 +97,8 @@ def test_a_pickle_of_more_than_arrays_is_refused_and_not_run(
     ("parts", "message"),
     [
         ((pickled.numbers([10**6, 10**6]), KIND, b"\x89", text("abcd")), "1 numbers do not make"),
-        ((pickled.numbers([-1]), KIND, b"\x89", text("abcd")), "1 numbers do not make"),
-        ((pickled.numbers([1]), KIND.replace(b"f4", b"O8"), b"\x89", text("abcd")), "type <O8"),
+        ((pickled.numbers([-1]), KIND, b"\x89", text("abcd")), "an array without a shape"),
+        ((pickled.numbers([1]), KIND.replace(b"f4", b"O8"), b"\x89", text("abcd")), "type O8"),
     ],
 )
 def test_an_array_that_is_not_what_it_claims_is_refused(tmp_path, layers, parts, message):
