@@ -7,8 +7,9 @@ from .runtime import backend, compile_cache, output
 from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
 DESCRIPTION = """\
-Print the top-1 and top-5 errors of networks on test images: of each network, and of the average of
-their probabilities, as for the paper's five CNNs. Each has its own preprocessing."""
+Print the top-1 and top-5 errors of networks on test images, or on validation images: of each
+network, and of the average of their probabilities, as for the paper's five CNNs. Each has its own
+preprocessing."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,10 +28,14 @@ def main(argv: list[str] | None = None) -> None:
         for weights in flags.weights
     ]
     check_classes(predictors)
-    sources = open_test_images(predictors, flags.data)
+    sources = open_test_images(predictors, flags.data, flags.part)
     results = evaluate_together(predictors, sources, crops=flags.crops, batch_size=flags.batch_size)
     summary = tables.summarize(
-        predictors, results, per_class=flags.per_class, confusions=flags.confusion
+        predictors,
+        results,
+        part=flags.part,
+        per_class=flags.per_class,
+        confusions=flags.confusion,
     )
     tables.show(summary)
     if flags.json is not None:
@@ -49,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         "found by the names of its folders, such as n01440764 or tench",
     )
     parser.add_argument(
+        "--part",
+        choices=("test", "validation"),
+        default="test",
+        help="validation: the images that chose the checkpoints in place of those of the test part",
+    )
+    parser.add_argument(
         "--crops",
         type=int,
         choices=(1, 10),
@@ -61,8 +72,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="latest|best|STEP",
         type=_checkpoint,
         default="latest",
-        help="of runs; by default latest; best has the lowest error on the run's test images, so "
-        "its error there is too low an estimate of that on new images",
+        help="of runs; by default latest; best has the lowest error on the run's validation "
+        "images, so its error there is too low an estimate of that on new images; without such "
+        "images, on its test images",
     )
     parser.add_argument(
         "--devices",

@@ -32,11 +32,18 @@ def check_classes(predictors: Sequence[Predictor]) -> None:
             )
 
 
-def open_test_images(predictors: Sequence[Predictor], directory: Path | None) -> list[Source]:
+def open_test_images(
+    predictors: Sequence[Predictor], directory: Path | None, part: str = "test"
+) -> list[Source]:
     """Open the test images of the runs, or those in `directory`, as each network takes them.
 
     If the split is random, these are the images that the runs held out from training. Without a
     run, all pictures of a folder without a split are test images.
+
+    Args:
+      predictors: of the networks.
+      directory: of other data than the runs'.
+      part: "test", or "validation" for the images that chose the runs' best checkpoints.
 
     Returns:
       A source for each network, shared by networks with the same size and resizing. Its labels
@@ -57,10 +64,10 @@ def open_test_images(predictors: Sequence[Predictor], directory: Path | None) ->
         if first_run and is_run and directory is None:
             _check_same_data(first_run, predictor)
         if rule not in opened:
-            opened[rule] = data = evaluation_data.open_for(predictor, first_run, directory)
-            sources[rule] = evaluation_data.relabel(predictor, data)
-        if first_run and is_run and opened[rule].random_split:
-            _check_same_split(first_run, predictor)
+            opened[rule] = data = evaluation_data.open_for(predictor, first_run, directory, part)
+            sources[rule] = evaluation_data.relabel(predictor, data, part)
+        if first_run and is_run:
+            _check_same_split(first_run, predictor, opened[rule])
         if is_run:
             check_data(Path(predictor.source), opened[rule])
     return [sources[predictor.resize_rule] for predictor in predictors]
@@ -78,15 +85,19 @@ def _check_same_data(first: Predictor, other: Predictor) -> None:
         )
 
 
-def _check_same_split(first: Predictor, other: Predictor) -> None:
+def _check_same_split(first: Predictor, other: Predictor, data: DataSet) -> None:
+    """Raise BadInput if one run may have learned from images that the other is tested on."""
+    drawn = ["seed", "held_out"] if data.random_split else []
+    if data.validation == "training":
+        drawn += ["seed", "validation", "validation_from"]
     assert first.config
     assert other.config
-    seeds = first.config.recipe.seed, other.config.recipe.seed
-    fractions = first.config.data.held_out, other.config.data.held_out
-    if seeds[0] != seeds[1] or fractions[0] != fractions[1]:
+    values, others = first.config.values(), other.config.values()
+    if any(values[name] != others[name] for name in drawn):
+        names = dict.fromkeys(drawn)
+        pairs = ", ".join(f"`{name}` {values[name]} and {others[name]}" for name in names)
         raise BadInput(
-            f"{first.source} and {other.source} hold out different pictures, by `seed` {seeds[0]} "
-            f"and {seeds[1]}, `held_out` {fractions[0]} and {fractions[1]}: "
+            f"{first.source} and {other.source} hold out different pictures, by {pairs}: "
             "one has learned from what the other is tested on"
         )
 

@@ -26,6 +26,7 @@ def summarize(
     predictors: Sequence[Predictor],
     results: Sequence[Sequence[EvalResults]],
     *,
+    part: str = "test",
     per_class: bool = False,
     confusions: int = 0,
 ) -> dict[str, Any]:
@@ -34,13 +35,14 @@ def summarize(
     Args:
       predictors: of the networks that were evaluated.
       results: as `evaluate` returns them.
+      part: whose images they are of, "test" or "validation".
       per_class: whether to list the errors of each class.
       confusions: the number of confused pairs of classes to list.
 
     Returns:
-      `images`, their number; `errors`, a row for each network and number of crops ("patches");
-      `classes` and `confusions`, of the average over all networks and crops. A class is named with
-      the first word of its description, if it has one.
+      `part`; `images`, their number; `errors`, a row for each network and number of crops
+      ("patches"); `classes` and `confusions`, of the average over all networks and crops. A class
+      is named with the first word of its description, if it has one.
     """
     heads = [
         {"run": predictor.source, "net": predictor.architecture.name, "step": predictor.step}
@@ -53,7 +55,7 @@ def summarize(
         for crops, result in zip((1, 10), views, strict=False)
     ]
     last, names = results[-1][-1], _names(predictors[0])
-    summary: dict[str, Any] = {"images": len(last.labels), "errors": rows}
+    summary: dict[str, Any] = {"part": part, "images": len(last.labels), "errors": rows}
     if per_class:
         summary["classes"] = by_class(last, names)
     if confusions:
@@ -111,7 +113,7 @@ def show(summary: dict[str, Any]) -> None:
     console.print(_table(summary["errors"], "run", "net", "step", "patches", *errors))
     last = summary["errors"][-1]
     source = f"{last['run']}, {last['patches']} crop{'s' * (last['patches'] > 1)}"
-    console.print(f"{summary['images']:,} test images")
+    console.print(f"{summary['images']:,} {summary.get('part', 'test')} images")
     if "classes" in summary:
         console.print(f"\nby class: {source}")
         console.print(_table(summary["classes"], "class", "images", *errors))

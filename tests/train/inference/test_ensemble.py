@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import alexnet_jax
+from alexnet_jax import weights
 from tests.support import reference
 from tests.support.runs import write_initial_run, write_noise_pictures
 from train.config.errors import BadInput
 from train.config.saved import load_config
 from train.data.dataset import open_data
+from train.data.examples import labeled_names
 from train.inference.ensemble import check_classes, evaluate_together, open_test_images
 from train.inference.predictor import open_predictor
 from train.trainer.build import load_network_and_data
@@ -61,7 +63,7 @@ def test_a_run_is_tested_on_the_pictures_that_it_held_out(data, run, tmp_path):
     for folder in (None, moved):
         [source] = open_test_images([open_predictor(run)], folder)
         _, training_data = load_network_and_data(load_config(run))
-        assert source.files == training_data.test.files
+        assert labeled_names(source) == labeled_names(training_data.test)
         assert len(source) == 9
 
 
@@ -71,6 +73,33 @@ def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run
         nets = [open_predictor(run), open_predictor(other)]
         with pytest.raises(BadInput, match="hold out different pictures, by `seed` 0 and "):
             open_test_images(nets, None)
+
+
+def test_validation_images_are_those_that_the_run_took_from_training(data, run, tmp_path):
+    own = write_initial_run(tmp_path / "own", data=data, validation=0.3)
+    [source] = open_test_images([open_predictor(own)], None, "validation")
+    _, parts = load_network_and_data(load_config(own))
+    assert labeled_names(source) == labeled_names(parts.val)
+    assert len(source) == 6  # 30 % of the 21 that 30 % for testing leave, 2 of a class
+    assert not {*labeled_names(source)} & {*labeled_names(parts.train), *labeled_names(parts.test)}
+    copy = tmp_path / "copy.safetensors"
+    alexnet_jax.save(copy, *weights.read(own)[1:])
+    [again, _] = open_test_images(list(map(open_predictor, (own, copy))), data, "validation")
+    assert labeled_names(again) == labeled_names(source)
+    with pytest.raises(BadInput, match=r"hold out different .*, `validation` 0\.3 and None"):
+        open_test_images([open_predictor(own), open_predictor(run)], None, "validation")
+    with pytest.raises(BadInput, match=r"`part` validation: .* has no validation images"):
+        open_test_images([open_predictor(run)], None, "validation")
+
+
+def test_weights_are_tested_on_a_folder_of_validation_pictures(run, tmp_path):
+    for part, count in (("train", 4), ("val", 3), ("test", 2)):
+        write_noise_pictures(tmp_path / "data" / part, ("ant", "bee", "cat"), count)
+    copy = tmp_path / "copy.safetensors"
+    alexnet_jax.save(copy, *weights.read(run)[1:])
+    for part, folder, count in (("test", "test/", 6), ("validation", "val/", 9)):
+        [source] = open_test_images([open_predictor(copy)], tmp_path / "data", part)
+        assert [folder in source.name(index) for index in range(len(source))] == [True] * count
 
 
 def test_runs_on_different_data_need_data_to_test_on(run, tmp_path):
