@@ -31,10 +31,10 @@ class ClassFolders:
         folders = self.layout.parts.get("train", ("",))
         classes = self.class_names("train") if self.layout.parts else self.layout.class_folders
         where = self.root / folders[0]
+        if self.layout.parts and len(find_parts(where, subfolders(where))) > 1:
+            raise BadInput(f"{where} holds folders of a split, within a folder of a split")
         if len(classes) < 2:
             raise BadInput(self._too_few_classes(where, classes))
-        if self.layout.parts and find_parts(where, subfolders(where)):
-            raise BadInput(f"{where} holds folders of a split, within a folder of a split")
         files = self._list(folders, classes)
         if empty := classes_without(files, classes):
             reason = describe(self.left_out)
@@ -76,15 +76,20 @@ class ClassFolders:
         folders = self.layout.parts[part]
         return tuple(sorted({name for path in folders for name in self._class_folders(path)}))
 
-    def describe_left_out(self) -> str:
-        """Return what was met and left out, with counts, "" if nothing was."""
+    def notes(self, found: str) -> tuple[str, ...]:
+        """Return the line that says what was `found`, and one that counts what was left out."""
+        from alexnet_jax.printable import printable  # imports JAX; workers do without
+
         counts = self.left_out.copy()
         for name in (*self.layout.beside, *self.layout.unlabeled):
             counts[f"pictures in {name}"] += len(list_pictures(self.root, name))
-        return describe(+counts)
+        left_out = describe(+counts)
+        return (printable(found), *([f"left out: {left_out}"] if left_out else []))
 
     def inner_part_of(self, pictures: Iterable[str]) -> dict[str, str]:
-        """Return the part of each picture in CLASS/train or CLASS/test, if all classes have both.
+        """Return the part of each picture in CLASS/train, CLASS/val or CLASS/test.
+
+        There are no parts unless all classes have the same ones.
 
         Raises BadInput if all class folders hold the same folders of other names: they may be no
         classes, but parts or variants of one set.
@@ -99,7 +104,6 @@ class ClassFolders:
                 f"{min(shared)}; if these are the classes, choose one of the two, or call the two "
                 "train and test"
             )
-        inner = {"test": inner["val"], **inner} if "val" in inner else inner
         part_of = {name: part for part, names in inner.items() for name in names}
         second = ((name, name.split("/")[1]) for name in pictures)
         return {name: part_of[folder] for name, folder in second if folder in part_of}

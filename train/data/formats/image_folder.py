@@ -13,7 +13,7 @@ from PIL import Image
 from ...config.errors import BadInput
 from ..examples import DataSet, Example
 from .class_folders import ClassFolders, LabeledFile, classes_without
-from .folder_layout import Layout, find_layout
+from .folder_layout import PARTS, Layout, find_layout
 from .image_file import crop_and_resize, open_rgb
 from .picture_files import subfolders
 from .split_lists import find_lists, part_of_pictures
@@ -104,36 +104,34 @@ def find_pictures(directory: Path, *, held_out: float = 0.1, seed: int = 0) -> P
 
     Raises BadInput if there are no such pictures, or a class has no test pictures.
     """
-    from alexnet_jax.printable import printable  # imports JAX; workers do without
-
     layout = find_layout(directory)
     folders = ClassFolders(layout)
     if layout.parts:
         return _read_parts(folders)
     files, classes = folders.training_pictures()
-    root, notes = layout.root, _notes_on_left_out(folders)
-    how = "split by CLASS/train and CLASS/test"
-    part_of = folders.inner_part_of([name for name, _ in files])
-    if lists := find_lists(directory, root):
+    names = [name for name, _ in files]
+    part_of, how = folders.inner_part_of(names), "split by the folders in each class"
+    if lists := find_lists(directory, layout.root):
+        part_of = part_of_pictures(lists, names)
         how = f"split by {lists['train']} and {lists['test'].name}"
-        part_of = part_of_pictures(lists, [name for name, _ in files])
-    parts = {part: [f for f in files if part_of.get(f[0]) == part] for part in ("train", "test")}
-    by_seed = any(classes_without(part, classes) for part in parts.values())
-    if by_seed:
-        drawn = _hold_out(files, held_out, seed)
-        parts = {
-            "train": [file for file in files if file not in drawn],
-            "test": [file for file in files if file in drawn],
-        }
-        how = "the seed draws the test pictures"
-        if empty := classes_without(drawn, classes):
-            raise BadInput(f"{root / empty[0]} holds one picture, and needs another to test on")
-    train, test = parts.values()
-    found = (
-        f"{len(train):,} training and {len(test):,} test pictures of {len(classes)} classes in "
-        f"{root}: {how}"
+    train, val, test = ([f for f in files if part_of.get(f[0]) == part] for part in PARTS)
+    test_is_val = not test
+    if test_is_val:
+        test, val = val, []
+    if by_seed := any(classes_without(part, classes) for part in (train, test)):
+        test_is_val, val, how = False, [], "the seed draws the test pictures"
+        train, test = _hold_out(files, held_out, seed)
+        if empty := classes_without(test, classes):
+            empty_folder = layout.root / empty[0]
+            raise BadInput(f"{empty_folder} holds one picture, and needs another to test on")
+    folders.left_out["pictures of no part"] += len(files) - len(train) - len(val) - len(test)
+    counts = f"{len(train):,} training and {len(test):,} test pictures"
+    if val:
+        counts = f"{len(train):,} training, {len(val):,} validation and {len(test):,} test pictures"
+    notes = folders.notes(f"{counts} of {len(classes)} classes in {layout.root}: {how}")
+    return PictureSet(
+        layout.root, train, test, classes, by_seed, tuple(val), test_is_val, notes=notes
     )
-    return PictureSet(root, train, test, classes, by_seed, notes=(printable(found), *notes))
 
 
 def find_unlabeled(directory: Path) -> Path | None:
@@ -172,16 +170,14 @@ def evaluation_pictures(directory: Path) -> PictureSet:
 
 def _read_parts(folders: ClassFolders) -> PictureSet:
     """Return the pictures of a split."""
-    from alexnet_jax.printable import printable  # imports JAX; workers do without
-
     layout = folders.layout
     names = {part: ", ".join(paths) for part, paths in layout.parts.items()}
     labeled = [part for part in ("test", "val") if part in names and folders.has_labels(part)]
     if "train" not in names:
         raise BadInput(f"{layout.root} has a folder {min(names.values())}, but none named train")
+    train, classes = folders.training_pictures()
     if not labeled:
         raise BadInput(_no_test_pictures(layout, layout.root))
-    train, classes = folders.training_pictures()
     test, *val = (folders.labeled_pictures(part, classes) for part in labeled)
     if empty := classes_without(test, classes):
         folder = layout.root / layout.parts[labeled[0]][0]
@@ -197,7 +193,7 @@ def _read_parts(folders: ClassFolders) -> PictureSet:
         classes,
         val=tuple(*val),
         test_is_val=labeled == ["val"],
-        notes=(printable(f"{found}, of {len(classes)} classes"), *_notes_on_left_out(folders)),
+        notes=folders.notes(f"{found}, of {len(classes)} classes"),
     )
 
 
@@ -214,13 +210,12 @@ def _no_test_pictures(layout: Layout, directory: Path) -> str:
     return f"{message}; of {root / train} alone, a part of each class is held out to test on"
 
 
-def _notes_on_left_out(folders: ClassFolders) -> tuple[str, ...]:
-    left_out = folders.describe_left_out()
-    return (f"left out: {left_out}",) if left_out else ()
+def _hold_out(
+    files: list[LabeledFile], fraction: float, seed: int
+) -> tuple[list[LabeledFile], list[LabeledFile]]:
+    """Return the files that stay, and a fraction of each class that is drawn.
 
-
-def _hold_out(files: list[LabeledFile], fraction: float, seed: int) -> set[LabeledFile]:
-    """Draw a fraction of each class: of two or more pictures at least one and never all.
+    Of two or more pictures at least one is drawn and never all.
 
     The order of drawing is that of the hashed names, so that removing a picture, such as a broken
     one, moves at most one other picture of its class to the other split.
@@ -230,7 +225,7 @@ def _hold_out(files: list[LabeledFile], fraction: float, seed: int) -> set[Label
         pictures = sorted(group, key=lambda file: shuffle_key(file, seed))
         count = max(1, round(fraction * len(pictures)))
         drawn.update(pictures[: min(count, len(pictures) - 1)])
-    return drawn
+    return [file for file in files if file not in drawn], [file for file in files if file in drawn]
 
 
 def shuffle_key(file: LabeledFile, seed: int) -> bytes:

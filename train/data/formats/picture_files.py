@@ -118,7 +118,7 @@ def describe(left_out: Counter[str]) -> str:
     """Return the kinds and their counts: ".txt (3), broken links (1)". At most six are named."""
     from alexnet_jax.printable import printable  # imports JAX; workers do without
 
-    kinds = left_out.most_common()
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{printable(kind, 50)} ({count:,})" for kind, count in kinds[:_KINDS_NAMED] if count]
     rest = sum(count for _, count in kinds[_KINDS_NAMED:])
     return ", ".join([*named, *([f"other files ({rest:,})"] if rest else [])])
