@@ -4,17 +4,21 @@ JAX is imported only after the flags are parsed: `--help` then answers at once, 
 that JAX reads at its start can be set for the requested devices.
 """
 
-from .config.flags import parse
+from .config.config import Config
+from .config.flags import make_config, names_no_experiment, read_flags
 from .runtime import backend, compile_cache, distributed
 from .runtime.cli import run_command
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags, set up the devices, and train; with --plan, print a dry run."""
-    config = parse(argv)
+    given = read_flags(argv)
+    config = make_config(given)
     with distributed.fail_fast():
         backend.set_up_devices(config.launch.devices, lambda: distributed.join(config))
         compile_cache.enable()
+        if names_no_experiment(given):
+            config = make_config(given, _choose_experiment(config))
         if config.launch.plan:
             from .dry_run.report import plan
 
@@ -23,6 +27,18 @@ def main(argv: list[str] | None = None) -> None:
         from .trainer.train import train
 
         train(config)
+
+
+def _choose_experiment(config: Config) -> str:
+    """Return the experiment that suits the pictures, and print why."""
+    import jax
+
+    from .trainer.default_experiment import choose_experiment
+
+    choice = choose_experiment(config, jax.devices()[0].platform)
+    if distributed.is_main_process():
+        print(choice.sentence, flush=True)
+    return choice.experiment
 
 
 if __name__ == "__main__":

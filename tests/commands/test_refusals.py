@@ -62,7 +62,7 @@ from train.trainer.build import load_network_and_data
         (["--patience", "3"], "--patience is for --schedule plateau, not cuts"),
         (
             ["--schedule", "original", "--bias-rate", "2"],
-            "--bias-rate is for --schedule cuts and plateau, not original",
+            "--bias-rate is for --schedule cuts and plateau and cosine, not original",
         ),
         (["--resume"], "--resume needs --run-dir"),
         (["--resume", "--run-dir", "nowhere"], "nowhere: it holds no run"),

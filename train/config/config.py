@@ -40,7 +40,10 @@ class Recipe:
     """The network and how it is trained: all that the result depends on besides the data."""
 
     experiment: str = setting(
-        "digits", "The experiment whose recipe the other flags start from: one of those above."
+        "digits",
+        "The experiment whose recipe the other flags start from: one of those above. With --data, "
+        "and neither this flag nor --net, the pictures choose: digits if half of them have a "
+        "shorter side of at most 40 pixels; otherwise photographs or, on a GPU or TPU, flowers.",
     )
     net: Net = setting(
         "DIGITS",
@@ -200,7 +203,8 @@ class DataConfig:
     bad_images: int = setting(
         0,
         "Skip up to this many training pictures that cannot be decoded, each by name; the next one "
-        "in the data takes its place. One more stops the run.",
+        "in the data takes its place. As many validation and test pictures are left out. One more "
+        "stops the run.",
         NOT_NEGATIVE,
     )
     threads: int = setting(2, "Threads that decode images.", POSITIVE)
@@ -239,7 +243,8 @@ class Launch:
     plan: bool = setting(
         False,
         "Dry run: train nothing and write nothing. Print what the run would do, the memory that it "
-        "takes on each device and, after ten steps, how long it would take here.",
+        "takes on each device and, after five steps or 20 seconds of them, how long it would take "
+        "here.",
     )
     plan_images: tuple[int, ...] = setting(
         (),

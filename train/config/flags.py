@@ -22,7 +22,7 @@ _MAY_CHANGE |= {"bad_images", "threads", "prefetch"}
 _SCHEDULES_OF = {
     "cut_epochs": ("cuts",),
     "patience": ("plateau",),
-    "bias_rate": ("cuts", "plateau"),
+    "bias_rate": ("cuts", "plateau", "cosine"),
 }
 """Flags that only some schedules use."""
 
@@ -48,10 +48,17 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None = None) -> Config:
     """Read a configuration from flags. Raises BadInput; ends the process after --help."""
+    return make_config(read_flags(argv))
+
+
+def read_flags(argv: list[str] | None = None) -> dict[str, Any]:
+    """Return the values of the flags that were given, and no others.
+
+    Raises BadInput; ends the process after --help.
+    """
     argv = sys.argv[1:] if argv is None else argv
     given = vars(_parser().parse_args([_with_dashes(argument) for argument in argv]))
-    name = given.get("experiment", "digits")
-    if name not in EXPERIMENTS:
+    if (name := given.get("experiment", "digits")) not in EXPERIMENTS:
         raise BadInput(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
     if given.get("init"):
         given["init"] = resolve_unless_name(given["init"])
@@ -59,12 +66,28 @@ def parse(argv: list[str] | None = None) -> Config:
         from .network import read_net  # takes JAX
 
         given["net"] = read_net(given["net"])
+    return given
+
+
+def names_no_experiment(given: dict[str, Any]) -> bool:
+    """Return whether the flags leave it to the data which experiment they start from."""
+    starts = given.get("data") and not given.get("resume")
+    return bool(starts) and not {"experiment", "net"} & given.keys()
+
+
+def make_config(given: dict[str, Any], experiment: str = "digits") -> Config:
+    """Return the configuration for `read_flags`. Raises BadInput.
+
+    Args:
+      given: the values of the flags that were given.
+      experiment: the one to start from, if they name none.
+    """
     if given.get("resume") and given.get("run_dir"):
         saved = load_config(given["run_dir"])
         config = _replace(saved, given)
         _check_resumed(config, saved)
     else:
-        recipe = EXPERIMENTS[name]
+        recipe = EXPERIMENTS[given.get("experiment", experiment)]
         config = _replace(Config(recipe), given)
         _check_new(config, recipe)
     return config
@@ -189,7 +212,8 @@ def _check_resumed(config: Config, saved: Config) -> None:
     if config.recipe.epochs != recipe.epochs:
         if recipe.steps is not None and config.recipe.steps == recipe.steps:
             raise BadInput(f"--epochs: the run's length is --steps {recipe.steps}; change that")
-        if recipe.schedule == "dexp":
+        if recipe.schedule in ("dexp", "cosine"):
             raise BadInput(
-                f"--epochs: the schedule dexp is made for {recipe.epochs} epochs; start a new run"
+                f"--epochs: the schedule {recipe.schedule} is made for {recipe.epochs} epochs; "
+                "start a new run"
             )

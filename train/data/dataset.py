@@ -53,11 +53,22 @@ def open_data(
     Raises BadInput if the folder holds no such data.
     """
     directory = data or DIGITS
+    data_format = find_format(directory, kind)
+    if data_format is None:
+        raise BadInput(
+            f"{directory} holds none of: {'; '.join(data_format.LAYOUT for data_format in FORMATS)}"
+        )
+    return data_format.open_dataset(directory, size, held_out=held_out, seed=seed)
+
+
+def find_format(directory: Path, kind: str = "auto") -> Format | None:
+    """Return the format of a folder, None if it has none; `kind` selects or detects it.
+
+    Raises BadInput if there is no such folder.
+    """
     if not directory.is_dir():
         raise BadInput(f"`data` {directory} is not a folder")
-    for data_format in FORMATS:
-        if kind == data_format.KIND or (kind == "auto" and data_format.detect(directory)):
-            return data_format.open_dataset(directory, size, held_out=held_out, seed=seed)
-    raise BadInput(
-        f"{directory} holds none of: {'; '.join(data_format.LAYOUT for data_format in FORMATS)}"
+    return next(
+        (one for one in FORMATS if kind == one.KIND or (kind == "auto" and one.detect(directory))),
+        None,
     )

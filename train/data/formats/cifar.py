@@ -15,8 +15,9 @@ from .array_source import SPLITS, ArraySource, check_labels
 
 KIND: str = "cifar"
 LAYOUT: str = "batches of CIFAR's binary form"
-_SIZE = 32
-_PIXELS = 3 * _SIZE**2
+SIZE = 32
+"""Of the images, in pixels."""
+_PIXELS = 3 * SIZE**2
 
 
 @dataclass(frozen=True)
@@ -127,5 +128,5 @@ def _read_batch(path: Path, variant: CifarVariant) -> tuple[np.ndarray, np.ndarr
             f"{path} should hold labels below {variant.classes}, and image {index} has "
             f"{labels[index]}"
         )
-    images = records[:, variant.label_bytes :].reshape(-1, 3, _SIZE, _SIZE)
+    images = records[:, variant.label_bytes :].reshape(-1, 3, SIZE, SIZE)
     return images.transpose(0, 2, 3, 1), labels
