@@ -51,7 +51,7 @@ def timer():
     data = synthetic_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
     with StepTimer(synthetic_run(settings.replace(stored_size=18), TINY, data, mesh)) as step_timer:
-        assert len(step_timer.seconds(1)) == 1
+        assert len(step_timer.seconds(1, limit=100)) == 1
         yield step_timer
 
 
@@ -84,6 +84,29 @@ def test_each_device_holds_half_of_the_parameters_and_of_the_velocity(timer):
     assert total > 2 * size / 1e3 + activations
     state = jax.tree.map(lambda x: x.addressable_shards[0].data.nbytes, timer.state.params)
     assert sum(jax.tree.leaves(state)) == size
+
+
+@pytest.mark.parametrize(
+    ("seconds_a_step", "limit", "timed"),
+    [(1, 20, 5), (3, 20, 5), (7, 20, 2), (20, 20, 1), (500, 20, 1)],
+)
+def test_a_dry_run_ends_after_five_steps_or_the_limit(
+    timer, monkeypatch, seconds_a_step, limit, timed
+):
+    """The first step is not timed unless it is the only one."""
+    clock = iter(range(0, 10**6, seconds_a_step))
+    now = [0]
+
+    def step():
+        now[0] = next(clock) + seconds_a_step
+
+    shown = []
+    monkeypatch.setattr(timer, "step", step)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    seconds = timer.seconds(5, limit, lambda *latest: shown.append(latest))
+    assert seconds == [seconds_a_step] * timed
+    assert shown == [(number + 1, seconds_a_step) for number in range(len(shown))]
+    assert sum(seconds) <= limit or timed == 1
 
 
 def test_layers_with_inputs_of_equal_size_are_both_named():
@@ -189,13 +212,14 @@ def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
     options = {"cwd": tmp_path, "env": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     done = run("train.main", "--plan", "--devices", 2, "--batch-size", 250, **options)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "  epoch          20.0 steps\n" in done.stdout
-    assert "5,000 training and 1,000 test images, 10 classes" in done.stdout
+    assert "  epoch          18.0 steps\n" in done.stdout
+    assert "4,500 training, 500 validation and 1,000 test images, 10 classes" in done.stdout
+    assert "compiling the training step" in done.stdout
     assert "images read from the package" in done.stdout
     [rate] = re.findall(r"speed +([\d.,]+) images/s", done.stdout)
     [duration] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
     unit = {"seconds": 1, "minutes": 60, "hours": 3600}[duration[1]]
-    expected = 16 * 5000 / float(rate.replace(",", ""))
+    expected = 16 * 4500 / float(rate.replace(",", ""))
     assert math.isclose(float(duration[0]) * unit, expected, rel_tol=0.1)
     assert list(tmp_path.iterdir()) == []
 

@@ -16,13 +16,16 @@ from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_data
 from ..runtime.hlo import Transfer, list_transfers, memory_usage
 from ..runtime.mesh import make_mesh
+from ..runtime.progress import ProgressBar
 from ..steps.schedules import MAX_DECAYS
 from ..steps.train_step import state_shardings
 from ..trainer.build import Run, load_network_and_data
 from .timing import StepTimer, synthetic_run
 
-PROBE = 10
-"""Steps that are timed; their median stands for all. Ten are a minute of PAPER on two CPU cores."""
+PROBE = 5
+"""Steps that are timed at most; their median stands for all."""
+LIMIT = 20.0
+"""Seconds after which no further step is timed: five steps of PAPER on two quiet CPU cores."""
 
 Row = tuple[str, str]
 """A label and its text."""
@@ -36,14 +39,33 @@ def plan(config: Config) -> None:
     run = planned_run(config)
     print(f"{run.architecture.name}, {config.recipe.experiment}, on {_devices(run)}")
     _show(recipe(run))
-    with StepTimer(run) as timer:
+    with _timer(run) as timer:
         print("\non each device, by XLA's analysis of the compiled step", flush=True)
         _show(memory(timer))
         if config.launch.devices > 1:
             print("\nsent by each device in a step")
             _show(traffic(run, list_transfers(timer.program)))
-        print(f"\nfrom {PROBE} steps on {_source(config)}", flush=True)
-        _show(duration(run, timer.seconds(PROBE), timer.seconds_of_evaluation()))
+        seconds = _time_steps(timer)
+        print(f"\nfrom {_plural(len(seconds), 'step')} on {_source(config)}", flush=True)
+        _show([("compiled in", f"{timer.compile_seconds:.1f} s"), *duration(run, seconds)])
+
+
+def _timer(run: Run) -> StepTimer:
+    """Compile the step, and say so while a person waits for it."""
+    with ProgressBar(PROBE + 1, "compiling the training step", transient=True) as bar:
+        bar.update(0, "compiling the training step", "\ncompiling the training step", last=True)
+        return StepTimer(run)
+
+
+def _time_steps(timer: StepTimer) -> list[float]:
+    """Time steps, and show each."""
+    with ProgressBar(PROBE + 1, "the first step", transient=True) as bar:
+
+        def show(steps: int, seconds: float) -> None:
+            text = f"{_plural(steps, 'step')} of {PROBE + 1}, the latest in {seconds:.3g} s"
+            bar.update(steps, text, text)
+
+        return timer.seconds(PROBE, LIMIT, show)
 
 
 def planned_run(config: Config) -> Run:
@@ -119,8 +141,13 @@ def flops(architecture: Architecture) -> int:
     The forward pass, the gradient of the weights and that of the inputs take as many each, but the
     gradient of the images themselves is never computed.
     """
-    work = [n for info in architecture.layer_info() if (n := info.multiply_accumulates)]
-    return 2 * (3 * sum(work) - work[0])
+    first = next(n for info in architecture.layer_info() if (n := info.multiply_accumulates))
+    return 3 * forward_flops(architecture) - 2 * first
+
+
+def forward_flops(architecture: Architecture) -> int:
+    """Return the operations of a forward pass of one image."""
+    return 2 * sum(info.multiply_accumulates for info in architecture.layer_info())
 
 
 def learning_rates(run: Run) -> list[Row]:
@@ -138,6 +165,9 @@ def learning_rates(run: Run) -> list[Row]:
         late = ", after the end of the run" if start >= run.last_step else ""
         only = f", {', '.join(layers)} alone" if layers else ""
         lines.append(("learning rate", f"from {epoch}{late}: {_rates(weights, biases)}{only}"))
+    if run.schedule.cosine_end is not None:
+        epoch = f"epoch {run.schedule.cosine_end / run.steps_per_epoch:.4g}"
+        lines.append(("learning rate", f"to {epoch}: along half a cosine to 0"))
     return lines
 
 
@@ -183,19 +213,33 @@ def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Row]:
     return [*rows, ("total", f"{amount(total)}  in {len(rows)} collectives")]
 
 
-def duration(run: Run, seconds: list[float], evaluation: float) -> list[Row]:
-    """Return the time of a step, and of the whole run that follows from it."""
-    step = statistics.median(seconds)
+def duration(run: Run, seconds: list[float]) -> list[Row]:
+    """Return the time of a step, and of the whole run that follows from it.
+
+    An evaluated image takes the share of a step's operations that its forward pass has.
+    """
+    step, work = statistics.median(seconds), flops(run.architecture)
     rate = run.config.recipe.batch_size / step
-    speed = rate * flops(run.architecture) / 1e9
     training, count = step * run.last_step, evaluations(run)
+    evaluation, last = _evaluated_images(run)
+    forward = forward_flops(run.architecture) / work / rate
+    evaluating = forward * (count * evaluation + last)
+    each = f"{count:,} of about {span(forward * evaluation)} each" if evaluation else "not counted"
     return [
         ("step", f"{step:.3g} s (the slowest {max(seconds):.3g} s)"),
-        ("speed", f"{rate:,.1f} images/s, {speed:,.0f} GFLOP/s"),
+        ("speed", f"{rate:,.1f} images/s, {rate * work / 1e9:,.0f} GFLOP/s"),
         ("training", span(training)),
-        ("evaluations", f"{count:,} of {span(evaluation)} each" if evaluation else "not counted"),
-        ("the whole run", span(training + count * evaluation)),
+        ("evaluations", each + (f", and the test's {span(forward * last)}" if last else "")),
+        ("the whole run", span(training + evaluating)),
     ]
+
+
+def _evaluated_images(run: Run) -> tuple[int, int]:
+    """The images of each evaluation, and those evaluated once, at the end of the run."""
+    data = run.data
+    if data.val is None or data.val is data.test:
+        return len(data.test), 0
+    return len(data.val), len(data.test)
 
 
 def evaluations(run: Run) -> int:
@@ -238,8 +282,13 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _counts(run: Run) -> str:
-    train, test = len(run.data.train), len(run.data.test)
-    text = f"{train:,} training and {test:,} test images" if test else f"{train:,} training images"
+    data = run.data
+    parts = [f"{len(data.train):,} training"]
+    if data.val is not None and data.val is not data.test:
+        parts.append(f"{len(data.val):,} validation")
+    if len(data.test):
+        parts.append(f"{len(data.test):,} test")
+    text = ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1] + " images"
     return text + ", synthetic" * bool(run.config.launch.plan_images)
 
 

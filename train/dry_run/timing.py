@@ -1,20 +1,17 @@
 """Timing of a run's compiled training step; nothing is written."""
 
 import time
+from collections.abc import Callable
 
-import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from alexnet_jax import Architecture
-from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import Config
 from ..data.examples import DataSet
-from ..data.pipeline import Batch, evaluation_batch_size
+from ..data.pipeline import Batch
 from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_statistics
-from ..steps.eval_step import make_eval_step
 from ..trainer import build, fine_tuning
 from ..trainer.build import Run
 
@@ -43,7 +40,9 @@ class StepTimer:
         """
         self.run = run
         self.state = build.make_initial_state(run)
+        start = time.perf_counter()
         self.program = build.compile_step(run, self.state)
+        self.compile_seconds = time.perf_counter() - start
         # Prefetch one batch only; a full buffer would hide the loader's time.
         self._batches = build.make_batches(run, 0, prefetch=1)
         self.batch: Batch = next(self._batches)
@@ -61,31 +60,29 @@ class StepTimer:
         self.state, metrics = self.program(self.state, batch or next(self._batches))
         return float(metrics["loss"])
 
-    def seconds(self, steps: int) -> list[float]:
-        """Return the seconds that each of `steps` steps takes, batches read as they come."""
-        self.step()  # not counted: the first step touches its memory
-        taken = []
-        for _ in range(steps):
+    def seconds(
+        self, steps: int, limit: float, on_step: Callable[[int, float], object] | None = None
+    ) -> list[float]:
+        """Return the seconds that each step takes, batches read as they come.
+
+        Args:
+          steps: how many to time, after a first one that is not timed, because it touches its
+            memory.
+          limit: seconds after which no further step starts. The first one is timed if it alone
+            takes so long.
+          on_step: takes the number of steps so far and the seconds of the latest one.
+        """
+        taken: list[float] = []
+        begin = time.perf_counter()
+        for number in range(steps + 1):
             start = time.perf_counter()
             self.step()
-            taken.append(time.perf_counter() - start)
+            end = time.perf_counter()
+            is_last = end - begin >= limit
+            if number or is_last:
+                taken.append(end - start)
+            if on_step is not None:
+                on_step(number + 1, end - start)
+            if is_last:
+                break
         return taken
-
-    def seconds_of_evaluation(self) -> float:
-        """Return the seconds of an evaluation, extrapolated from one batch; 0 without test images.
-
-        The batch is read before, so that decoding is not counted.
-        """
-        run, count = self.run, len(self.run.data.test)
-        if not count:
-            return 0.0
-        shards, image = num_batch_shards(run.mesh), self.batch["image"]
-        size = evaluation_batch_size(run.config.recipe.batch_size, count, shards)
-        images = np.resize(image, (size, *image.shape[1:]))
-        eval_step = make_eval_step(run.architecture, jnp.asarray(run.statistics.mean), run.mesh)
-        elapsed = 0.0
-        for _ in range(2):  # the first call compiles
-            start = time.perf_counter()
-            eval_step(self.state.params, images).block_until_ready()
-            elapsed = time.perf_counter() - start
-        return elapsed * -(-count // size)
