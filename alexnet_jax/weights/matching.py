@@ -5,6 +5,7 @@ resembles one of ours is not taken for it.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from alexnet_jax.layer_specs import (
 )
 from alexnet_jax.weights.loaded import LayerArrays, with_class_count
 
+_MAX_WINDOW = 1000  # maps or pixels of a normalization; the paper's have 5
 Norm = ResponseNorm | SpatialNorm
 ParsedSpec = Conv | Relu | Norm | MaxPool | Dense | Dropout
 
@@ -57,6 +59,8 @@ def match_architecture(
       ValueError: layers in another order than any of them has, or with other strides, sizes or
         paddings.
     """
+    for layer in layers:
+        _check_norm(layer)
     order = [_kind(layer.spec) for layer in layers]
     candidates = [expected] if expected else candidates
     same_order = [net for net in candidates if _order(net) == order]
@@ -91,6 +95,16 @@ def parsed_pool(name: str, pool: MaxPool, *, rounds_up: bool) -> ParsedLayer:
     if pool.padding == (0, 1):
         return ParsedLayer(name, dataclasses.replace(pool, padding=(0, 0)), rounds_up=True)
     return ParsedLayer(name, pool, rounds_up=rounds_up)
+
+
+def _check_norm(layer: ParsedLayer) -> None:
+    """Raise ValueError for constants that no network has: they would reach past all maps."""
+    if isinstance(layer.spec, Norm):
+        spec = layer.spec
+        n = spec.n if isinstance(spec, ResponseNorm) else spec.size
+        constants = [spec.k, spec.alpha, spec.beta]
+        if n > _MAX_WINDOW or not all(map(math.isfinite, constants)):
+            raise ValueError(f"{layer.name} has the constants {[n, *constants]}")
 
 
 def _effective_places(net: Architecture) -> list[int]:

@@ -1,5 +1,7 @@
-"""MatConvNet's imagenet-caffe-alex.mat and -ref.mat: Caffe's weights with MATLAB's axes.
+"""MatConvNet's .mat files: Caffe's weights with MATLAB's axes, and networks trained by MatConvNet.
 
+imagenet-caffe-alex.mat and -ref.mat are Caffe's; imagenet-matconvnet-alex.mat was trained with
+batch normalization, which its authors merged into the kernels, and without response normalization.
 Kernels are [height, width, maps_in, maps_out], and dense layers are kernels as large as the maps.
 MatConvNet's importer has already converted the kernels and the mean image to RGB.
 """
@@ -11,13 +13,23 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE, CAFFENET
-from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
+from alexnet_jax.layer_specs import (
+    Conv,
+    Dense,
+    Gather,
+    LayerSpec,
+    MaxPool,
+    Relu,
+    ResponseNorm,
+    Split,
+)
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
 from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architecture, parsed_pool
 from alexnet_jax.weights.readers import caffe
 
 _WITHOUT_EFFECT = ("dropout", "softmax", "softmaxloss")
+_MAX_SIZE = 1024  # pixels
 Struct = dict[str, Any]
 
 
@@ -28,29 +40,67 @@ def read_weights(
 
     Args:
       variables: of the file.
-      architecture: the network that it must be, if not CAFFE or CAFFENET with any number of
-        classes.
+      architecture: the network that it must be, if not CAFFE, CAFFENET or CAFFE without norms,
+        with any number of classes.
       mean: Caffe's mean image; it replaces the file's own, which is a smaller copy of it.
 
     Raises:
       ValueError: another network, or a damaged one.
     """
     layers = variables.get("layers")
-    if "params" in variables or not isinstance(layers, list | np.ndarray):
+    if "params" in variables or not isinstance(layers, list):
         raise ValueError("it holds no SimpleNN network of MatConvNet")
-    kinds = [layer["type"] for layer in layers]
-    last_pool = max((i for i, kind in enumerate(kinds) if kind == "pool"), default=-1)
-    parsed = [_parse_layer(layer, dense=i > last_pool) for i, layer in enumerate(layers)]
-    effective = [layer for layer in parsed if layer]
-    net, arrays = match_architecture(effective, (CAFFE, CAFFENET), architecture)
+    if not all(isinstance(o, dict) and isinstance(o.get("type"), str) for o in layers):
+        raise ValueError("it has a layer without a type")
+    candidates = (CAFFE, CAFFENET, _without_norms(CAFFE))
+    net, arrays = match_architecture(_parse_layers(layers), candidates, architecture)
     params = convert_params(net, arrays, outputs_first=False)
-    meta = variables.get("meta", variables)
+    meta = variables.get("meta")
+    meta = meta if isinstance(meta, dict) else variables
     preprocessing = caffe.make_preprocessing(net, mean)
     if mean is None:
-        normalization = meta.get("normalization", {})
+        normalization = meta.get("normalization")
+        normalization = normalization if isinstance(normalization, dict) else {}
         preprocessing = fit_preprocessing(_preprocessing(normalization, preprocessing), net)
     names = _class_names(meta.get("classes"), net)
     return LoadedWeights("MatConvNet's", params, net, preprocessing, names)
+
+
+def _without_norms(net: Architecture) -> Architecture:
+    layers: list[LayerSpec] = []
+    for spec in net.layers:
+        if isinstance(spec, Split):
+            layers.remove(Gather())  # the towers met for the normalization only
+        elif not isinstance(spec, ResponseNorm):
+            layers.append(spec)
+    return dataclasses.replace(net, name=f"{net.name}_WITHOUT_NORM", layers=tuple(layers))
+
+
+def _parse_layers(layers: list[Struct]) -> list[ParsedLayer]:
+    """The layers that have an effect at test time."""
+    pools = [i for i, layer in enumerate(layers) if layer["type"] == "pool"]
+    parsed: list[ParsedLayer] = []
+    for i, layer in enumerate(layers):
+        if layer["type"] == "bnorm":
+            before = parsed.pop() if parsed else None
+            if before is None or before.arrays is None:
+                raise ValueError("it has batch normalization that follows no convolution")
+            parsed.append(before._replace(arrays=_merge_batch_norm(*before.arrays, layer)))
+        elif parsed_layer := _parse_layer(layer, dense=i > max(pools, default=-1)):
+            parsed.append(parsed_layer)
+    return parsed
+
+
+def _merge_batch_norm(
+    weights: np.ndarray, biases: np.ndarray, norm: Struct
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and biases that scale and shift the maps as the normalization after them does."""
+    scale, offset, moments = (np.asarray(array, "f4") for array in norm["weights"])
+    if not scale.shape == offset.shape == moments.shape[:1] == biases.shape or moments.ndim != 2:
+        raise ValueError("its batch normalization has other maps than the convolution before it")
+    mean, deviation = moments[:, 0], moments[:, 1]  # the square root of the variance + epsilon
+    factor = scale / deviation
+    return weights * factor, (biases - mean) * factor + offset
 
 
 def _parse_layer(layer: Struct, dense: bool) -> ParsedLayer | None:
@@ -117,8 +167,11 @@ def _preprocessing(normalization: Struct, default: Preprocessing) -> Preprocessi
     """The preprocessing in the file, with the `default` of each field that it lacks."""
     average = np.asarray(normalization.get("averageImage", ()), np.float32)
     size = average.shape[0] if average.ndim == 3 else default.input_size
-    border = np.ravel(normalization.get("border", default.stored_size - default.input_size))
-    stored = size + _single_value(border)
+    stored = _stored_size(normalization, size, default)
+    # Files with a cropSize come from a program with these two defaults.
+    newer = "cropSize" in normalization
+    keeps_aspect = bool(np.any(normalization.get("keepAspect", newer)))
+    interpolation = normalization.get("interpolation", "bicubic" if newer else "")
     before = (stored - size) // 2
     if average.ndim == 3:  # of the center crop; the rest of the mean image is never subtracted
         margin = (before, stored - size - before)
@@ -128,10 +181,23 @@ def _preprocessing(normalization: Struct, default: Preprocessing) -> Preprocessi
         stored_size=stored,
         input_size=size,
         mean=average if average.size >= 3 else default.mean,
-        resize="shorter side" if normalization.get("keepAspect") else "both sides",
-        interpolation="cubic" if normalization.get("interpolation") == "bicubic" else "linear",
+        resize="shorter side" if keeps_aspect else "both sides",
+        interpolation="cubic" if interpolation == "bicubic" else "linear",
         source_colors="RGB",
     )
+
+
+def _stored_size(normalization: Struct, size: int, default: Preprocessing) -> int:
+    """The size to which pictures are resized before they are cropped."""
+    if "border" in normalization:
+        stored = size + _single_value(normalization["border"])
+    elif "cropSize" in normalization:  # a fraction
+        stored = round(size / float(np.max(normalization["cropSize"])))
+    else:
+        stored = size + default.stored_size - default.input_size
+    if not size <= stored <= _MAX_SIZE:
+        raise ValueError(f"its pictures of {size} pixels are cropped out of {stored}")
+    return stored
 
 
 def _class_names(classes: Any, net: Architecture) -> tuple[str, ...]:
