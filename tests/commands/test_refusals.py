@@ -158,10 +158,19 @@ def test_a_damaged_picture_ends_the_run_and_is_named(tmp_path):
     assert message == f"{tmp_path}/train/a/broken.png is not a picture"
 
 
-def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_path):
+def test_a_damaged_test_picture_is_met_before_the_first_step(tmp_path):
     write_one_picture_per_class(tmp_path)
-    for name in ("0.png", "y.png"):
-        (tmp_path / "train" / "a" / name).write_bytes(b"no picture")
+    broken = tmp_path / "test" / "b" / "y.png"
+    broken.write_bytes((tmp_path / "test" / "b" / "x.png").read_bytes()[:60])
+    flags = ["--data", tmp_path, "--run-dir", tmp_path / "run"]
+    assert refusal(*flags).startswith(f"{broken} cannot be decoded: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_pictures_are_named_once_and_left_out_up_to_a_limit(tmp_path):
+    write_one_picture_per_class(tmp_path)
+    for name in ("train/a/0.png", "train/a/y.png", "test/b/y.png"):
+        (tmp_path / name).write_bytes(b"no picture")
     flags = ["--data", tmp_path, "--batch-size", 4, "--run-dir", tmp_path / "run"]
     message = refusal(*flags, "--bad-images", 1)
     assert "is not a picture, and --bad-images allows 1" in message
@@ -171,26 +180,8 @@ def test_damaged_training_pictures_are_named_once_and_skipped_up_to_a_limit(tmp_
     for name in ("0.png", "y.png"):
         assert done.stdout.count(f"skipped: {tmp_path}/train/a/{name} is not a picture\n") == 1
     assert "\nskipped 2 training pictures that cannot be decoded\n" in done.stdout
-
-
-def test_a_run_ended_by_a_damaged_picture_has_a_checkpoint_and_can_be_resumed(tmp_path):
-    rng = np.random.default_rng(0)
-    for name in ("train/a", "train/b", "test/a", "test/b"):
-        (tmp_path / name).mkdir(parents=True)
-        for i in range(4):
-            noise = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
-            noise.save(tmp_path / name / f"{i}.png")
-    broken = tmp_path / "test" / "b" / "3.png"
-    broken.write_bytes(broken.read_bytes()[:900])
-    flags = ["--run-dir", tmp_path / "run", "--batch-size", 4]
-    done = run("train.main", *flags, "--data", tmp_path, "--steps", 4, "--learning-rate", 1e-4)
-    assert_one_sentence(done, f"{broken} cannot be decoded")
-    assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
-    broken.unlink()
-    resumed = run("train.main", "--run-dir", tmp_path / "run", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "began with 8 training and 8 test images; there are 8 training and 7" in resumed.stdout
-    assert "on 7 images" in resumed.stdout
+    assert done.stdout.count(f"left out: {tmp_path}/test/b/y.png is not a picture\n") == 1
+    assert "on 2 images" in done.stdout
 
 
 def test_a_name_outside_unicode_is_printed_and_a_lack_of_memory_is_one_sentence(

@@ -107,6 +107,31 @@ def test_an_invalid_source_is_refused_in_one_sentence(tmp_path, source, words):
     assert not (tmp_path / "run").exists()
 
 
+class Lost(Stripes):
+    """Raises an error at one image, once the run has begun."""
+
+    error = None
+
+    def __getitem__(self, index):
+        if index == 7 and self.error is not None:
+            raise self.error
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("error", [BadInput("the disk is gone"), KeyError("lost")])
+def test_an_error_in_an_evaluation_costs_no_step(tmp_path, error):
+    """Errors of a user's own source or callback, too."""
+    test, run_dir = Lost(32), tmp_path / "run"
+    data = DataSet(train=DATA.train, test=test, class_names=DATA.class_names)
+
+    def lose(step, metrics):
+        test.error = error if step == 7 else test.error
+
+    with pytest.raises(type(error), match=str(error)):
+        train(CONFIG.replace(run_dir=run_dir), data, on_step=lose)
+    assert {path.name for path in (run_dir / "checkpoints").iterdir()} == {"4", "8"}
+
+
 def test_labels_of_no_class_are_no_divergence(tmp_path):
     data = DataSet(train=Stripes(64), test=Stripes(32), class_names=("across",))
     with pytest.raises(

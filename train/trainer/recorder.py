@@ -14,6 +14,7 @@ from jax.experimental.multihost_utils import process_allgather
 from alexnet_jax import Params
 from alexnet_jax.towers import global_batch, local_batch_slice, num_batch_shards
 
+from ..config.errors import BadInput, Ended
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.metrics import MetricsLog, read_metrics
@@ -102,7 +103,13 @@ class Recorder:
         """Evaluate after an epoch, and save. Returns the state with its plateau updated."""
         metrics: dict[str, float] = {}
         if self._is_evaluated(step):
-            metrics = self._evaluate_and_report(step, state)
+            try:
+                metrics = self._evaluate_and_report(step, state)
+            except Exception as error:
+                # The loop saves at bad input, and a run that has diverged has nothing to save.
+                if jax.process_count() == 1 and not isinstance(error, BadInput | Ended):
+                    self.save(state)
+                raise
         state = self._step_decay(step, state, metrics)
         self.save(state, metrics)
         return state

@@ -11,6 +11,7 @@ from ..config.config import COMMAND, Config
 from ..config.errors import BadInput, Ended, as_called
 from ..config.saved import with_saved_validation
 from ..data.examples import DataSet
+from ..data.held_out import leave_out_corrupt
 from ..data.skip_corrupt import SkipCorrupt
 from ..figures.curves import draw_curves
 from ..run_dir import disk_errors
@@ -70,6 +71,7 @@ def train(
         raise BadInput("`plan` trains nothing; train.dry_run.report.plan(config) makes the report")
     config = with_saved_validation(config)
     architecture, data = build.load_network_and_data(config, data)
+    data = leave_out_corrupt(data, config.data.bad_images, config.data.threads)
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
     initial = fine_tuning.read_initial_weights(config, architecture)

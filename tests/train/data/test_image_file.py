@@ -1,13 +1,15 @@
 """Picture files, read as arrays of one size."""
 
 import os
+import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from train.config.errors import BadInput
-from train.data.formats.image_file import read_picture
+from train.data.formats.image_file import BadPicture, read_picture
+from train.data.formats.picture_formats import ENDINGS
 
 RED = (200, 30, 40)
 
@@ -84,6 +86,25 @@ def test_a_long_thin_picture_costs_no_more_than_its_square(tmp_path):
 def test_gray_of_more_than_8_bits_is_scaled_by_its_range(tmp_path, values, gray):
     Image.fromarray(np.full((9, 9), values)).save(tmp_path / "wide.tif")
     np.testing.assert_array_equal(read_picture(tmp_path / "wide.tif", 9), np.full((9, 9, 3), gray))
+
+
+def test_only_formats_that_are_decoded_in_the_process_are_opened(tmp_path, monkeypatch):
+    """For PostScript, Pillow would start Ghostscript."""
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    starts = {
+        "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\n",
+        "mpeg": b"\0\0\1\xb3\x10\x00\x10\x13",
+        "hdf5": b"\x89HDF\r\n\x1a\n",
+        "grib": b"GRIB\0\0\0\1",
+        "bufr": b"BUFR\0\0\0\1",
+        "metafile": b"\xd7\xcd\xc6\x9a\0\0",
+    }
+    for name, start in starts.items():
+        (tmp_path / f"{name}.jpg").write_bytes(start + bytes(500))
+        with pytest.raises(BadPicture, match=f"{name}.jpg is not a picture"):
+            read_picture(tmp_path / f"{name}.jpg", 8)
+    assert not ENDINGS & {".ps", ".eps", ".pdf", ".mpg", ".h5", ".grib", ".bufr", ".wmf", ".emf"}
+    assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif", ".mpo"} <= ENDINGS
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path):
