@@ -1,110 +1,55 @@
 """A run killed again and again must equal one that was not: `python -m benchmarks.soak`.
 
-First a run trains for half of --minutes without a stop, its memory and open files watched. Then
-another run trains to the same step. It is killed (SIGKILL) at random moments, every other time
-during a save, and resumed. The last checkpoints of both must have the same bits.
+A run is killed (SIGKILL) and resumed, each time after it has saved a new checkpoint: in turn at a
+random moment, during a save, and while an old checkpoint is being deleted. Of several processes
+one is killed, and the others must end by themselves. Then another run trains to the same step
+without a stop, its memory and open files watched. The last checkpoints must have the same bits.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import random
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from train.config.errors import BadInput, Ended
 from train.runtime import backend
 from train.runtime.cli import make_parser, positive, run_command
+from train.runtime.distributed import PEER_GONE
+
+from .processes import WatchedProcesses, steps_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-_CHECKPOINT_FRACTION = 0.75
-"""Fraction of processes killed only after a new checkpoint, so that the run gets ahead."""
-_SAVE_TIMEOUT = 20.0
-"""Seconds to wait for a save to begin; DIGITS saves after each epoch, every 11 s when measured."""
+_MOMENTS = ("any", "save", "deletion")
 _MIN_SAMPLES = 600
 """Seconds of a run whose memory is judged: compiling and warming up take one or two minutes."""
 _MAX_GROWTH = 0.05
 """Allowed growth of memory from the second quarter of a run to its last; 1 to 2 % was measured."""
 
 
-class WatchedProcess:
-    """A training process with samples of its memory and open files."""
-
-    def __init__(self, run_dir: Path, flags: list[str]) -> None:
-        """Start a run, or resume the one in the folder."""
-        self.run_dir = run_dir
-        resume = ["--resume"] if (run_dir / "config.json").exists() else []
-        module = [sys.executable, "-m", "train.main", "--run-dir", str(run_dir)]
-        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
-        self.process = subprocess.Popen(
-            [*module, *flags, *resume], stdout=self.output, stderr=subprocess.STDOUT
-        )
-        self.samples: list[tuple[float, int]] = []
-        """Megabytes of memory and the number of open files, once a second."""
-
-    def wait(self, seconds: float) -> bool:
-        """Watch the process for some seconds. Returns whether it is still running."""
-        until = time.monotonic() + seconds
-        while self.process.poll() is None and time.monotonic() < until:
-            self._sample()
-            time.sleep(min(1.0, max(0.0, until - time.monotonic())))
-        return self.process.poll() is None
-
-    def wait_for_progress(self) -> None:
-        """Watch the process until it has saved a new checkpoint, or ended."""
-        before = set(_steps(self.run_dir))
-        while self.process.poll() is None and set(_steps(self.run_dir)) <= before:
-            self.wait(0.2)
-
-    def wait_for_a_save(self) -> bool:
-        """Watch the process until it is saving. Returns whether it is."""
-        until = time.monotonic() + _SAVE_TIMEOUT
-        while self.process.poll() is None and time.monotonic() < until:
-            if any((self.run_dir / "checkpoints").glob("*.orbax-checkpoint-tmp*")):
-                return True
-            time.sleep(0.002)
-        return False
-
-    def end(self, number: int) -> int:
-        """Send a signal, and return the exit status."""
-        self.process.send_signal(number)
-        return self.process.wait()
-
-    def output_tail(self) -> str:
-        """Return the last 2,000 characters that the process printed."""
-        self.output.seek(0)
-        return self.output.read()[-2000:]
-
-    def _sample(self) -> None:
-        process = Path("/proc", str(self.process.pid))
-        with contextlib.suppress(OSError, IndexError):  # it may have ended
-            status = (process / "status").read_text()
-            kilobytes = int(status.split("VmRSS:")[1].split()[0])
-            self.samples.append((kilobytes / 1024, len(list((process / "fd").iterdir()))))
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run both, compare them, and print the result."""
     flags = make_parser(__spec__.name, __doc__)
     flags.add_argument(
-        "--minutes", type=float, default=45, help="minutes of training, both runs together"
+        "--minutes", type=float, default=20, help="minutes that the kills are spread over, at least"
     )
     flags.add_argument("--kills", type=positive, default=20)
+    flags.add_argument("--processes", type=positive, default=1, help="one of them is killed")
     flags.add_argument("--seed", type=int, default=0, help="of the random moments")
+    flags.add_argument("--net", default="benchmarks.tiny_net:TINY", help="as for train.main")
     flags.add_argument("--devices", type=positive, default=2)
-    flags.add_argument("--save-steps", type=positive, default=200)
+    flags.add_argument("--save-steps", type=positive, default=20)
     flags.add_argument("--out", type=Path, help="a folder for both runs; by default temporary")
     arguments = flags.parse_args(argv)
-    if not arguments.minutes > 0:
-        raise BadInput("--minutes must be above 0")
+    if not arguments.minutes >= 0:
+        raise BadInput("--minutes must be at least 0")
     backend.set_up_devices(1)
     with contextlib.ExitStack() as stack:
         out = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -112,65 +57,81 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def soak(arguments: argparse.Namespace, out: Path) -> None:
-    """Run and compare both. Raises Ended, exit status 1, if the runs differ or memory grows."""
-    # Enough epochs that only time ends the first run, and no step decay before that.
-    flags = ["--devices", arguments.devices, "--save-steps", arguments.save_steps]
-    flags += ["--epochs", 900_000, "--cut-epochs", 100_000]
+    """Run and compare both. Raises Ended, exit status 1, if anything is not as it should be."""
+    # Enough epochs that only a signal ends the run, and no step decay before that.
+    flags = ["--net", arguments.net, "--devices", arguments.devices, "--epochs", 900_000]
+    flags += ["--save-steps", arguments.save_steps, "--cut-epochs", 100_000, "--flip"]
     flags = [str(value) for value in flags]
-    seconds = 30 * arguments.minutes
-    straight = WatchedProcess(out / "straight", flags)
-    if not straight.wait(seconds):
-        raise Ended(f"the run without a stop ended by itself:\n{straight.output_tail()}", 1)
-    status = straight.end(signal.SIGTERM)
-    if status != 128 + signal.SIGTERM:
-        raise Ended(f"the run ended with {status} after SIGTERM:\n{straight.output_tail()}", 1)
-    step = max(_steps(out / "straight"))
-    print(f"without a stop: {step:,} steps in {seconds:.0f} s", flush=True)
-    growth = _report(straight.samples)
+    killed, straight = out / "killed", out / "straight"
+    if any(steps_of(run_dir) for run_dir in (killed, straight)):
+        raise BadInput(f"--out {out} holds runs already")
+    kills = _kill_again_and_again(killed, flags, arguments)
+    step = max(steps_of(killed)) + arguments.save_steps
+    _finish(killed, [*flags, "--steps", str(step)], arguments.processes)
+    processes = _finish(straight, [*flags, "--steps", str(step)], arguments.processes)
+    growth = _report(processes.samples)
 
-    start = time.monotonic()
-    processes, in_saves = _run_killed(
-        out / "killed", [*flags, "--steps", str(step)], arguments, seconds
-    )
-    took = f"{step:,} steps in {time.monotonic() - start:.0f} s"
-    print(f"killed {processes - 1} times, {in_saves} of them in a save: {took}")
-    different = _count_differences(out, step)
-    print(f"arrays of the last checkpoint that differ: {different}")
-    print(f"losses that differ: {_losses(out / 'straight', step) != _losses(out / 'killed', step)}")
-    if different or growth > _MAX_GROWTH:
+    each = ", ".join(f"{count} {moment}" for moment, count in kills.items())
+    print(f"killed {sum(kills.values())} times behind a checkpoint ({each}), to step {step:,}")
+    different = _count_differences(straight, killed, step)
+    losses = _losses(straight, step) != _losses(killed, step)
+    print(f"arrays of the last checkpoint that differ: {different}; losses differ: {losses}")
+    missing = arguments.kills - sum(kills.values())
+    if different or losses or missing or growth > _MAX_GROWTH:
         raise Ended("the soak test has failed", 1)
 
 
-def _run_killed(
-    run_dir: Path, flags: list[str], arguments: argparse.Namespace, seconds: float
-) -> tuple[int, int]:
-    """Train to the last step, killed on the way. Returns counts: processes, kills during a save."""
-    rng, in_saves = random.Random(arguments.seed), 0
-    for number in range(1, arguments.kills + 2):
-        process = WatchedProcess(run_dir, flags)
-        if number <= arguments.kills:
-            if rng.random() < _CHECKPOINT_FRACTION:
-                process.wait_for_progress()
-            running = process.wait(rng.uniform(0, 1.6 * seconds / (arguments.kills + 1)))
-            saving = running and number % 2 == 0 and process.wait_for_a_save()
-            if process.process.poll() is None:
-                time.sleep(rng.uniform(0, 0.2) if saving else 0)
-                process.end(signal.SIGKILL)
-                in_saves += saving
-                latest = max(_steps(run_dir), default=0)
-                print(f"killed after {len(process.samples)} s, latest step {latest}", flush=True)
-                continue
-        process.wait(float("inf"))
-        if process.process.returncode != 0:
-            raise Ended(f"a resumed run failed:\n{process.output_tail()}", 1)
-        _report(process.samples)
-        return number, in_saves
-    raise AssertionError("the last process is not killed")
+def _kill_again_and_again(
+    run_dir: Path, flags: list[str], arguments: argparse.Namespace
+) -> dict[str, int]:
+    """Return how many kills fell behind a new checkpoint, by the moment in which they fell."""
+    rng, kills = random.Random(arguments.seed), dict.fromkeys(_MOMENTS, 0)
+    spread = 120 * arguments.minutes / arguments.kills
+    for number, moment in zip(range(arguments.kills), itertools.cycle(_MOMENTS)):
+        before = max(steps_of(run_dir), default=0)
+        with WatchedProcesses(
+            run_dir, flags, arguments.processes, dies_in_deletion=moment == "deletion"
+        ) as processes:
+            # Only the first process of several deletes and renames folders.
+            victim = number % arguments.processes if moment == "any" else 0
+            if moment != "deletion":
+                processes.wait_for_new_checkpoint()
+                processes.watch(rng.uniform(0, spread) if moment == "any" else 0)
+                if moment == "save":
+                    processes.wait_for_a_save(rng.uniform(0, 0.05))
+                processes.kill(victim)
+            status, *others = processes.wait_after_death_of(victim)
+            if status != -signal.SIGKILL or {*others} - {PEER_GONE}:
+                statuses = processes.statuses()
+                raise Ended(f"processes ended with {statuses}:\n{processes.output_tail()}", 1)
+        after = max(steps_of(run_dir), default=0)
+        if after > before:
+            kills[_moment(run_dir)] += 1
+        print(f"kill {number + 1}: meant for {moment}, steps {before} to {after}", flush=True)
+    return kills
 
 
-def _steps(run_dir: Path) -> list[int]:
-    names = [path.name for path in (run_dir / "checkpoints").glob("*")]
-    return [int(name) for name in names if name.isdecimal()]
+def _moment(run_dir: Path) -> str:
+    """Return the moment of a kill by what it has left behind."""
+    checkpoints = run_dir / "checkpoints"
+    if (checkpoints / "deleted").is_dir() and _is_torn(checkpoints / "deleted"):
+        return "deletion"
+    return "save" if any(checkpoints.glob("*.orbax-checkpoint-tmp*")) else "any"
+
+
+def _is_torn(deleted: Path) -> bool:
+    """Whether a checkpoint there lacks files that its digests name."""
+    from alexnet_jax.weights.files import checksums
+
+    return any(checksums.fault(folder) for folder in deleted.iterdir())
+
+
+def _finish(run_dir: Path, flags: list[str], count: int) -> WatchedProcesses:
+    with WatchedProcesses(run_dir, flags, count) as processes:
+        processes.watch(float("inf"))
+        if set(processes.statuses()) != {0}:
+            raise Ended(f"a run failed:\n{processes.output_tail()}", 1)
+    return processes
 
 
 def _report(samples: list[tuple[float, int]]) -> float:
@@ -185,10 +146,10 @@ def _report(samples: list[tuple[float, int]]) -> float:
     return memory[3] / memory[1] - 1 if len(samples) >= _MIN_SAMPLES else 0.0
 
 
-def _count_differences(out: Path, step: int) -> int:
+def _count_differences(one: Path, other: Path, step: int) -> int:
     """Return the number of arrays whose bits differ between the two checkpoints."""
-    one, other = (_arrays(out / name, step) for name in ("straight", "killed"))
-    return sum(a.tobytes() != b.tobytes() for a, b in zip(one, other, strict=True))
+    pairs = zip(_arrays(one, step), _arrays(other, step), strict=True)
+    return sum(a.tobytes() != b.tobytes() for a, b in pairs)
 
 
 def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
@@ -203,10 +164,8 @@ def _arrays(run_dir: Path, step: int) -> "list[np.ndarray]":
     from train.steps.train_step import init_state, state_shardings
 
     config, classes = load_config(run_dir), read_record(run_dir)["data"]["class_names"]
-    net, optimizer = (
-        get_architecture(config).with_classes(len(classes)),
-        OPTIMIZERS[config.recipe.optimizer](),
-    )
+    net = get_architecture(config).with_classes(len(classes))
+    optimizer = OPTIMIZERS[config.recipe.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         shardings = state_shardings(net, optimizer, make_mesh(net, 1))
