@@ -27,7 +27,7 @@ from .processes import WatchedProcesses, steps_of
 if TYPE_CHECKING:
     import numpy as np
 
-_MOMENTS = ("any", "save", "deletion")
+_MOMENTS: tuple[str, ...] = ("any", "save", "deletion")
 _MIN_SAMPLES = 600
 """Seconds of a run whose memory is judged: compiling and warming up take one or two minutes."""
 _MAX_GROWTH = 0.05

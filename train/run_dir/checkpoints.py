@@ -95,10 +95,15 @@ class Checkpoints:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Wait until a checkpoint that is being written is complete, unless a run ends at once."""
-        if isinstance(error[1], Ended) and error[1].at_once:
+        """Wait until a checkpoint that is being written is complete, unless a run ends at once.
+
+        What then fails is not raised after a sentence that ends the run.
+        """
+        end = error[1] if isinstance(error[1], Ended) else None
+        if end is not None and end.at_once:
             return
-        self._manager.close()
+        with contextlib.nullcontext() if end is None else contextlib.suppress(Exception):
+            self._manager.close()
         self._delete_old()
 
     def path(self, step: int) -> Path:

@@ -1,15 +1,14 @@
-"""A full or failing disk ends a run with one sentence, and the last checkpoint stays."""
+"""A disk that fails, or a folder that is gone, ends a run with one sentence."""
 
 import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from alexnet_jax.weights.files import checksums
 
-from ..config.config import COMMAND
 from ..config.errors import BadInput, Ended
+from .open_folder import OpenFolder
 
 _MESSAGES = {
     number: os.strerror(number)
@@ -27,19 +26,24 @@ _MESSAGES = {
 
 
 @contextlib.contextmanager
-def end_run_on_disk_error(run_dir: Path) -> Iterator[None]:
-    """Raise Ended, with exit status 1, if the block raises because a disk cannot be written."""
+def end_run_on_disk_error(folder: OpenFolder) -> Iterator[None]:
+    """Raise Ended, with exit status 1, if the block raises because a disk cannot be written.
+
+    Also if the folder of the run was deleted or renamed.
+    """
     try:
         yield
     except (BadInput, Ended):
         raise
     except Exception as error:  # Orbax raises many types
         message = find_disk_error(error)
-        if message is None:
+        if message is not None:
+            what = f"cannot be written: {message}; {_how_to_continue(folder)}"
+        elif folder.path_now() != folder.path:
+            what = "was deleted or renamed while it was trained"
+        else:
             raise
-        raise Ended(
-            f"stopped: {run_dir} cannot be written: {message}; {_how_to_continue(run_dir)}", 1
-        ) from None
+        raise Ended(f"stopped: {folder.path} {what}", 1) from None
 
 
 def find_disk_error(error: BaseException | None) -> str | None:
@@ -54,13 +58,13 @@ def find_disk_error(error: BaseException | None) -> str | None:
     return None
 
 
-def _how_to_continue(run_dir: Path) -> str:
-    checkpoints = run_dir.resolve() / "checkpoints"
+def _how_to_continue(folder: OpenFolder) -> str:
+    checkpoints = folder.path.absolute() / "checkpoints"
     complete = checkpoints.glob(f"*/{checksums.NAME}")
     steps = [int(path.parent.name) for path in complete if path.parent.name.isdecimal()]
     if not steps:
         return "no checkpoint was kept yet"
     return (
         f"the last checkpoint is {checkpoints / str(max(steps))}; when the disk is mended, "
-        f"continue with: {COMMAND} --run-dir {run_dir} --resume"
+        f"continue with: {folder.way_on()}"
     )

@@ -24,27 +24,38 @@ from ..data.image_statistics import (
 from ..data.stored_size import stored_size
 from ..data.validation import VALIDATION_PARTS, share_taken
 from ..runtime.distributed import barrier, is_main_process
+from .links import refuse_links
+from .open_folder import OpenFolder
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 """Their versions are kept with a run, because its numbers depend on them."""
 
 
-def make_folder(config: Config) -> Path:
+def make_folder(config: Config, *, own_data: bool = False) -> OpenFolder:
     """Make the folder of a run, unless it exists, and return it.
 
-    Raises BadInput if it cannot be made, or holds a run that is not to be resumed.
+    Args:
+      config: of the run.
+      own_data: whether the data are objects of a caller of `train`.
+
+    Raises BadInput if it cannot be made, if it holds a run that is not to be resumed, or a link
+    through which the run would write elsewhere.
     """
     run_dir = config.launch.run_dir or _choose_folder(config.recipe.experiment)
+    refuse_links(run_dir)
     _refuse_existing_run(config, run_dir)
+    made = not run_dir.exists()
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"`run_dir` {run_dir} cannot be written: {error}") from None
-    return run_dir
+    return OpenFolder(run_dir, made=made, own_data=own_data)
 
 
 def open_run(config: Config, data: DataSet) -> Config:
-    """Check the folder of a run that is about to start or to be resumed. Writes nothing.
+    """Check the folder of a run that is about to start or to be resumed.
+
+    Statistics that a run left there which ended before its first step are deleted.
 
     Returns the configuration with its `stored_size` and `validation`. Raises BadInput if the folder
     holds another run, or the resumed run has learned from other data.
@@ -61,6 +72,9 @@ def open_run(config: Config, data: DataSet) -> Config:
         if config.launch.resume:
             check_data(run_dir, data)
             _check_validation(config, data)
+        else:
+            for name in (MEAN, COLORS):  # they may be of other data
+                (run_dir / name).unlink(missing_ok=True)
     barrier("the folder of the run")
     return config
 

@@ -1,8 +1,10 @@
-"""The folder of a run while it is trained: it may be deleted or renamed, or hold links."""
+"""The folder of a run while it is trained: it may be deleted, renamed, or never needed."""
 
+import contextlib
 import os
 import shlex
-import stat
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -10,80 +12,102 @@ import jax
 from alexnet_jax.weights.files import run_checkpoints
 
 from ..config.config import COMMAND
-from ..config.errors import BadInput, list_some
+from ..config.errors import Ended
 from ..data.image_statistics import COLORS, MEAN
+from ..runtime.distributed import is_main_process
 
 NEEDED = ("config.json", MEAN, COLORS, "checkpoints")
 """Files and folders without which a run cannot be resumed."""
 
-WRITTEN = (*NEEDED, "lock", "metrics.jsonl", "tensorboard", "damaged", "curves.png")
-"""All that a run writes into its folder."""
+WRITTEN = (*NEEDED, "lock", "metrics.jsonl", "tensorboard", "damaged", "diverged.json")
+"""What a run writes into its folder while it is trained."""
 
 
 class OpenFolder:
-    """The folder of a run, recognized by what it is, not by its name."""
+    """The folder of a run, recognized by what it is and not by its name alone."""
 
-    def __init__(self, path: Path, *, own_data: bool = False) -> None:
-        """Take the folder, which exists, and whether the data come from a caller of `train`."""
-        self.path = path.resolve()
-        self._own_data = own_data
-        self._descriptor = os.open(self.path, os.O_RDONLY)
+    def __init__(self, path: Path, *, made: bool = False, own_data: bool = False) -> None:
+        """Follow a folder.
 
-    def close(self) -> None:
-        """Stop to follow the folder."""
-        os.close(self._descriptor)
+        Args:
+          path: of the folder.
+          made: whether this process has made it.
+          own_data: whether the data are objects of a caller of `train`.
+        """
+        self.path, self._made, self._own_data = path, made, own_data
+        self._descriptor = None
+        with contextlib.suppress(OSError):  # another process makes it
+            self._descriptor = os.open(path, os.O_RDONLY)
+
+    def __enter__(self) -> "OpenFolder":
+        """Return the folder, followed until the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Follow it no more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def is_intact(self) -> bool:
         """Return whether the folder is where it was, with all that a resumed run needs."""
         return self._is_at(self.path) and all((self.path / name).exists() for name in NEEDED)
 
     def path_now(self) -> Path | None:
-        """Return where the folder is now, under its new name if it was renamed; None if deleted."""
+        """Return where the folder is now, by its new name if it was renamed; None if deleted."""
         if self._is_at(self.path):
             return self.path
-        try:  # Linux keeps the name up to date
+        with contextlib.suppress(OSError):  # Linux keeps the name up to date
             renamed = Path(os.readlink(f"/proc/self/fd/{self._descriptor}"))
-        except OSError:
-            return None
-        return renamed if self._is_at(renamed) else None
-
-    def latest_step(self) -> int | None:
-        """Return the step of the latest complete checkpoint, None if there is none."""
-        return next(iter(run_checkpoints.list_steps(self.path / "checkpoints")), None)
+            return renamed if self._is_at(renamed) else None
+        return None
 
     def way_on(self, path: Path | None = None) -> str:
         """Return how to continue the run, as a user types it; `path` if the folder is another."""
-        path = path or self.path
+        path = (path or self.path).absolute()
         if self._own_data:
             return f"train() with the same data, run_dir={str(path)!r} and resume=True"
         if jax.process_count() > 1:
-            return "the same command with --resume, for each process"
+            return "the same command with --resume, in each process"
         return f"{COMMAND} --run-dir {shlex.quote(str(path))} --resume"
+
+    @contextlib.contextmanager
+    def end_on_interrupt(self) -> Iterator[None]:
+        """Raise Ended, exit status 130, when Ctrl-C ends the block: nothing more is saved.
+
+        A folder in which there is nothing to resume is left as it was before the run.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Ended(self._stop_at_once(), 130, at_once=True) from None
+
+    def _stop_at_once(self) -> str:
+        checkpoints = self.path / "checkpoints"
+        for step in run_checkpoints.list_steps(checkpoints):
+            return (
+                f"stopped at once; the last checkpoint is {checkpoints / str(step)}; "
+                f"continue with: {self.way_on()}"
+            )
+        if any(checkpoints.glob("*")):  # one is being written
+            return f"stopped before anything was saved; continue with: {self.way_on()}"
+        if is_main_process():
+            self._discard()
+        return "stopped before anything was saved"
+
+    def _discard(self) -> None:
+        for name in WRITTEN:
+            path = self.path / name
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if self._made:
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                self.path.rmdir()
 
     def _is_at(self, path: Path) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._descriptor), path.stat())
+            found = path.stat()
+            return self._descriptor is None or os.path.samestat(os.fstat(self._descriptor), found)
         except OSError:
             return False
-
-
-def refuse_links(run_dir: Path) -> None:
-    """Raise BadInput if a link in the folder of a run could lead its writes elsewhere.
-
-    Refused are symbolic links that lead out of the folder, or that have the name of something that
-    a run writes, and files that are no regular ones, such as pipes, whose readers would wait.
-    """
-    inside, refused = run_dir.resolve(), []
-    for folder, folders, files in os.walk(run_dir):
-        for path in (Path(folder, name) for name in (*folders, *files)):
-            if path.is_symlink():
-                name = path.relative_to(run_dir).as_posix()
-                if name in WRITTEN or not path.resolve().is_relative_to(inside):
-                    refused.append(f"{name} -> {os.readlink(path)}")
-            elif not stat.S_ISDIR(mode := path.lstat().st_mode) and not stat.S_ISREG(mode):
-                refused.append(f"{path.relative_to(run_dir)}, no regular file")
-    if refused:
-        raise BadInput(
-            f"`run_dir` {run_dir} holds links through which a run would write or read elsewhere: "
-            f"{list_some(sorted(refused), 3)}"
-        )

@@ -146,6 +146,8 @@ def fail_fast() -> Iterator[None]:
     try:
         yield
     except Ended as end:
+        if _joined and end.at_once:
+            _exit_now(end.with_flags() if is_main_process() else "", end.status)
         if _joined:  # a normal exit waits for the others, who end a moment later
             deadline = threading.Timer(HEARTBEAT_SECONDS, os._exit, [end.status])
             deadline.daemon = True
@@ -157,7 +159,7 @@ def fail_fast() -> Iterator[None]:
         if not _joined:
             raise
         if isinstance(error, BadInput):
-            _exit_now(f"error: {error.with_flags()}", 2, delay=_SECONDS_TO_REFUSE)
+            _exit_now(f"error: {error.shown()}", 2, delay=_SECONDS_TO_REFUSE)
         if _PEER_ERROR.search(str(error)):
             _exit_now(_PEER_GONE_MESSAGE, PEER_GONE)
         traceback.print_exc()
@@ -165,7 +167,7 @@ def fail_fast() -> Iterator[None]:
     except KeyboardInterrupt:
         if not _joined:
             raise
-        _exit_now("stopped before there was anything to save", 130)
+        _exit_now("stopped by SIGINT before the first step", 130)
 
 
 def _exit_now(sentence: str, status: int, delay: float = 0) -> NoReturn:
@@ -173,7 +175,8 @@ def _exit_now(sentence: str, status: int, delay: float = 0) -> NoReturn:
     if not _exiting.acquire(blocking=False):
         threading.Event().wait()  # another thread is already exiting
     sys.stdout.flush()
-    os.write(2, f"{sentence}\n".encode())
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        os.write(2, f"{sentence}\n".encode(errors="backslashreplace") if sentence else b"")
     time.sleep(delay)
     os._exit(status)
 

@@ -29,8 +29,10 @@ def acquire(folder: Path, name: str = "lock", doing: str = "trained") -> Iterato
     """
     path = folder / name
     try:
-        file = path.open("a+")
+        file = os.fdopen(_open_no_link(path), "a+")
     except OSError as error:
+        if path.is_symlink():
+            raise BadInput(f"{path} is a link, which could lead elsewhere; delete it") from None
         raise BadInput(f"{folder} cannot be written: {error.strerror}") from None
     with file:
         try:
@@ -48,7 +50,13 @@ def acquire(folder: Path, name: str = "lock", doing: str = "trained") -> Iterato
         yield
 
 
+def _open_no_link(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+
+
 def _write_owner(file: TextIO) -> None:
+    if os.fstat(file.fileno()).st_nlink > 1:  # another name of a file elsewhere, or a backup's
+        return
     with contextlib.suppress(OSError):  # on a full disk the lock holds, but has no name in it
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")

@@ -63,8 +63,8 @@ class _Output(io.TextIOWrapper):
     def __init__(self, file: "_File", options: dict[str, Any]) -> None:
         buffer = io.BufferedWriter(file)
         super().__init__(buffer, **options)
-        # Without a buffer of its own: what both write stays in order.
-        self.raw_text = io.TextIOWrapper(buffer, **options | {"write_through": True})
+        self.raw_text = io.TextIOWrapper(buffer, **options)
+        self.raw_text.reconfigure(write_through=True)  # what both write stays in order
 
     def write(self, text: str) -> int:
         """Write the text."""

@@ -42,11 +42,11 @@ class ProgressBar:
         """
         self._shown, self._last_line = shown, time.monotonic()
         self._bar = None
-        stream = stream or sys.stdout
-        if shown and output.is_watched(stream):
+        where = stream or sys.stdout
+        if shown and output.is_watched(where):
             text = TextColumn("{task.description}", markup=False)
             columns = (BarColumn(), MofNCompleteColumn(), text)
-            console = Console(file=output.raw(stream))
+            console = Console(file=output.raw(where))
             self._bar = Progress(*columns, console=console, transient=transient)
             self._task = self._bar.add_task(description, total=total, completed=completed)
 

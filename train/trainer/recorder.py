@@ -18,6 +18,7 @@ from ..config.errors import BadInput, Ended
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.metrics import MetricsLog, read_metrics
+from ..run_dir.open_folder import OpenFolder
 from ..runtime.progress import RunProgress
 from ..steps.eval_step import evaluate, make_eval_step
 from ..steps.schedules import Plateau, update_plateau
@@ -25,6 +26,7 @@ from ..steps.train_step import TrainState
 from .build import Run
 from .epoch_means import EpochMeans, first_step
 from .loss_monitor import ChanceLevelMonitor, Divergence
+from .rescue import save_elsewhere
 
 Callback = Callable[[int, dict[str, float]], object]
 """Takes a step or an epoch and its metrics; the run stops after it has returned True.
@@ -42,6 +44,7 @@ class Recorder:
     def __init__(
         self,
         run: Run,
+        folder: OpenFolder,
         checkpoints: Checkpoints,
         log: MetricsLog | None,
         progress: RunProgress,
@@ -54,6 +57,7 @@ class Recorder:
     ) -> None:
         """Take the parts of a run whose `state` has drawn `position` examples."""
         self.run, self.checkpoints, self.log, self.progress = run, checkpoints, log, progress
+        self.folder = folder
         self.start_step, self.start_position = int(state.step), position
         self.divergence = divergence
         self.on_step, self.on_epoch = on_step, on_epoch
@@ -120,9 +124,34 @@ class Recorder:
         if not self._all_finite(state.params):
             what = f"the parameters are no longer finite after step {step}"
             raise self.divergence.at(step, what)
-        drawn = self.start_position + (step - self.start_step) * self.run.config.recipe.batch_size
+        drawn = self._position(step)
         evaluated = {"top1_error": metrics[f"{self._selection}_top1_error"]} if metrics else None
-        self.checkpoints.save(state, drawn, evaluated)
+        self._in_folder(state, lambda: self.checkpoints.save(state, drawn, evaluated), evaluated)
+
+    def wait(self, state: TrainState) -> None:
+        """Wait until the last saved state is on the disk. Takes it, in case the folder is gone."""
+        self._in_folder(state, self.checkpoints.wait)
+
+    def _in_folder(
+        self,
+        state: TrainState,
+        write: Callable[[], object],
+        evaluated: dict[str, float] | None = None,
+    ) -> None:
+        """Write into the folder of the run. If that is gone, the state is saved elsewhere."""
+        try:
+            if self.folder.is_intact():
+                write()
+        except Exception:
+            if self.folder.is_intact():
+                raise
+        if not self.folder.is_intact():
+            position = self._position(int(state.step))
+            raise save_elsewhere(self.run, self.folder, state, position, evaluated)
+
+    def _position(self, step: int) -> int:
+        """Return the number of examples drawn until the end of a step."""
+        return self.start_position + (step - self.start_step) * self.run.config.recipe.batch_size
 
     def evaluate(self, state: TrainState, part: str) -> dict[str, float]:
         """Return `loss` (nats), `top1_error` and `top5_error` on "val" or "test", with its name.

@@ -7,7 +7,7 @@ import jax
 
 from alexnet_jax.towers import num_batch_shards
 
-from ..config.config import COMMAND, Config
+from ..config.config import Config
 from ..config.errors import BadInput, Ended, as_called
 from ..config.saved import with_saved_validation
 from ..data.examples import DataSet
@@ -23,6 +23,7 @@ from ..run_dir.folder import (
     record_run,
 )
 from ..run_dir.metrics import MetricsLog
+from ..run_dir.open_folder import OpenFolder
 from ..runtime import device_memory, lock, stop_signal
 from ..runtime.distributed import fail_fast, is_main_process
 from ..runtime.mesh import make_mesh
@@ -69,63 +70,74 @@ def train(
     """
     if config.launch.plan:
         raise BadInput("`plan` trains nothing; train.dry_run.report.plan(config) makes the report")
-    config = with_saved_validation(config)
+    config, own_data = with_saved_validation(config), data is not None
     architecture, data = build.load_network_and_data(config, data)
     data = leave_out_corrupt(data, config.data.bad_images, config.data.threads)
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
     initial = fine_tuning.read_initial_weights(config, architecture)
-    folder = make_folder(config) if is_main_process() else config.launch.run_dir
-    assert folder is not None  # several processes are given one
     with (
-        lock.acquire(folder) if is_main_process() else nullcontext(),
+        _open_folder(config, own_data=own_data) as folder,
+        lock.acquire(folder.path) if is_main_process() else nullcontext(),
         disk_errors.end_run_on_disk_error(folder),
+        folder.end_on_interrupt(),
     ):
-        config = open_run(config.replace(run_dir=folder), data)
+        config = open_run(config.replace(run_dir=folder.path), data)
         if initial is not None:
-            initial.keep_mean(folder, data)
-        statistics = load_or_measure_statistics(folder, data, mean=config.recipe.mean)
+            initial.keep_mean(folder.path, data)
+        statistics = load_or_measure_statistics(folder.path, data, mean=config.recipe.mean)
         schedule = build.make_schedule(config.recipe, len(data.train), frozen)
         optimizer = build.make_optimizer(config.recipe)
         run = Run(config, architecture, data, mesh, statistics, schedule, optimizer)
-        # Closing the checkpoints waits for the other processes and for pending writes. The two
+        # Closing the checkpoints waits for the other processes and for pending writes. The
         # guards sit inside, so that they catch fatal errors before that wait.
         with (
-            Checkpoints(folder) as checkpoints,
+            Checkpoints(folder.path) as checkpoints,
             fail_fast(),
             disk_errors.end_run_on_disk_error(folder),
+            folder.end_on_interrupt(),
         ):
             state, position = build.restore_or_init(run, checkpoints)
             if initial is not None:
                 state = initial.apply_to(state, architecture)
             if is_main_process():
-                print(build.describe_run(run, folder, int(state.step)), flush=True)
+                print(build.describe_run(run, folder.path, int(state.step)), flush=True)
                 print(*map(as_called, data.notes), build.describe_parts(run), sep="\n", flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
-            results = _run_steps(run, state, position, checkpoints, on_step, on_epoch)
+            results = _run_steps(run, state, position, folder, checkpoints, on_step, on_epoch)
             if is_main_process():
                 _report(run, results, checkpoints)
     return results
+
+
+def _open_folder(config: Config, *, own_data: bool) -> OpenFolder:
+    """Return the folder of the run, which the first of several processes makes."""
+    if is_main_process():
+        return make_folder(config, own_data=own_data)
+    assert config.launch.run_dir is not None  # several processes are given one
+    return OpenFolder(config.launch.run_dir, own_data=own_data)
 
 
 def _run_steps(
     run: Run,
     state: build.TrainState,
     position: int,
+    folder: OpenFolder,
     checkpoints: Checkpoints,
     on_step: Callback | None,
     on_epoch: Callback | None,
 ) -> dict[str, float]:
     """Run the steps that are left, with everything around them. Returns the final metrics."""
     first, size = int(state.step), run.config.recipe.batch_size
-    folder, shown = checkpoints.folder.parent, is_main_process()
+    shown = is_main_process()
     with (
-        MetricsLog(folder, first) if shown else nullcontext() as log,
+        MetricsLog(folder.path, first) if shown else nullcontext() as log,
         RunProgress(first, run.last_step, size, shown=shown) as progress,
     ):
         recorder = Recorder(
             run,
+            folder,
             checkpoints,
             log,
             progress,
@@ -164,8 +176,11 @@ def _run_steps(
                     raise _out_of_memory(run, checkpoints) from None
                 raise
         if reason is not None and reason != stop_signal.CALLBACK:
-            raise _stopped(reason, checkpoints)
-        return recorder.final_results(state)
+            recorder.wait(state)
+            raise _stopped(reason, int(state.step), folder)
+        results = recorder.final_results(state)
+        recorder.wait(state)
+        return results
 
 
 def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> None:
@@ -182,7 +197,6 @@ def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> No
         f"test accuracy {top1:.2f} %  top-5 {top5:.2f} %  "
         f"(test error {100 - top1:.2f} %, {100 - top5:.2f} %, on {len(run.data.test):,} images)"
     )
-    checkpoints.wait()
     latest, best = checkpoints.latest_step(), checkpoints.best_step()
     assert latest is not None
     print(f"curves      {draw_curves(checkpoints.folder.parent)}")
@@ -200,11 +214,9 @@ def _out_of_memory(run: Run, checkpoints: Checkpoints) -> Ended:
     )
 
 
-def _stopped(number: int, checkpoints: Checkpoints) -> Ended:
-    checkpoints.wait()
-    name, step = signal.Signals(number).name, checkpoints.latest_step()
+def _stopped(number: int, step: int, folder: OpenFolder) -> Ended:
     return Ended(
-        f"stopped by {name} after step {step}, saved; continue with: "
-        f"{COMMAND} --run-dir {checkpoints.folder.parent} --resume",
+        f"stopped by {signal.Signals(number).name} after step {step}, saved; "
+        f"continue with: {folder.way_on()}",
         128 + number,
     )

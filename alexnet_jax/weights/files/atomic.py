@@ -27,6 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # it may be a link that leads elsewhere
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
