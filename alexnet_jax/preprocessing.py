@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Resize = Literal["shorter side", "both sides"]
-Interpolation = Literal["linear", "cubic"]
+from alexnet_jax.image_resize import Interpolation, Resize, resize_images
+
 Colors = Literal["RGB", "BGR"]
 LARGEST_SIZE = 2**14  # pixels; a larger one is a mistake, and its mean image takes over 3 GB
 
@@ -43,8 +43,10 @@ class Preprocessing:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Divisors of red, green and blue at the end."""
     resize: Resize = "shorter side"
-    """"shorter side" keeps the aspect ratio and cuts off the rest outside of the central square;
-    "both sides" keeps the whole picture and changes its aspect ratio."""
+    """"shorter side" resizes to that side and crops the central square, as torchvision does;
+    "both sides" keeps the whole picture and changes its aspect ratio; "central square" crops the
+    square first, on whole pixels of the picture, as our runs and records did until November 2026.
+    """
     interpolation: Interpolation = "linear"
     """Between pixels. The filter widens where a picture shrinks (antialiasing), as in Pillow."""
     source_colors: Colors = "RGB"
@@ -84,8 +86,8 @@ class Preprocessing:
         """Preprocess pictures to the input of the network, float32 [n, input_size, input_size, 3].
 
         Pictures of `stored_size` pixels square are not resized again: a data set may store them
-        resized by another library. Pictures of any other size are resized along rows, then along
-        columns, antialiased and rounded to 8 bits each time, which is Pillow's result to one level.
+        resized by another library. Pictures of any other size become those of Pillow's `resize`
+        and `crop`, to one level.
 
         Works under `jit`, which compiles it once for each size.
 
@@ -102,40 +104,21 @@ class Preprocessing:
         if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
             raise ValueError(f"images must be [n, height, width, 3], not {list(images.shape)}")
         if images.shape[1:3] != (self.stored_size, self.stored_size):
-            images = self._resize_pictures(jnp.asarray(images))
+            images = resize_images(images, self.stored_size, self.resize, self.interpolation)
         start = (self.stored_size - self.input_size) // 2
         center = slice(start, start + self.input_size)
         pixels = jnp.asarray(images)[:, center, center].astype(jnp.float32)
         mean = self.mean[center, center] if self.mean.ndim == 3 else self.mean.reshape(1, 1, 3)
         return (self.scale * pixels - mean[None]) / np.array([[[self.std]]], np.float32)
 
-    def _resize_pictures(self, images: jax.Array) -> jax.Array:
-        """Resize to the stored size, center square; return whole numbers 0 to 255 as float32."""
-        size, sides = self.stored_size, images.shape[1:3]
-        if self.resize == "both sides":
-            resized = (size, size)
-        else:
-            resized = tuple(size * side // min(sides) for side in sides)
-        for axis in (2, 1):  # along rows, then columns, and rounded in between, as Pillow does
-            old, new = sides[axis - 1], resized[axis - 1]
-            # `round` rounds halves to even, as torchvision does. Only the center is computed: the
-            # whole of a long thin picture would take gigabytes.
-            corner = round((new - size) / 2)
-            shape = tuple(size if i == axis else n for i, n in enumerate(images.shape))
-            scale, shift = jnp.array([new / old], jnp.float32), jnp.array([-corner], jnp.float32)
-            floats = images.astype(jnp.float32)
-            floats = jax.image.scale_and_translate(
-                floats, shape, (axis,), scale, shift, self.interpolation
-            )
-            images = jnp.clip(jnp.round(floats), 0, 255)
-        return images
-
     def __str__(self) -> str:
         """Describe it in one line."""
         colors = "a mean image"
         if self.mean.ndim == 1:
             colors = "mean " + ", ".join(f"{x:.6g}" for x in self.mean)
-        parts = [f"{self.resize} to {self.stored_size} pixels", f"the central {self.input_size}"]
+        resizing = f"{self.resize} to {self.stored_size} pixels"
+        parts = [resizing + ", bicubic" * (self.interpolation == "cubic")]
+        parts.append(f"the central {self.input_size}")
         parts.append(f"RGB x {self.scale:.6g} - {colors}")
         if self.std != (1, 1, 1):
             parts.append("divided by " + ", ".join(f"{x:.6g}" for x in self.std))

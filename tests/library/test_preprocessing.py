@@ -28,30 +28,35 @@ def test_stored_pictures_are_scaled_centered_and_divided_at_the_pixels_of_the_cr
         assert out[b, i, j, c] == pytest.approx(pixel / (0.5, 0.25, 2)[c], abs=1e-5)
 
 
-def by_pillow(picture, height, width, method):
-    """Columns before rows: Pillow rounds in between, and its order depends on its version."""
-    wide = Image.fromarray(picture).resize((width, picture.shape[0]), method)
-    return np.asarray(wide.resize((width, height), method), np.float32)
-
-
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
-@pytest.mark.parametrize("sides", [(60, 91), (20, 27)], ids=str)
+@pytest.mark.parametrize("sides", [(60, 91), (91, 60), (63, 126), (32, 63), (20, 27)], ids=str)
 def test_other_sizes_are_resized_as_pillow_does_and_torchvision_crops(rng, sides, interpolation):
     [picture] = images = pictures(rng, *sides, count=1)
     method = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[interpolation]
-    preprocessing = Preprocessing(
-        stored_size=32, input_size=28, mean=np.zeros(3), interpolation=interpolation
+    picture = Image.fromarray(picture)
+    crop = Preprocessing(
+        stored_size=32, input_size=24, mean=np.zeros(3), interpolation=interpolation
     )
     height, width = (32 * side // min(sides) for side in sides)
-    top, left = round((height - 28) / 2), round((width - 28) / 2)  # torchvision's center_crop
-    expected = by_pillow(picture, height, width, method)[top : top + 28, left : left + 28]
-    difference = abs(np.asarray(preprocessing(images)[0]) - expected)
-    assert difference.max() <= 1  # Pillow counts in fixed point
-    assert difference.mean() < 0.05
+    top, left = round((height - 24) / 2), round((width - 24) / 2)  # torchvision's center_crop
+    whole = picture.resize((width, height), method)
+    assert_near(crop(images)[0], whole.crop((left, top, left + 24, top + 24)))
 
-    squashed = dataclasses.replace(preprocessing, resize="both sides")
-    expected = by_pillow(picture, 32, 32, method)[2:30, 2:30]
-    assert abs(np.asarray(squashed(images)[0]) - expected).max() <= 1
+    squash = dataclasses.replace(crop, resize="both sides")
+    assert_near(squash(images)[0], picture.resize((32, 32), method).crop((4, 4, 28, 28)))
+
+    square_first = dataclasses.replace(crop, resize="central square")
+    top, left = ((side - min(sides)) // 2 for side in sides)
+    box = (left, top, left + min(sides), top + min(sides))
+    expected = picture.resize((32, 32), method, box=box).crop((4, 4, 28, 28))
+    assert_near(square_first(images)[0], expected)
+
+
+def assert_near(pixels, picture):
+    """Rounded from float32 sums, where Pillow counts in fixed point."""
+    difference = abs(np.asarray(pixels) - np.asarray(picture, np.float32))
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
 
 
 def test_arrays_that_are_no_raw_pictures_are_refused(rng):

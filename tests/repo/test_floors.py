@@ -25,6 +25,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.towers",
     "alexnet_jax.forward",
     "alexnet_jax.selection",
+    "alexnet_jax.image_resize",
     "alexnet_jax.model alexnet_jax.evaluation alexnet_jax.preprocessing",
     "alexnet_jax.visualize",
     "alexnet_jax.weights.files",

@@ -137,6 +137,12 @@ class Recipe:
         "By default 8/7 of that input, as the paper's 256 for 224, and at most what records hold.",
         POSITIVE,
     )
+    resize: Literal["auto", "crop", "squash", "central-square"] = setting(
+        "auto",
+        "How a picture is brought to the stored size. crop: resize the shorter side and crop the "
+        "center; squash: resize both sides, as Caffe did; central-square: crop first, as runs and "
+        "records did until November 2026. auto: as records were made, otherwise crop.",
+    )
     precision: Literal["float32", "bfloat16"] = setting(
         "float32",
         "The type that forward and backward passes compute in; bfloat16 is for GPUs and TPUs. "

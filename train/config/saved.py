@@ -18,7 +18,7 @@ FORMER_NAMES = {
 }
 """Names that values had in config.json, and flags on the command line, until November 2026."""
 
-_BEFORE = {"validation": 0}
+_BEFORE = {"validation": 0, "resize": "central-square"}
 """Values of runs from before there was a key for them, where the default is another one now."""
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from ..config.errors import BadInput
 from .examples import DataSet
 from .formats import cifar, idx, image_folder, records
+from .formats.image_resize import RULES, ResizeRule
 
 DIGITS = Path(__file__).parent / "digits"
 """The IDX files inside the package."""
@@ -23,7 +24,9 @@ class Format(Protocol):
         """Return whether the folder looks like this format; a damaged data set does, too."""
         ...
 
-    def open_dataset(self, directory: Path, size: int, *, held_out: float, seed: int) -> DataSet:
+    def open_dataset(
+        self, directory: Path, size: int, *, resize: ResizeRule, held_out: float, seed: int
+    ) -> DataSet:
         """Open the folder. Raises BadInput if it is not of this format, or damaged."""
         ...
 
@@ -39,7 +42,13 @@ def is_image_folder(directory: Path) -> bool:
 
 
 def open_data(
-    data: Path | None, kind: str, size: int, *, held_out: float = 0.1, seed: int = 0
+    data: Path | None,
+    kind: str,
+    size: int,
+    *,
+    resize: ResizeRule = RULES["crop"],
+    held_out: float = 0.1,
+    seed: int = 0,
 ) -> DataSet:
     """Open a data set.
 
@@ -47,6 +56,7 @@ def open_data(
       data: its folder; None for the digits inside the package.
       kind: "records", "idx", "cifar" or "folder", or "auto" to detect the format.
       size: every image is brought to [size, size, 3].
+      resize: the rule that does it; records and arrays of that size are taken as they are.
       held_out: for DIR/CLASS/* without a split, the fraction of each class to test on.
       seed: selects these pictures; the same seed and files give the same split in any folder.
 
@@ -58,7 +68,7 @@ def open_data(
         raise BadInput(
             f"{directory} holds none of: {'; '.join(data_format.LAYOUT for data_format in FORMATS)}"
         )
-    return data_format.open_dataset(directory, size, held_out=held_out, seed=seed)
+    return data_format.open_dataset(directory, size, resize=resize, held_out=held_out, seed=seed)
 
 
 def find_format(directory: Path, kind: str = "auto") -> Format | None:

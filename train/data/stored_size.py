@@ -1,4 +1,4 @@
-"""The size that images are brought to before the network's input is cropped out of them (§2)."""
+"""The size that images are brought to before the network's input is cropped out, and how (§2)."""
 
 import math
 
@@ -38,3 +38,24 @@ def stored_size(config: Config, architecture: Architecture) -> int:
             f"`stored_size` {stored} enlarges them"
         )
     return min(stored, recorded)
+
+
+def stored_resize(config: Config) -> str:
+    """Return the name, in `RULES`, of the rule that brings pictures to the stored size.
+
+    Raises BadInput if records were made by another rule than that of the configuration.
+    """
+    name, folder = config.recipe.resize, config.data.path
+    default = "crop" if name == "auto" else name
+    if folder is None or config.data.kind not in ("auto", "records") or not manifest.exists(folder):
+        return default
+    recorded = manifest.read(folder).resize
+    if name == "auto":
+        return recorded
+    # Runs from before there were names have this one, even if their records were squashed.
+    if name not in (recorded, "central-square"):
+        raise BadInput(
+            f"{folder} holds records made by the rule {recorded}, and `resize` is {name}; "
+            "train.prepare makes others"
+        )
+    return name

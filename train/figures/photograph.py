@@ -44,7 +44,7 @@ def center_crop_box(width: float, height: float, preprocessing: "Preprocessing")
     """Return the box of the network's input in a picture of `width` by `height` pixels."""
     stored, size = preprocessing.stored_size, preprocessing.input_size
     sides = (width, height)
-    if preprocessing.resize == "shorter side":
+    if preprocessing.resize != "both sides":
         sides = (min(sides), min(sides))
     first = (stored - size) // 2 / stored  # of the stored image, as `Preprocessing` cuts it
     left, top = (

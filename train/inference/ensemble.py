@@ -10,13 +10,14 @@ from alexnet_jax.towers import num_batch_shards
 from ..config.config import Config
 from ..config.errors import BadInput
 from ..data.examples import DataSet, Source
+from ..data.formats.image_resize import ResizeRule
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
 from ..runtime import output
 from ..runtime.progress import ProgressBar
 from ..steps.eval_step import EvalResults, evaluate
 from . import evaluation_data
-from .predictor import Predictor, ResizeRule
+from .predictor import Predictor
 
 
 def check_classes(predictors: Sequence[Predictor]) -> None:
@@ -56,10 +57,10 @@ def open_test_images(
         raise BadInput(
             f"`data` is needed: {predictors[0].source} is not a run, which knows its own"
         )
-    opened: dict[ResizeRule, DataSet] = {}
-    sources: dict[ResizeRule, Source] = {}
+    opened: dict[tuple[int, ResizeRule], DataSet] = {}
+    sources: dict[tuple[int, ResizeRule], Source] = {}
     for predictor in predictors:
-        rule = predictor.resize_rule
+        rule = predictor.stored_size, predictor.resize
         is_run = predictor.config is not None
         if first_run and is_run and directory is None:
             _check_same_data(first_run, predictor)
@@ -70,7 +71,7 @@ def open_test_images(
             _check_same_split(first_run, predictor, opened[rule])
         if is_run:
             check_data(Path(predictor.source), opened[rule])
-    return [sources[predictor.resize_rule] for predictor in predictors]
+    return [sources[predictor.stored_size, predictor.resize] for predictor in predictors]
 
 
 def _check_same_data(first: Predictor, other: Predictor) -> None:

@@ -1,6 +1,5 @@
 """The images that a network is tested on: resized by its rule, labeled by its own classes."""
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,11 @@ from ..config.config import Config
 from ..config.errors import BadInput
 from ..data.dataset import is_image_folder, open_data
 from ..data.examples import DataSet, Example, Source, example_name
+from ..data.formats import manifest
 from ..data.formats.image_folder import PictureSource, evaluation_pictures
-from ..data.validation import Subset, with_validation
+from ..data.formats.image_resize import RULES
+from ..data.held_out import leave_out_corrupt
+from ..data.validation import with_validation
 from .predictor import Predictor
 
 
@@ -35,20 +37,36 @@ def open_for(
         path,
         kind,
         predictor.stored_size,
+        resize=predictor.resize,
         held_out=config.data.held_out,
         seed=config.recipe.seed,
     )
     if part == "validation":
         data = _with_validation(data, run, config, path)
-    if predictor.config:
-        return data
-    if resized := _resized(part_of(data, part), predictor):
-        return dataclasses.replace(data, train=resized, test=resized, val=resized)
+    if bad := config.data.bad_images:  # the run left out the same
+        name = "test" if part_of(data, part) is data.test else "val"
+        data = leave_out_corrupt(data, bad, config.data.threads, [name])
+    _note_other_rule(path, kind, predictor)
+    return data
+
+
+def _note_other_rule(path: Path | None, kind: str, predictor: Predictor) -> None:
+    """Say so if the images are stored, and the network's rule would have made others."""
+    if path is not None and (kind == "folder" or is_image_folder(path)):
+        return
+    other = ""
+    if path is not None and manifest.exists(path):
+        rule = manifest.read(path).resize
+        if RULES[rule] == predictor.resize:
+            return
+        other = f", but by {rule}"
+    elif predictor.config:  # a run's arrays, which it has learned from as they are
+        return
     print(
-        f"note: the images in {path} are stored, and not resized by the rule of {predictor.source}",
+        f"note: the images in {path} are stored, and not resized by the rule of "
+        f"{predictor.source}{other}",
         file=sys.stderr,
     )
-    return data
 
 
 def _all_pictures(directory: Path, predictor: Predictor) -> DataSet:
@@ -80,15 +98,6 @@ def _with_validation(
 def part_of(data: DataSet, part: str) -> Source:
     """Return the images of "test" or "validation"."""
     return data.selection if part == "validation" else data.test
-
-
-def _resized(source: Source, predictor: Predictor) -> Source | None:
-    """Return the pictures of a source as the network resizes them; None if they are stored."""
-    if isinstance(source, PictureSource):
-        return PictureSource(source.root, source.files, source.size, predictor.resize)
-    if isinstance(source, Subset) and (resized := _resized(source.source, predictor)):
-        return Subset(resized, source.indices)
-    return None
 
 
 def relabel(predictor: Predictor, data: DataSet, part: str = "test") -> Source:

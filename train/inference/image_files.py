@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
-
-from alexnet_jax import Preprocessing
 
 from ..config.errors import BadInput
-from ..data.formats.image_file import BadPicture, crop_and_resize, open_rgb
+from ..data.formats.image_file import BadPicture, open_rgb
+from ..data.formats.image_resize import ResizeRule
 from ..data.formats.picture_files import pictures_below
 
-Resize = Callable[[Image.Image, int], np.ndarray]
-"""From a picture, RGB, and a size to an image, uint8 [size, size, 3]."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -39,45 +35,13 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     return pictures
 
 
-def make_resize(preprocessing: Preprocessing | None) -> Resize:
-    """Return the rule by which pictures are resized: that of `preprocessing`, or of our runs.
-
-    It has the pixels of `Preprocessing`, to one level, and needs no compilation for each size.
-    """
-    if preprocessing is None:
-        return crop_and_resize
-    linear = preprocessing.interpolation == "linear"
-    resampling = Image.Resampling.BILINEAR if linear else Image.Resampling.BICUBIC
-    squash = preprocessing.resize == "both sides"
-
-    def resize(picture: Image.Image, size: int) -> np.ndarray:
-        box = (0.0, 0.0, float(picture.width), float(picture.height))
-        if not squash:
-            # The central square of the picture resized as a whole. Pillow computes it alone.
-            shorter = min(picture.size)
-            whole = [size * side // shorter for side in picture.size]
-            corner = [round((side - size) / 2) for side in whole]
-            pixel = [old / new for old, new in zip(picture.size, whole, strict=True)]
-            (x, y), (w, h) = corner, pixel
-            right, bottom = min((x + size) * w, box[2]), min((y + size) * h, box[3])
-            box = (x * w, y * h, right, bottom)
-        left, top, right, bottom = box
-        # Rows before columns: Pillow rounds in between, and its own order depends on the version.
-        rows = (left, 0.0, right, float(picture.height))
-        picture = picture.resize((size, picture.height), resampling, box=rows)
-        columns = (0.0, top, float(size), bottom)
-        return np.asarray(picture.resize((size, size), resampling, box=columns))
-
-    return resize
-
-
 def read_batches(
     paths: Sequence[Path],
     size: int,
     *,
     batch_size: int,
     threads: int,
-    resize: Resize = crop_and_resize,
+    resize: ResizeRule,
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
     """Read pictures as batches of images.
 

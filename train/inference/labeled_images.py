@@ -39,7 +39,9 @@ def open_folder(folder: Path, predictor: Predictor) -> LabeledImages:
     Raises BadInput if there are no images, or the data set is damaged.
     """
     if folder.is_dir() and not is_image_folder(folder):
-        return _of_data_set(open_data(folder, "auto", predictor.stored_size))
+        return _of_data_set(
+            open_data(folder, "auto", predictor.stored_size, resize=predictor.resize)
+        )
     return _of_pictures(folder, predictor)
 
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..config.saved import load_config, read_record
 from ..data.formats.image_file import open_rgb
+from ..data.formats.image_resize import RULES, ResizeRule
 from ..data.image_statistics import read_mean
 from ..data.stored_size import stored_size
 from ..run_dir.checkpoints import Checkpoints
@@ -30,17 +30,6 @@ from ..runtime.mesh import make_mesh
 from ..steps.eval_step import make_eval_step
 from ..steps.optimizers import OPTIMIZERS
 from ..steps.train_step import init_state, state_shardings
-from .image_files import Resize, make_resize
-
-
-class ResizeRule(NamedTuple):
-    """How pictures become images: two networks with equal rules share one source of images."""
-
-    size: int
-    resize: str
-    interpolation: str
-    of_run: bool
-    """A run's crop lies on whole pixels, as when it was trained."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +77,9 @@ class Predictor:
         return f"{self.architecture.name}, after step {self.step:,}"
 
     @property
-    def resize_rule(self) -> ResizeRule:
-        """How pictures are resized, as values that can be compared."""
-        rule = self.preprocessing
-        return ResizeRule(
-            rule.stored_size, rule.resize, rule.interpolation, self.config is not None
-        )
-
-    @property
-    def resize(self) -> Resize:
+    def resize(self) -> ResizeRule:
         """The rule by which pictures of any size become images of `stored_size` pixels."""
-        return make_resize(None if self.config else self.preprocessing)
+        return ResizeRule(self.preprocessing.resize, self.preprocessing.interpolation)
 
     def class_label(self, index: int) -> str:
         """Return the description of a class, or its name if it has none."""
@@ -247,12 +228,13 @@ def _open_run(run_dir: Path, checkpoint: str | int, devices: int) -> Predictor:
     class_names, descriptions = tuple(data["class_names"]), dict(data.get("words", {}))
     architecture = get_architecture(config).with_classes(len(class_names))
     mesh = make_mesh(architecture, devices)
-    size = stored_size(config, architecture)
+    size, rule = stored_size(config, architecture), RULES.get(config.recipe.resize, RULES["crop"])
     preprocessing = Preprocessing(
         stored_size=size,
         input_size=architecture.image_sizes[0],
         mean=read_mean(run_dir, size),
-        interpolation="cubic",
+        resize=rule.resize,
+        interpolation=rule.interpolation,
     )
     optimizer = OPTIMIZERS[config.recipe.optimizer]()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), architecture, optimizer))

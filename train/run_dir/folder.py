@@ -21,7 +21,7 @@ from ..data.image_statistics import (
     with_channel_mean,
     write_statistics,
 )
-from ..data.stored_size import stored_size
+from ..data.stored_size import stored_resize, stored_size
 from ..data.validation import VALIDATION_PARTS, share_taken
 from ..runtime.distributed import barrier, is_main_process
 from .links import refuse_links
@@ -57,14 +57,15 @@ def open_run(config: Config, data: DataSet) -> Config:
 
     Statistics that a run left there which ended before its first step are deleted.
 
-    Returns the configuration with its `stored_size` and `validation`. Raises BadInput if the folder
-    holds another run, or the resumed run has learned from other data.
+    Returns the configuration with its `stored_size`, `resize` and `validation`. Raises BadInput if
+    the folder holds another run, or the resumed run has learned from other data.
     """
     run_dir = config.launch.run_dir
     assert run_dir is not None
-    # Keep the size itself: the records that it may depend on can be elsewhere later.
+    # Keep these themselves: the records that they may depend on can be elsewhere later.
     config = config.replace(
         stored_size=stored_size(config, get_architecture(config)),
+        resize=stored_resize(config),
         validation=share_taken(data, config.recipe.validation),
     )
     if is_main_process():

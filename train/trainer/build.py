@@ -19,10 +19,11 @@ from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..data.dataset import open_data
 from ..data.examples import CheckedSource, DataSet, ImageStatistics
+from ..data.formats.image_resize import RULES
 from ..data.in_memory import keep_in_memory
 from ..data.pipeline import train_batches
 from ..data.skip_corrupt import SkipCorrupt
-from ..data.stored_size import stored_size
+from ..data.stored_size import stored_resize, stored_size
 from ..data.validation import DEFAULT_SHARE, describe_validation, with_validation
 from ..run_dir.checkpoints import Checkpoints
 from ..runtime import device_memory
@@ -83,6 +84,7 @@ def load_network_and_data(
             config.data.path,
             config.data.kind,
             size,
+            resize=RULES[stored_resize(config)],
             held_out=config.data.held_out,
             seed=config.recipe.seed,
         )

@@ -16,17 +16,16 @@ import numpy as np
 
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import by_name
+from alexnet_jax.image_resize import Resize
 from alexnet_jax.model import init
 from alexnet_jax.params import BatchStats, Layer, Params, check_params
-from alexnet_jax.image_resize import Resize
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import npy_file, run_checkpoints
 from alexnet_jax.weights.loaded import LoadedWeights
 from alexnet_jax.weights.spec_json import architecture_from_json
 
-
-_RESIZES: dict[str, Resize] = {"crop": "shorter side", "squash": "both sides"}
-"""By their names in config.json; runs until November 2026 have no name there."""
+_RESIZES: dict[str, Resize] = {"squash": "both sides", "central-square": "central square"}
+"""By their names in config.json, of all but the usual "shorter side"."""
 
 
 def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
@@ -46,11 +45,12 @@ def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
     if expected and net != expected:
         raise ValueError(f"it holds {net.name}, which differs from {expected.name}")
     mean = npy_file.read(folder / "mean.npy")
+    resize = str(record["config"].get("resize", "central-square"))  # of runs that state none
     preprocessing = Preprocessing(
         stored_size=len(mean),
         input_size=net.image_sizes[0],
         mean=mean,
-        resize=_RESIZES.get(record["config"].get("resize"), "central square"),
+        resize=_RESIZES.get(resize, "shorter side"),
         interpolation="cubic",
     )
     return LoadedWeights("train.main's", _read_params(folder, net), net, preprocessing, names)

@@ -9,11 +9,11 @@ import alexnet_jax
 from tests.support.runs import write_initial_run, write_noise_pictures
 from tests.support.tiny import TINY, draw_params
 from train.config.errors import BadInput
+from train.data.formats.image_resize import ResizeRule
 from train.figures import __main__ as figures
 from train.figures import page
 from train.figures.confusion import count_pairs
 from train.figures.photograph import Box, draw_map, draw_photograph, read_photograph
-from train.inference.image_files import make_resize
 
 
 def save_coordinates(path, width, height):
@@ -31,7 +31,7 @@ def test_the_frame_is_around_what_the_network_sees(tmp_path, resize, size):
     rule = alexnet_jax.Preprocessing(
         stored_size=40, input_size=31, mean=np.zeros(3), resize=resize, interpolation="linear"
     )
-    crop = np.asarray(rule(make_resize(rule)(Image.open(path), 40)[None])[0])
+    crop = np.asarray(rule(ResizeRule(resize, "linear")(Image.open(path), 40)[None])[0])
     box = read_photograph(path, rule).crop
     for number in (1, 29):  # of a pixel of the crop; 0 and 30 may touch the picture's border
         column, row = crop[number, number, :2] + 0.5  # where its center is in the picture

@@ -20,10 +20,10 @@ from train import evaluate, predict
 from train.config.errors import BadInput
 from train.data.dataset import DIGITS as DIGITS_FOLDER
 from train.data.formats import idx
+from train.data.formats.image_resize import ResizeRule
 from train.inference import prediction_table
 from train.inference.ensemble import open_test_images
 from train.inference.evaluation_data import relabel
-from train.inference.image_files import make_resize
 from train.inference.predictor import Predictor, open_predictor
 
 NET = DIGITS.with_classes(3)
@@ -78,14 +78,14 @@ def logits(params, path):
     return np.asarray(apply()(params, RULE(as_array(path)[None]))[0], np.float64)
 
 
-@pytest.mark.parametrize("resize", ["shorter side", "both sides"])
+@pytest.mark.parametrize("resize", ["shorter side", "both sides", "central square"])
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
 def test_pictures_are_resized_as_the_weights_preprocessing_does(resize, interpolation, rng):
     options = {"resize": resize, "interpolation": interpolation, "mean": np.zeros(3)}
     rule = Preprocessing(stored_size=17, input_size=17, **options)
     for size in ((17, 17), (40, 23), (9, 61), (200, 3)):
         picture = rng.integers(0, 256, (*size, 3), np.uint8)
-        ours = make_resize(rule)(Image.fromarray(picture), 17)
+        ours = ResizeRule(resize, interpolation)(Image.fromarray(picture), 17)
         assert ours.shape == (17, 17, 3)
         difference = np.abs(np.asarray(rule(picture[None])[0]) - ours)
         assert difference.max() <= 1, size

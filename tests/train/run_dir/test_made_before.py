@@ -39,7 +39,8 @@ def test_the_run_predicts_and_alexnet_jax_loads_the_same_network():
     params, architecture, preprocessing = alexnet_jax.load(RUN)
     assert architecture == predictor.architecture
     jax.tree.map(np.testing.assert_array_equal, params, predictor.params)
-    np.testing.assert_array_equal(preprocessing.mean, predictor.preprocessing.mean)
+    assert preprocessing == predictor.preprocessing
+    assert str(preprocessing).startswith("central square to ")
     test = open_data(None, "auto", predictor.stored_size).test
     images = np.stack([test[i]["image"] for i in range(32)])
     logits = np.asarray(predictor.eval_step()(images))[:, 0]

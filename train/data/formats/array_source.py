@@ -7,7 +7,7 @@ from PIL import Image
 
 from ...config.errors import BadInput
 from ..examples import Example, LabeledName
-from .image_file import crop_and_resize
+from .image_resize import ResizeRule
 
 SPLITS = ("train", "test")
 
@@ -16,10 +16,14 @@ class ArraySource:
     """Gray images [height, width] or RGB images [height, width, 3], and their labels."""
 
     def __init__(
-        self, images: np.ndarray | list[np.ndarray], labels: np.ndarray, size: int
+        self,
+        images: np.ndarray | list[np.ndarray],
+        labels: np.ndarray,
+        size: int,
+        resize: ResizeRule,
     ) -> None:
-        """Keep the arrays; an image is brought to `size` when it is read."""
-        self.images, self.labels, self.size = images, labels, size
+        """Keep the arrays; `resize` brings an image to `size` when it is read."""
+        self.images, self.labels, self.size, self.resize = images, labels, size, resize
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -29,7 +33,7 @@ class ArraySource:
         """Return the image, gray repeated as red, green and blue, and its label."""
         image = self.images[index]
         if image.shape[:2] != (self.size, self.size):
-            image = crop_and_resize(Image.fromarray(image), self.size)
+            image = self.resize(Image.fromarray(image), self.size)
         if image.ndim == 2:
             image = np.stack([image] * 3, axis=-1)
         return {"image": image, "label": int(self.labels[index])}

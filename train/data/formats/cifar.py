@@ -12,6 +12,7 @@ import numpy as np
 from ...config.errors import BadInput
 from ..examples import DataSet
 from .array_source import SPLITS, ArraySource, check_labels
+from .image_resize import ResizeRule
 
 KIND: str = "cifar"
 LAYOUT: str = "batches of CIFAR's binary form"
@@ -57,13 +58,15 @@ def detect(directory: Path) -> bool:
     return find_batches(directory) is not None
 
 
-def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> DataSet:
+def open_dataset(
+    directory: Path, size: int, *, resize: ResizeRule, held_out: float, seed: int
+) -> DataSet:
     """Open the folder. Raises BadInput if a file is missing or damaged."""
     del held_out, seed  # CIFAR comes with a split
     batches = find_batches(directory)
     if batches is None:
         raise BadInput(f"{directory} holds no batches of CIFAR (data_batch_1.bin or train.bin)")
-    train, test = (ArraySource(*read_split(*batches, split), size) for split in SPLITS)
+    train, test = (ArraySource(*read_split(*batches, split), size, resize) for split in SPLITS)
     check_labels(directory, train.labels, test.labels)
     return DataSet(train, test, class_names(*batches))
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...config.errors import BadInput
 from ..examples import DataSet
 from .array_source import SPLITS, ArraySource, check_labels
+from .image_resize import ResizeRule
 
 KIND: str = "idx"
 LAYOUT: str = "IDX files"
@@ -25,13 +26,15 @@ def detect(directory: Path) -> bool:
     return find_file(directory, "train", "images") is not None
 
 
-def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> DataSet:
+def open_dataset(
+    directory: Path, size: int, *, resize: ResizeRule, held_out: float, seed: int
+) -> DataSet:
     """Open the folder. Classes are named by their labels. Raises BadInput if a file is damaged."""
     del held_out, seed  # IDX files come with a split
     splits = [read_split(directory, split) for split in SPLITS]
     check_labels(directory, *(labels for _, labels in splits))
     classes = 1 + max(int(labels.max()) for _, labels in splits)
-    train, test = (ArraySource(*split, size) for split in splits)
+    train, test = (ArraySource(*split, size, resize) for split in splits)
     return DataSet(train, test, tuple(str(label) for label in range(classes)))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...config.errors import BadInput
+from .image_resize import RULES
 from .picture_formats import FORMATS
 
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many: 0.8 GB of RGB
@@ -31,7 +32,7 @@ def read_picture(path: Path, size: int) -> np.ndarray:
     Raises BadPicture, with the path, if the file is not a picture or is damaged, and BadInput if it
     cannot be read at all.
     """
-    return crop_and_resize(open_rgb(path, path)[0], size)
+    return RULES["crop"](open_rgb(path, path)[0], size)
 
 
 def open_rgb(file: Path | BinaryIO, name: object) -> tuple[Image.Image, tuple[str, ...]]:
@@ -77,20 +78,6 @@ def decode_jpeg(jpeg: bytes, name: object) -> np.ndarray:
             if simplejpeg.decode_jpeg_header(jpeg)[2] == "YCbCr":
                 return simplejpeg.decode_jpeg(jpeg)
     return np.asarray(open_rgb(io.BytesIO(jpeg), name)[0])
-
-
-def crop_and_resize(picture: Image.Image, size: int, *, squash: bool = False) -> np.ndarray:
-    """Resize the shorter side to `size` pixels and crop the center: uint8 [size, size, 3].
-
-    `squash` resizes both sides instead, as Caffe did: it keeps all of the picture, but not its
-    aspect ratio. The filter is bicubic, and averages where it shrinks.
-    """
-    width, height = picture.size
-    shorter = min(width, height)
-    left, top = (width - shorter) // 2, (height - shorter) // 2
-    # Only the square is resized: a long thin strip would take gigabytes.
-    box = None if squash else (left, top, left + shorter, top + shorter)
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
 def _conversions(picture: Image.Image, name: str) -> tuple[str, ...]:

@@ -3,18 +3,15 @@
 import hashlib
 import itertools
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from ...config.errors import BadInput
 from ..examples import DataSet, Example
 from .class_folders import ClassFolders, LabeledFile, classes_without
 from .folder_layout import PARTS, Layout, find_layout
-from .image_file import crop_and_resize, open_rgb
+from .image_file import open_rgb
+from .image_resize import RULES, ResizeRule
 from .picture_files import subfolders
 from .split_lists import find_lists, part_of_pictures
 
@@ -47,11 +44,13 @@ def detect(directory: Path) -> bool:
     return bool(layout.parts) or len(subfolders(layout.root)) > 1
 
 
-def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> DataSet:
+def open_dataset(
+    directory: Path, size: int, *, resize: ResizeRule, held_out: float, seed: int
+) -> DataSet:
     """Open the pictures that `find_pictures` finds. Raises BadInput if there are none."""
     pictures = find_pictures(directory, held_out=held_out, seed=seed)
     train, test, val = (
-        PictureSource(pictures.root, [*files], size)
+        PictureSource(pictures.root, [*files], size, resize)
         for files in (pictures.train, pictures.test, pictures.val)
     )
     return DataSet(
@@ -72,7 +71,7 @@ class PictureSource:
         root: Path,
         files: list[LabeledFile],
         size: int,
-        resize: Callable[[Image.Image, int], np.ndarray] = crop_and_resize,
+        resize: ResizeRule = RULES["crop"],
     ) -> None:
         """Keep the paths below `root`; `resize` brings pictures to `size`."""
         self.root, self.files, self.size, self.resize = root, files, size, resize

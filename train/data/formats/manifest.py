@@ -20,6 +20,10 @@ JOURNAL = "unfinished.jsonl"
 SPLITS = ("train", "test")
 VAL = "val"
 """The validation part, which only some folders have."""
+CROP = "after resizing, as torchvision does"
+"""The setting "crop" of records whose shorter side was resized."""
+FORMER_SETTINGS = {"crop": "before resizing"}
+"""What records without these settings were made with, until November 2026."""
 _KIND = "ArrayRecord shards of JPEG pictures, by python -m train.prepare, version 1"
 
 
@@ -99,6 +103,13 @@ class Manifest:
     def size(self) -> int:
         """The height and width of the pictures, in pixels."""
         return self.settings["size"]
+
+    @property
+    def resize(self) -> str:
+        """The name, in `RULES`, of the rule that resized the pictures."""
+        if self.settings.get("resize") == "squash":
+            return "squash"
+        return "crop" if self.settings.get("crop") == CROP else "central-square"
 
     def write(self, directory: Path) -> None:
         """Write manifest.json, whole or not at all."""

@@ -18,7 +18,8 @@ from ...config.errors import BadInput
 from ..examples import DataSet, Example, ImageStatistics, LabeledName
 from ..image_statistics import read_statistics
 from . import manifest
-from .image_file import crop_and_resize, decode_jpeg
+from .image_file import decode_jpeg
+from .image_resize import ResizeRule
 from .manifest import SPLITS, VAL, Manifest, Shard
 
 KIND: str = "records"
@@ -32,7 +33,9 @@ def detect(directory: Path) -> bool:
     return manifest.exists(directory)
 
 
-def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> DataSet:
+def open_dataset(
+    directory: Path, size: int, *, resize: ResizeRule, held_out: float, seed: int
+) -> DataSet:
     """Open the shards of a folder.
 
     File sizes and record counts are compared with the manifest, and digests too if there is less
@@ -46,12 +49,13 @@ def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> D
             if other_count and not count:
                 raise BadInput(f"{directory} holds no {split} pictures of the class {name!r}")
     splits = (*SPLITS, VAL) if VAL in contents.shards else SPLITS
-    train, test, *val = (RecordSource(directory, contents, split, size) for split in splits)
+    train, test, *val = (RecordSource(directory, contents, split, size, resize) for split in splits)
+    only_val = contents.test_is_val or (not val and _lay_in_val(test))
     return DataSet(
         train,
         test,
         contents.class_names,
-        val=test if contents.test_is_val else next(iter(val), None),
+        val=test if only_val else next(iter(val), None),
         statistics=read_record_statistics(directory, contents, size),
         class_descriptions=contents.class_descriptions,
     )
@@ -60,8 +64,10 @@ def open_dataset(directory: Path, size: int, *, held_out: float, seed: int) -> D
 class RecordSource:
     """The pictures of one split; a picture is decoded when it is read."""
 
-    def __init__(self, directory: Path, contents: Manifest, split: str, size: int) -> None:
-        """Open the shards; pictures are brought to `size`.
+    def __init__(
+        self, directory: Path, contents: Manifest, split: str, size: int, resize: ResizeRule
+    ) -> None:
+        """Open the shards; `resize` brings pictures of another size to `size`.
 
         Raises BadInput, with the file, if one is missing or does not match the manifest.
         """
@@ -69,7 +75,7 @@ class RecordSource:
 
         shards = [shard for shard in contents.shards[split] if shard.picture_count]
         self.paths = [directory / shard.file for shard in shards]
-        self.size, self.classes = size, len(contents.class_names)
+        self.size, self.resize, self.classes = size, resize, len(contents.class_names)
         total = sum(shard.byte_count for split in contents.shards.values() for shard in split)
         with ThreadPoolExecutor(_OPEN_THREADS) as pool:
             digests = itertools.repeat(total <= _DIGEST_BYTES)
@@ -93,7 +99,7 @@ class RecordSource:
             raise BadInput(f"{path} has a picture of class {label}, of {self.classes} classes")
         image = decode_jpeg(record["jpeg"], f"{path}: {record['name']}")
         if len(image) != self.size:
-            image = crop_and_resize(Image.fromarray(image), self.size)
+            image = self.resize(Image.fromarray(image), self.size)
         return {"image": image, "label": label}
 
     def name(self, index: int) -> str:
@@ -112,6 +118,11 @@ class RecordSource:
             return path, unpack_record(self.records[index])
         except Exception as error:  # RuntimeError if a checksum in the file does not match
             raise BadInput(f"{path} is damaged: {str(error).split(';')[0]}") from None
+
+
+def _lay_in_val(test: RecordSource) -> bool:
+    """Return whether test pictures lay in a folder val; older manifests do not say."""
+    return test.name(0).split("/")[0] in ("val", "validation")
 
 
 def pack_record(name: str, label: int, jpeg: bytes) -> bytes:

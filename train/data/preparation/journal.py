@@ -67,11 +67,11 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _compare(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     for name, value in new.items():
-        if old.get(name) == value:
+        if (old_value := old.get(name, manifest.FORMER_SETTINGS.get(name))) == value:
             continue
         if name == "pictures":
             raise BadInput(f"{directory} was begun with other pictures; name another folder")
         raise BadInput(
-            f"{directory} was begun with the {name.replace('_', ' ')} {old.get(name)}, "
+            f"{directory} was begun with the {name.replace('_', ' ')} {old_value}, "
             f"not {value}; name another folder for these"
         )

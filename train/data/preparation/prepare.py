@@ -14,6 +14,7 @@ from ...runtime.progress import PictureProgress
 from ..formats import imagenet, manifest
 from ..formats.class_folders import LabeledFile
 from ..formats.image_folder import PictureSet, find_pictures, find_unlabeled, shuffle_key
+from ..formats.image_resize import RULES
 from ..formats.manifest import Manifest, Shard, StatisticsFiles
 from ..image_statistics import COLORS, MEAN, write_statistics
 from .journal import Journal
@@ -126,6 +127,7 @@ def _settings(options: PrepareOptions, pictures: PictureSet) -> dict[str, Any]:
     return {
         "size": options.size,
         "resize": options.resize,
+        **({"crop": manifest.CROP} if options.resize == "crop" else {}),
         "filter": "bicubic, averaging where it shrinks",
         "quality": QUALITY,
         "class_order": options.class_order,
@@ -176,7 +178,7 @@ def _write_missing(
             root,
             pictures,
             options.size,
-            options.resize == "squash",
+            RULES[options.resize],
             options.strict,
             journal.shards.get(name),
         )

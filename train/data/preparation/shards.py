@@ -11,7 +11,8 @@ from PIL import Image
 
 from ...config.errors import BadInput
 from ..formats.class_folders import LabeledFile
-from ..formats.image_file import BadPicture, crop_and_resize, open_rgb
+from ..formats.image_file import BadPicture, open_rgb
+from ..formats.image_resize import ResizeRule
 from ..formats.manifest import Shard, sha256
 from ..formats.records import pack_record
 from .worker_pool import report_done, run_in_workers
@@ -32,7 +33,7 @@ class ShardTask:
     root: Path  # of the pictures
     pictures: Sequence[LabeledFile]
     size: int
-    squash: bool
+    resize: ResizeRule
     strict: bool  # fail at a picture that cannot be decoded, instead of skipping it
     previous: Shard | None  # as an earlier run wrote it
 
@@ -60,7 +61,7 @@ def _write_shard(task: ShardTask) -> Shard:
         with _open_writer(temporary) as write:
             for name, label in task.pictures:
                 try:
-                    jpeg, kinds = _encode_jpeg(task.root / name, task.size, task.squash)
+                    jpeg, kinds = _encode_jpeg(task.root / name, task.size, task.resize)
                     write(pack_record(name, label, jpeg))
                     conversions |= {name: list(kinds)} if kinds else {}
                 except BadPicture as error:
@@ -92,11 +93,11 @@ def _can_be_decoded(path: Path) -> bool:
     return True
 
 
-def _encode_jpeg(path: Path, size: int, squash: bool) -> tuple[bytes, tuple[str, ...]]:
+def _encode_jpeg(path: Path, size: int, resize: ResizeRule) -> tuple[bytes, tuple[str, ...]]:
     """Return a picture as a JPEG file, and the conversions that `open_rgb` made."""
     picture, conversions = open_rgb(path, path)
     data = io.BytesIO()
-    square = Image.fromarray(crop_and_resize(picture, size, squash=squash))
+    square = Image.fromarray(resize(picture, size))
     square.save(data, "JPEG", quality=QUALITY)
     return data.getvalue(), conversions
 
