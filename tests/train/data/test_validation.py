@@ -1,5 +1,6 @@
 """Which images a run validates on: a part of the data, or a share of the training images."""
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -12,7 +13,6 @@ from train.config.errors import BadInput
 from train.config.experiments import EXPERIMENTS
 from train.data.dataset import DIGITS, open_data
 from train.data.examples import DataSet, labeled_names
-from train.data.formats.array_source import ArraySource
 from train.data.preparation.prepare import prepare
 from train.data.validation import describe_validation, with_validation
 from train.trainer.build import load_network_and_data
@@ -22,9 +22,11 @@ def data_set(*sizes, val=None):
     """Training images of classes of these sizes, in turns; each pixel is the image's index."""
     labels = np.concatenate([np.full(size, label) for label, size in enumerate(sizes)])
     labels = np.random.default_rng(1).permutation(labels)
-    images = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.zeros((8, 8), np.uint8)
-    train, test = ArraySource(images, labels, 8), ArraySource(images[:4], labels[:4], 8)
-    return DataSet(train, test, tuple("abcdefgh"[: len(sizes)]), val=val)
+    train = [
+        {"image": np.full((8, 8, 3), index, np.uint8), "label": int(label)}
+        for index, label in enumerate(labels)
+    ]
+    return DataSet(train, train[:4], tuple("abcdefgh"[: len(sizes)]), val=val)
 
 
 def pixels(source):
@@ -114,8 +116,7 @@ def test_data_of_one_image_a_class_are_trained_on_unless_a_share_is_asked_for():
 )
 def test_a_share_that_leaves_too_little_is_refused(sizes, arguments, words):
     data = data_set(*sizes)
-    order = np.argsort(data.train.labels, kind="stable")
-    data.train.images, data.train.labels = data.train.images[order], data.train.labels[order]
+    data.train.sort(key=lambda example: example["label"])
     with pytest.raises(BadInput, match=words):
         with_validation(data, **arguments)
 
@@ -138,6 +139,20 @@ def test_a_folder_and_its_records_validate_on_the_same_pictures(tmp_path):
         assert classes(data.val) == {0: 3, 1: 3}
         assert not names[-1] & {*labeled_names(data.train)}
     assert names[0] == names[1]
+
+
+def test_records_of_train_and_val_validate_on_val_also_if_an_older_version_made_them(tmp_path):
+    for split in ("train", "val"):
+        write_noise_pictures(tmp_path / "folder" / split, ["cat", "dog"], 3)
+    out = tmp_path / "records"
+    prepare(options(tmp_path / "folder", out, labels=None))
+    manifest = json.loads((out / "manifest.json").read_text())
+    for keys in ({}, {"test_is_val"}):
+        values = {key: value for key, value in manifest.items() if key not in keys}
+        (out / "manifest.json").write_text(json.dumps(values))
+        _, data = load_network_and_data(Config().replace(data=out, stored_size=28))
+        assert (data.validation, len(data.train), len(data.val)) == ("test", 6, 6)
+        assert data.val is data.test
 
 
 def test_a_tenth_is_taken_by_default_and_nothing_of_data_from_python():
