@@ -8,6 +8,9 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 Tangent = jax.Array | SymbolicZero
+# JAX 0.7 transposes a scan only in a function that it has linearized; versions up to 0.11 were not
+# tried.
+_TRANSPOSES_SCANS = jax.__version_info__ >= (0, 12)
 
 
 def with_gradient(
@@ -43,7 +46,16 @@ def with_gradient(
 
         if not changing:
             return out, jnp.zeros_like(out)
-        (tangent,) = jax.linear_transpose(pull_back, out)([tangents[i] for i in changing])
+        (tangent,) = _transpose(pull_back, out)([tangents[i] for i in changing])
         return out, tangent
 
     return differentiable
+
+
+def _transpose(
+    linear: Callable[[jax.Array], list[jax.Array]], like: jax.Array
+) -> Callable[[list[jax.Array]], tuple[jax.Array]]:
+    """Return the transpose of a linear function of one array."""
+    if _TRANSPOSES_SCANS:
+        return jax.linear_transpose(linear, like)
+    return jax.vjp(linear, jnp.zeros_like(like))[1]  # `jit` removes what it computes of the zeros

@@ -28,16 +28,13 @@ _IMAGES = 32
 # Fewest maps of input or output. With fewer, the transforms take as long as the saved products
 # would (measured, docs/performance.md).
 _MIN_MAPS = 96
-# JAX 0.7 cannot transpose the scan of the gradient; 0.12 can, and versions between were not tried.
-IS_DIFFERENTIABLE = jax.__version_info__ >= (0, 12)
 
 
 def is_faster(maps: jax.Array, kernels: jax.Array) -> bool:
     """Whether `convolve` is faster than XLA's convolution of [b, h, w, maps_in] on a CPU."""
     height, width, *counts = kernels.shape
     return (
-        IS_DIFFERENTIABLE
-        and (height, width) == (3, 3)
+        (height, width) == (3, 3)
         and min(counts) >= _MIN_MAPS
         and maps.shape[0] % _IMAGES == 0
         and maps.dtype == jnp.float32
@@ -52,7 +49,8 @@ def _on_same_devices(maps: jax.Array, kernels: jax.Array) -> bool:
     over every axis that the other one varies over.
     """
     types = jax.typeof(maps), jax.typeof(kernels)
-    return not any(any(t.sharding.spec) for t in types) and types[0].mat == types[1].mat
+    manual = [t.mat if hasattr(t, "mat") else t.vma for t in types]  # `vma` in older versions
+    return not any(any(t.sharding.spec) for t in types) and manual[0] == manual[1]
 
 
 def _convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:

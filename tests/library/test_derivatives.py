@@ -158,9 +158,11 @@ def expected(point):
 @pytest.mark.parametrize(
     ("kind", "devices"),
     [(kind, 1) for kind in KINDS]
-    + [(kind, 2) for kind in (linearize, forward_over_reverse, reverse_over_reverse)],
+    + [(kind, 2) for kind in KINDS if kind not in (jvp_of_images, per_example)],
 )
 def test_derivatives_equal_those_of_plain_operations(point, expected, kind, devices):
+    if kind is neural_tangent_kernel and devices == 2 and jax.__version_info__ < (0, 12):
+        pytest.skip("JAX 0.7 does not batch this derivative of a shard_map")
     mesh = None if devices == 1 else alexnet_jax.make_mesh(2)
     apply = partial(alexnet_jax.apply, architecture=SMALL, mesh=mesh)
     ours = jax.jit(partial(kind, apply))(point)
@@ -168,7 +170,6 @@ def test_derivatives_equal_those_of_plain_operations(point, expected, kind, devi
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4 * np.abs(other).max())
 
 
-@pytest.mark.skipif(not winograd.IS_DIFFERENTIABLE, reason="an older JAX runs the direct one")
 def test_the_derivative_of_winograds_convolution_is_that_of_the_direct_one(rng):
     def draw(*shape):
         return jnp.asarray(rng.normal(size=shape), jnp.float32)

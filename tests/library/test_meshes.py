@@ -46,7 +46,7 @@ def one_device(batch):
     key, results = jax.random.key(1), {}
     for towers, net in NETS.items():
         params = alexnet_jax.init(jax.random.key(0), net)
-        for train in (True, False)[:towers]:
+        for train in (True, False):
             run = jax.jit(partial(gradient, architecture=net))
             results[towers, train] = params, run(params, *batch, key if train else None)
     return results
@@ -107,13 +107,16 @@ def test_any_mesh_with_the_names_of_its_axes(batch, one_device, name, towers, ki
         check(run(placed, images, labels, jax.random.key(1)), expected)
 
 
-@pytest.mark.parametrize("check_vma", [True, False])
-@pytest.mark.parametrize("where", ["inside", "outside"])
-def test_a_users_own_shard_map_with_the_gradient(batch, one_device, where, check_vma):
-    params, expected = one_device[2, False]
+@pytest.mark.parametrize(
+    ("where", "check_vma", "towers"),
+    [(where, check, 2) for where in ("inside", "outside") for check in (True, False)]
+    + [("inside", True, 1), ("outside", True, 1)],
+)
+def test_a_users_own_shard_map_with_the_gradient(batch, one_device, where, check_vma, towers):
+    params, expected = one_device[towers, False]
     mesh = make_mesh((4,), ("batch",), AxisType.Auto)
     specs = {"in_specs": (P(), P("batch"), P("batch")), "mesh": mesh, "check_vma": check_vma}
-    apply = partial(loss_and_logits, key=None, architecture=NETS[2])
+    apply = partial(loss_and_logits, key=None, architecture=NETS[towers])
 
     def loss(params, images, labels):
         loss, logits = apply(params, images, labels)
@@ -131,15 +134,16 @@ def test_a_users_own_shard_map_with_the_gradient(batch, one_device, where, check
     check(jax.jit(run)(params, *batch), expected)
 
 
-def test_a_users_shard_map_over_parameters(batch, one_device):
+@pytest.mark.parametrize("towers", [1, 2])
+def test_a_users_shard_map_over_parameters(batch, one_device, towers):
     """An ensemble: each device has parameters of its own, and all images."""
-    params, _ = one_device[2, False]
+    params, _ = one_device[towers, False]
     other = jax.tree.map(lambda x: 1.1 * x, params)
     stacked = jax.tree.map(lambda *xs: jnp.stack(xs), params, other)
     mesh, images = make_mesh((2,), ("member",), AxisType.Auto), batch[0]
 
     def score(params, images):
-        return alexnet_jax.apply(params, images, architecture=NETS[2])[:, 0].sum()
+        return alexnet_jax.apply(params, images, architecture=NETS[towers])[:, 0].sum()
 
     @partial(jax.shard_map, mesh=mesh, in_specs=(P("member"), P()), out_specs=P())
     def total(stacked, images):
@@ -150,6 +154,19 @@ def test_a_users_shard_map_over_parameters(batch, one_device):
     by_member = [jax.jit(jax.grad(score, argnums=(0, 1)))(p, images) for p in (params, other)]
     check(ours[0], jax.tree.map(lambda *xs: jnp.stack(xs), *(g for g, _ in by_member)))
     check(ours[1], sum(g for _, g in by_member))
+
+
+def test_a_gradient_on_a_mesh_is_exported(batch, one_device):
+    params, (expected, _) = one_device[2, False]
+    mesh = alexnet_jax.make_mesh(4)
+
+    @jax.jit
+    def run(params, images, labels):
+        return gradient(params, images, labels, None, architecture=NETS[2], mesh=mesh)[0]
+
+    exported = jax.export.export(run)(params, *batch)
+    loaded = jax.export.deserialize(exported.serialize())
+    check(jax.jit(loaded.call)(params, *place(mesh, {}, *batch, "data")[1:]), expected)
 
 
 @pytest.mark.parametrize(
