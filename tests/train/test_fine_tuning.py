@@ -22,6 +22,7 @@ from train.inference.predictor import open_predictor
 from train.steps.optimizers import OPTIMIZERS
 from train.steps.schedules import NET_145, Schedule, constant, initial_plateau
 from train.steps.train_step import TrainState, make_train_step
+from train.trainer.fine_tuning import describe, read_initial_weights
 from train.trainer.train import train
 
 
@@ -75,6 +76,29 @@ def test_with_the_same_number_of_classes_the_head_is_loaded_too(learned, tmp_pat
     pairs = (jax.tree.leaves(open_predictor(run).params) for run in (tmp_path / "run", learned))
     for after, before in zip(*pairs, strict=True):  # a bias of 0 moved by 1e-30 times its gradient
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
+
+
+@pytest.mark.parametrize(
+    ("known", "names", "kept", "words"),
+    [
+        ("abc", "abc", True, None),
+        ("abc", "acb", False, "fc8 drawn anew, as its 3 classes were others: a, b, c"),
+        ("abc", "xyz", False, "fc8 drawn anew, as its 3 classes were others: a, b, c"),
+        ("", "abc", True, "fc8 kept, whose 3 classes have no names there"),
+        (["n01440764", "n01443537", "n1"], ["tench", "goldfish", "n1"], True, None),
+    ],
+)
+def test_an_output_layer_of_other_classes_of_the_same_number_is_drawn_anew(
+    tmp_path, known, names, kept, words
+):
+    net, path = DIGITS.with_classes(3), tmp_path / "net.safetensors"
+    preprocessing = alexnet_jax.Preprocessing(stored_size=28, input_size=24, mean=[9, 9, 9])
+    alexnet_jax.save(path, draw_params(net), net, preprocessing, tuple(known))
+    config = Config().replace(init=path)
+    initial = read_initial_weights(config, net, tuple(names))
+    assert initial.keeps_output == kept
+    expected = "; ".join(filter(None, [f"starts from {path}", words]))
+    assert describe(config, net, initial) == expected
 
 
 def test_weights_learned_on_scaled_colors_keep_their_logits_in_a_run(pictures, tmp_path, rng):

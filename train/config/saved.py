@@ -83,6 +83,8 @@ def read_record(run_dir: Path) -> dict[str, Any]:
     """Read all of a run folder's config.json. Raises BadInput if it is missing or broken."""
     from alexnet_jax.weights.readers.run_folder import read_run_record
 
+    if not run_dir.exists():
+        raise BadInput(f"{run_dir} does not exist")
     try:
         return read_run_record(run_dir)
     except (ValueError, OSError) as error:

@@ -76,6 +76,8 @@ def find_format(directory: Path, kind: str = "auto") -> Format | None:
 
     Raises BadInput if there is no such folder.
     """
+    if not directory.exists():
+        raise BadInput(f"`data` {directory} does not exist")
     if not directory.is_dir():
         raise BadInput(f"`data` {directory} is not a folder")
     return next(

@@ -33,6 +33,8 @@ def draw_curves(run_dir: Path) -> Path:
     Raises BadInput if the run has no metrics.
     """
     rows = read_metrics(run_dir)
+    if not run_dir.exists():
+        raise BadInput(f"{run_dir} does not exist")
     if not rows:
         raise BadInput(f"{run_dir} holds no metrics to draw (no metrics.jsonl)")
     figure = page.blank(10, 4)

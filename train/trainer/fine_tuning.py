@@ -1,6 +1,7 @@
 """Fine-tuning: runs that start from learned parameters, and layers that stay frozen."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import alexnet_jax
 from alexnet_jax import Architecture, BatchStats, Layer, Params, architectures
 from alexnet_jax.architectures.compare import same_computation
 from alexnet_jax.layer_specs import Conv
+from alexnet_jax.printable import printable
+from alexnet_jax.weights import imagenet
 
 from ..config.config import Config
-from ..config.errors import BadInput
+from ..config.errors import BadInput, list_some
 from ..data.examples import DataSet
 from ..data.image_statistics import write_statistics
 from ..run_dir.checkpoints import Checkpoints
@@ -33,6 +36,10 @@ class InitialWeights:
     """As NumPy arrays, for pixels from 0 to 255."""
     mean: np.ndarray
     """[3] or [size, size, 3], RGB, 0 to 255."""
+    class_names: tuple[str, ...] = ()
+    """By index; empty where they are not known."""
+    keeps_output: bool = True
+    """Whether the output layer is taken too, because the classes are those of the data."""
     rescaled: bool = False
     """Whether they were learned on another scale of pixels, which the first kernels now include."""
 
@@ -52,11 +59,10 @@ class InitialWeights:
     def apply_to(self, state: TrainState, architecture: Architecture) -> TrainState:
         """Return the state with these parameters.
 
-        If the number of classes differs, the output layer keeps its initial values.
+        If the classes differ, the output layer keeps its initial values.
         """
-        output = architecture.layer_info()[-1].name
-        fits = self.architecture.classes == architecture.classes
-        learned = {name: x for name, x in self.params.items() if fits or name != output}
+        left_out = None if self.keeps_output else architecture.layer_info()[-1].name
+        learned = {name: x for name, x in self.params.items() if name != left_out}
         shardings = {
             name: jax.tree.map(lambda x: x.sharding, state.params[name]) for name in learned
         }
@@ -78,11 +84,14 @@ def frozen_layers(config: Config, architecture: Architecture) -> tuple[str, ...]
     return frozen
 
 
-def read_initial_weights(config: Config, architecture: Architecture) -> InitialWeights | None:
+def read_initial_weights(
+    config: Config, architecture: Architecture, class_names: Sequence[str] = ()
+) -> InitialWeights | None:
     """Read the weights that the run starts from; None if it starts from scratch, or has started.
 
-    `architecture` has as many classes as the data. Raises BadInput if the weights cannot be read
-    or belong to another network, or if `freeze` or `classes` is wrong.
+    `architecture` has as many classes as the data, whose names are `class_names`. Raises BadInput
+    if the weights cannot be read or belong to another network, or if `freeze` or `classes` is
+    wrong.
     """
     frozen, init = frozen_layers(config, architecture), config.recipe.init
     if config.data.classes not in (None, architecture.classes):
@@ -107,7 +116,21 @@ def read_initial_weights(config: Config, architecture: Architecture) -> InitialW
             f"`init` {init} was learned on pixels of another scale, for which the learning rate of "
             f"{first} would be wrong; `freeze` {first} continues it"
         )
-    return initial
+    same = initial.architecture.classes == architecture.classes and not _differ(
+        initial.class_names, class_names
+    )
+    return dataclasses.replace(initial, keeps_output=same)
+
+
+def _differ(known: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether both name the classes, and some by another name; "tench" may name n01440764."""
+    if not known or not names:
+        return False
+    words = imagenet.descriptions()
+    return any(
+        name not in (one, *words.get(one, "").split(", "))
+        for one, name in zip(known, names, strict=False)
+    )
 
 
 def describe(
@@ -117,11 +140,16 @@ def describe(
     parts = []
     if initial is not None:
         parts.append(f"starts from {initial.source}")
-        if initial.architecture.classes != architecture.classes:
-            head, before = architecture.layer_info()[-1].name, initial.architecture.classes
+        head, before = architecture.layer_info()[-1].name, initial.architecture.classes
+        if before != architecture.classes:
             parts.append(
                 f"{head} drawn anew for {architecture.classes} classes in place of {before}"
             )
+        elif not initial.keeps_output:
+            names = list_some(map(printable, initial.class_names), 3)
+            parts.append(f"{head} drawn anew, as its {before} classes were others: {names}")
+        elif not initial.class_names:
+            parts.append(f"{head} kept, whose {before} classes have no names there")
     if config.recipe.freeze:
         parts.append(f"frozen: {', '.join(frozen_layers(config, architecture))}")
     return "; ".join(parts) or None
@@ -139,7 +167,7 @@ def _has_started(config: Config) -> bool:
 def _read(path: Path) -> InitialWeights:
     """Read a run folder, a file of weights or, by a name, published weights."""
     try:
-        params, architecture, preprocessing = alexnet_jax.load(path)
+        _, params, architecture, preprocessing, class_names = alexnet_jax.read(path)
     except FileNotFoundError:
         raise BadInput(f"`init` {path} does not exist") from None
     except (ValueError, OSError) as error:
@@ -158,7 +186,7 @@ def _read(path: Path) -> InitialWeights:
         weights, biases = learned[first.name]
         learned[first.name] = Layer(weights * gain[:, None], biases)
     mean = preprocessing.mean / np.float32(preprocessing.scale)
-    return InitialWeights(path, architecture, learned, mean, rescaled)
+    return InitialWeights(path, architecture, learned, mean, class_names, rescaled=rescaled)
 
 
 def _first_layer(architecture: Architecture) -> str:

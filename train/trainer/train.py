@@ -75,7 +75,7 @@ def train(
     data = leave_out_corrupt(data, config.data.bad_images, config.data.threads)
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
-    initial = fine_tuning.read_initial_weights(config, architecture)
+    initial = fine_tuning.read_initial_weights(config, architecture, data.class_names)
     with (
         _open_folder(config, own_data=own_data) as folder,
         lock.acquire(folder.path) if is_main_process() else nullcontext(),
