@@ -43,9 +43,11 @@ def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> 
         os.environ.setdefault("PJRT_NPROC", str(max(8, 4 * devices)))
     flags = os.environ.get("XLA_FLAGS", "")
     if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
-        # YNNPACK's fusions slow convolutions down, by 15 % of a step. The flag exists since 0.10;
-        # an unknown flag would end the process.
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type=".strip()
+        # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its sums over batch and
+        # pixels, measured with 0.12, halve the step of a network with batch normalization. The
+        # flag exists since 0.10; an unknown flag or value would end the process.
+        kinds = "LIBRARY_FUSION_TYPE_REDUCE" if jaxlib >= (0, 12) else ""
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type={kinds}".strip()
 
     from absl import logging
 
