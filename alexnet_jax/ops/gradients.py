@@ -38,7 +38,7 @@ def with_gradient(
         operands: tuple[jax.Array, ...], tangents: tuple[Tangent, ...]
     ) -> tuple[jax.Array, jax.Array]:
         out = differentiable(*operands)
-        changing = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
+        changing = {i: t for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)}
 
         def pull_back(cotangent: jax.Array) -> list[jax.Array]:
             gradients = gradient(*operands, cotangent)
@@ -46,7 +46,7 @@ def with_gradient(
 
         if not changing:
             return out, jnp.zeros_like(out)
-        (tangent,) = _transpose(pull_back, out)([tangents[i] for i in changing])
+        (tangent,) = _transpose(pull_back, out)(list(changing.values()))
         return out, tangent
 
     return differentiable
