@@ -27,7 +27,7 @@ from ..runtime.distributed import barrier, is_main_process
 from .links import refuse_links
 from .open_folder import OpenFolder
 
-_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 """Their versions are kept with a run, because its numbers depend on them."""
 
 
@@ -168,7 +168,7 @@ def _choose_folder(experiment: str) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {"python": platform.python_version(), **versions}
 
 

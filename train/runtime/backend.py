@@ -1,5 +1,6 @@
 """Settings of the process that must precede the start of JAX's backend. Imports JAX late."""
 
+import collections
 import contextlib
 import importlib.metadata
 import os
@@ -69,6 +70,12 @@ def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> 
         available = jax.devices()
     except RuntimeError as error:
         raise BadInput(f"JAX finds no device: {str(error).splitlines()[0]}") from None
+    counts = collections.Counter(device.process_index for device in available)
+    if len({*counts.values()}) > 1:
+        listed = ", ".join(str(counts[index]) for index in sorted(counts))
+        raise BadInput(
+            f"the processes have {listed} devices; start all of them with the same `devices`"
+        )
     if len(available) < devices:
         kind = available[0].platform
         hint = "JAX_PLATFORMS=cpu trains on virtual devices of the CPU"

@@ -28,7 +28,7 @@ from ..runtime import device_memory, lock, stop_signal
 from ..runtime.distributed import fail_fast, is_main_process
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import RunProgress
-from . import build, fine_tuning
+from . import agreement, build, fine_tuning
 from .build import Run
 from .loop import train_loop
 from .loss_monitor import Divergence, last_good_checkpoint
@@ -71,7 +71,9 @@ def train(
     if config.launch.plan:
         raise BadInput("`plan` trains nothing; train.dry_run.report.plan(config) makes the report")
     config, own_data = with_saved_validation(config), data is not None
+    agreement.refuse_other_flags_or_code(config)
     architecture, data = build.load_network_and_data(config, data)
+    agreement.refuse_other_data(data)
     data = leave_out_corrupt(data, config.data.bad_images, config.data.threads)
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)

@@ -1,6 +1,7 @@
 """Several processes on this machine train as one process does, and end together."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -20,13 +21,17 @@ from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.saved import load_config
 from train.data.dataset import DIGITS
+from train.data.examples import DataSet
 from train.data.formats import idx
 from train.run_dir.checkpoints import Checkpoints
 from train.runtime.distributed import PEER_GONE, detect_launcher, join
 from train.steps.optimizers import sgd
 from train.steps.train_step import init_state, state_shardings
+from train.trainer import agreement
 
 STEPS = 20
+EXAMPLE = {"image": np.zeros((2, 2, 3), np.uint8), "label": 0}
+OTHER = {"image": np.ones((2, 2, 3), np.uint8), "label": 0}
 FLAGS = ["--batch-size", "16", "--save-steps", "10", "--seed", "7", "--flip"]
 FLAGS += ["--pca-color", "original"]
 # At a learning rate of 0.01, rounding in conv1 changes the loss by 0.1 % within ten steps.
@@ -265,6 +270,36 @@ def test_what_all_processes_refuse_is_an_error_of_one_sentence(tmp_path):
         assert "Traceback" not in err
         [line] = [line for line in err.splitlines() if line.startswith("error:")]
         assert "a batch of 5 images cannot be divided among 2 pairs of devices" in line
+
+
+def test_processes_with_different_flags_refuse_together(tmp_path):
+    flags = (["--seed", "1", "--threads", "1"], ["--seed", "2", "--threads", "2"])
+    processes = [
+        start(tmp_path / "run", *own, devices=2, launch=launch)
+        for own, launch in zip(flags, by_hand(2), strict=True)
+    ]
+    for _, err in wait_for_exit(processes, 2):
+        [line] = [line for line in err.splitlines() if line.startswith("error:")]
+        assert line.startswith("error: the processes of the run differ in --seed; start all")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"test": [EXAMPLE, EXAMPLE, OTHER]}, "the test images; start"),
+        ({"test": [EXAMPLE]}, "the test images; start"),
+        ({"class_names": ("b", "a")}, "the classes of the data; start"),
+    ],
+)
+def test_processes_with_different_data_refuse_together(monkeypatch, changes, words):
+    data = DataSet(train=[EXAMPLE], test=[EXAMPLE] * 3, class_names=("a", "b"))
+    sent = []
+    monkeypatch.setattr(agreement.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(agreement, "process_allgather", lambda x: sent.append(x) or [x, sent[0]])
+    agreement.refuse_other_data(data)
+    with pytest.raises(BadInput, match=words):
+        agreement.refuse_other_data(dataclasses.replace(data, **changes))
 
 
 @pytest.mark.parametrize(
