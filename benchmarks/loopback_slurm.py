@@ -33,7 +33,7 @@ TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/linear
 SlurmdParameters=config_overrides
-SlurmdTimeout=15
+SlurmdTimeout=6
 KillWait=20
 ReturnToService=2
 NodeName={nodes[0]} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4

@@ -26,13 +26,15 @@ from .processes import steps_of
 
 ROOT = Path(__file__).parents[1]
 _STEPS = 400
-_FLAGS = f"--net benchmarks.tiny_net:TINY --devices 2 --steps {_STEPS} --save-steps 20"
+_LONG = 4000  # goes on until SLURM notices that a daemon is gone, after ten seconds or so
 _TIMEOUT = 600.0
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run all that is installed, print a line for each, and fail if one fails."""
-    make_parser(__spec__.name, __doc__).parse_args(argv)
+    flags = make_parser(__spec__.name, __doc__)
+    flags.add_argument("--only", metavar="TEXT", default="", help="those whose names contain this")
+    only = flags.parse_args(argv).only
     failures = []
     with tempfile.TemporaryDirectory() as folder:
         if reason := missing():
@@ -40,14 +42,17 @@ def main(argv: list[str] | None = None) -> None:
         else:
             (slurm_folder := Path(folder, "slurm")).mkdir()
             with LoopbackSlurm(slurm_folder) as slurm:
-                for name, fault in _FAULTS.items():
-                    failures += _report(f"SLURM: {name}", _slurm_job(slurm, Path(folder), fault))
+                for name, (fault, steps) in _FAULTS.items():
+                    if only in f"SLURM: {name}":
+                        problem = _slurm_job(slurm, Path(folder), fault, steps)
+                        failures += _report(f"SLURM: {name}", problem)
         if shutil.which("mpirun") is None:
             print("Open MPI: skipped: mpirun not installed (Debian's openmpi-bin)")
         else:
             for number in (None, signal.SIGTERM, signal.SIGHUP):
                 name = f"Open MPI: {'to its end' if number is None else number.name}"
-                failures += _report(name, _mpi_run(Path(folder), number))
+                if only in name:
+                    failures += _report(name, _mpi_run(Path(folder), number))
     if failures:
         raise Ended(f"failed: {', '.join(failures)}", 1)
 
@@ -57,12 +62,19 @@ def _report(name: str, problem: str | None) -> list[str]:
     return [name] if problem else []
 
 
-def _slurm_job(slurm: LoopbackSlurm, folder: Path, fault: Callable | None) -> str | None:
+def _flags(steps: int) -> str:
+    every = steps // 20
+    return f"--net benchmarks.tiny_net:TINY --devices 2 --steps {steps} --save-steps {every}"
+
+
+def _slurm_job(
+    slurm: LoopbackSlurm, folder: Path, fault: Callable | None, steps: int
+) -> str | None:
     """Run a job with a fault; return what is wrong with it, None if nothing is."""
     run_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
     log = run_dir.with_name("log")
     batch_file = run_dir.with_name("small.sbatch")
-    batch_file.write_text(_small_form((ROOT / "docs" / "train.sbatch").read_text(), log))
+    batch_file.write_text(_small_form((ROOT / "docs" / "train.sbatch").read_text(), log, steps))
     number = slurm.submit(batch_file, ROOT, DATA="none", RUN_DIR=str(run_dir))
     if fault is not None:
         if not _wait(lambda: bool(steps_of(run_dir)) or slurm.job(number)[0] == "COMPLETED"):
@@ -73,16 +85,18 @@ def _slurm_job(slurm: LoopbackSlurm, folder: Path, fault: Callable | None) -> st
     if (state, restarts) != ("COMPLETED", int(fault is not None)):
         slurm.run("scancel", number)
         return f"{state} after {restarts} restarts; {_tail(log)}"
-    return _incomplete(run_dir, log)
+    return _incomplete(run_dir, log, steps)
 
 
-def _small_form(batch: str, log: Path) -> str:
+def _small_form(batch: str, log: Path, steps: int) -> str:
     """Return the batch file for two tasks on two nodes without GPUs, and the tiny network."""
     sizes = {"ntasks-per-node": "1", "cpus-per-task": "1", "output": str(log), "time": "1:00:00"}
     for name, value in sizes.items():
         batch = re.sub(rf"(#SBATCH --{name}=).*", rf"\g<1>{value}", batch)
     batch = re.sub(r"#SBATCH --gpus.*\n", "", batch)
-    command = f'{sys.executable} -m train.main --run-dir "$RUN_DIR" {_FLAGS} "${{resume[@]}}"'
+    command = (
+        f'{sys.executable} -m train.main --run-dir "$RUN_DIR" {_flags(steps)} "${{resume[@]}}"'
+    )
     batch, count = re.subn(r"\.venv/bin/python [^|]*?\"\$\{resume\[@\]\}\"", command, batch)
     assert count == 1, "docs/train.sbatch starts the run in another way now"
     return batch
@@ -103,11 +117,11 @@ def _kill_a_daemon(slurm: LoopbackSlurm, number: str, run_dir: Path) -> None:
     slurm.start_node(node)
 
 
-_FAULTS: dict[str, Callable | None] = {
-    "to its end": None,
-    "scancel --signal=TERM": _terminate,
-    "one task killed": _kill_a_task,
-    "the daemon of a node killed": _kill_a_daemon,
+_FAULTS: dict[str, tuple[Callable | None, int]] = {
+    "to its end": (None, _STEPS),
+    "scancel --signal=TERM": (_terminate, _STEPS),
+    "one task killed": (_kill_a_task, _STEPS),
+    "the daemon of a node killed": (_kill_a_daemon, _LONG),
 }
 
 
@@ -116,7 +130,7 @@ def _mpi_run(folder: Path, number: signal.Signals | None) -> str | None:
     run_dir = Path(tempfile.mkdtemp(dir=folder)) / "run"
     log = run_dir.with_name("log")
     mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable]
-    command = [*mpirun, "-m", "train.main", "--run-dir", str(run_dir), *_FLAGS.split()]
+    command = [*mpirun, "-m", "train.main", "--run-dir", str(run_dir), *_flags(_STEPS).split()]
     if number is not None:
         with (
             log.open("w") as output,
@@ -152,10 +166,10 @@ def _process_of_rank(run_dir: Path, variable: str) -> int:
     raise Ended(f"no process with {variable} trains in {run_dir}", 1)
 
 
-def _incomplete(run_dir: Path, log: Path) -> str | None:
+def _incomplete(run_dir: Path, log: Path, last: int = _STEPS) -> str | None:
     rows = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
     steps = [row["step"] for row in rows if "loss" in row]
-    if steps != [*range(1, _STEPS + 1)]:
+    if steps != [*range(1, last + 1)]:
         return f"{len(steps)} steps in metrics.jsonl; {_tail(log)}"
     return None if "test accuracy" in log.read_text() else f"no result; {_tail(log)}"
 
