@@ -103,8 +103,11 @@ def counted(array):
     return struct.pack("<q", array.size) + array.tobytes()
 
 
-def in_a_tar(arrays, parameters=False):
-    """PyTorch's file before 0.1.10: storages have even numbers here, their tensors odd ones."""
+def in_a_tar(arrays, parameters=False, content=None):
+    """PyTorch's file before 0.1.10: storages have even numbers here, their tensors odd ones.
+
+    `content` replaces the pickle of the state_dict.
+    """
     storages = tensors = pickle.dumps(len(arrays), 2)
     pairs = []
     for i, (key, array) in enumerate(arrays.items()):
@@ -123,7 +126,7 @@ def in_a_tar(arrays, parameters=False):
     with tarfile.open(fileobj=file, mode="w") as archive:
         members = {
             "sys_info": pickle.dumps({}, 2),
-            "pickle": program(ordered(pairs)),
+            "pickle": content or program(ordered(pairs)),
             "tensors": tensors,
             "storages": storages + pickle.dumps([], 2),
         }

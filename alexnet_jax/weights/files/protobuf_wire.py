@@ -7,6 +7,7 @@ Arrays are not copied, and the memory taken is at most in proportion to the file
 import math
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 Value = int | memoryview
 
@@ -80,7 +81,7 @@ class Message(dict[int, list[Value]]):
             raise ValueError(f"its shape {sides[:8]} is not that of an array")
         return sides
 
-    def numbers(self, field: int, dtype: str) -> np.ndarray:
+    def numbers(self, field: int, dtype: DTypeLike) -> np.ndarray:
         """Return the numbers of a repeated field of fixed width, packed into bytes or not."""
         rows = [np.frombuffer(_bytes(value), dtype) for value in self.get(field, [])]
         return rows[0] if len(rows) == 1 else np.concatenate([np.empty(0, dtype), *rows])

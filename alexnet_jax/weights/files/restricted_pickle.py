@@ -162,7 +162,8 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     def _push_items(self) -> None:
         """Replace FROZENSET."""
-        self.append(self.pop_mark())
+        items = self.pop_mark()  # which replaces `append`
+        self.append(items)
 
     def _push_dict(self) -> None:
         """Replace DICT."""
@@ -182,6 +183,8 @@ class _RestrictedUnpickler(pickle._Unpickler):
     def _set_pairs(self, items: list[Any]) -> None:
         """Set keys and values, one after another, of the dictionary on the stack."""
         target = self.stack[-1]
+        if len(items) % 2:
+            raise ValueError("its pickle has a key without a value")
         if isinstance(target, dict):
             pairs = zip(items[::2], items[1::2], strict=True)
             target |= {_safe_key(key): value for key, value in pairs}

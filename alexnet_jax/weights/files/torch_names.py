@@ -16,7 +16,9 @@ from alexnet_jax.weights.files.restricted_pickle import PickledObject, make_dict
 
 _NUMBERS = {"Float": "f4", "Double": "f8", "Half": "f2", "BFloat16": jnp.bfloat16}
 _NUMBERS |= {"Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"}
-_OTHER_NUMBERS = "ComplexFloat ComplexDouble QUInt8 QInt8 QInt32 QUInt4x2 QUInt2x4"
+# Of tensors beside a network: their sizes matter, for what follows them in a file.
+_NUMBERS |= {"ComplexFloat": "c8", "ComplexDouble": "c16", "QUInt8": "u1", "QInt8": "i1"}
+_NUMBERS |= {"QInt32": "i4", "QUInt4x2": "u1", "QUInt2x4": "u1", "Untyped": "u1", "Typed": "u1"}
 
 
 class Storage:
@@ -92,7 +94,6 @@ _IGNORED = {
     " _rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_wrapper_subclass"
     " _rebuild_device_tensor_from_numpy _rebuild_device_tensor_from_cpu_tensor",
     "torch.serialization": "_get_layout",
-    "torch.storage": "UntypedStorage TypedStorage",
     "torch.torch_version": "TorchVersion",
     "argparse": "Namespace",
     "types": "SimpleNamespace",
@@ -125,8 +126,6 @@ TORCH_NAMES: dict[tuple[str, str], Any] = {
 }
 """What replaces the names, for `load_pickle`. The types of storages are NumPy's types."""
 for _kind in ("Storage", "Tensor"):
-    for _module in ("torch", "torch.cuda"):
+    for _module in ("torch", "torch.cuda", "torch.storage"):
         for _name, _type in _NUMBERS.items():
             TORCH_NAMES[_module, _name + _kind] = np.dtype(_type)
-        for _name in _OTHER_NUMBERS.split():
-            TORCH_NAMES[_module, _name + _kind] = PickledObject

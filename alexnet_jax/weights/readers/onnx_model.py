@@ -7,6 +7,7 @@ versions. Field numbers are those of `onnx.proto`.
 import math
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
@@ -21,7 +22,12 @@ from alexnet_jax.weights.matching import ParsedLayer, ParsedSpec, match_architec
 from alexnet_jax.weights.readers import caffe, torchvision
 
 GRAPH = 7  # field number of a model
-_TYPES = {1: ("<f4", 4), 11: ("<f8", 10), 10: ("<f2", 0)}  # and the field that may hold the numbers
+_TYPES = {  # with the field that may hold the numbers
+    1: ("<f4", 4),
+    11: ("<f8", 10),
+    10: ("<f2", 0),
+    16: (jnp.bfloat16, 0),
+}
 _WITHOUT_EFFECT = {"Constant", "Dropout", "Flatten", "Identity", "Reshape", "Softmax"}
 
 
@@ -83,12 +89,17 @@ class _Arrays:
 
 
 def _parse_chain(graph: Message, files: DataFiles) -> list[ParsedLayer]:
-    """The layers of a graph in which each node reads the output of the one before."""
+    """The layers of a graph in which each node reads the output of the one before.
+
+    Nodes that compute shapes, of constants and other shapes, are beside this chain.
+    """
     arrays, parsed, last = _Arrays(graph, files), [], None
+    constants = {"", *arrays.tensors}
     for node in graph.messages(1):
         inputs, outputs = ([protobuf_wire.text(name) for name in node.get(i, [])] for i in (1, 2))
-        if not inputs:
-            continue  # a constant
+        if node.text(4) == "Shape" or constants.issuperset(inputs):
+            constants.update(outputs)
+            continue
         if last is not None and inputs[0] != last:
             name = printable(outputs[0], 60) if outputs else "without an output"
             raise ValueError(f"its node {name} does not read the output of the one before")
@@ -135,7 +146,7 @@ def _parse_node(node: Message, inputs: list[str], available: _Arrays) -> ParsedL
     kind, name = printable(node.text(4), 40), printable(node.text(2), 60)
     try:
         attributes = _Attributes(node)
-        if kind in _WITHOUT_EFFECT or _is_identity_pool(kind, attributes):
+        if kind in _WITHOUT_EFFECT or _has_no_effect(kind, attributes):
             return None
         spec = _parse_spec(kind, attributes)
         if isinstance(spec, MaxPool):
@@ -177,8 +188,10 @@ def _parse_spec(kind: str, attributes: _Attributes) -> ParsedSpec:
     raise ValueError(f"its operator {kind} is not supported")
 
 
-def _is_identity_pool(kind: str, attributes: _Attributes) -> bool:
-    """Whether it is an average over one pixel, as PyTorch writes torchvision's adaptive pooling."""
+def _has_no_effect(kind: str, attributes: _Attributes) -> bool:
+    """Whether it averages over one pixel, as torchvision's adaptive pooling, or changes floats."""
+    if kind == "Cast":
+        return attributes.integers("to", 0)[0] in _TYPES
     windows = [*attributes.integers("kernel_shape", 0), *attributes.integers("strides", 1)]
     return kind == "AveragePool" and set(windows) == {1}
 

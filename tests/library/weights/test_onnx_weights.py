@@ -1,115 +1,20 @@
-"""ONNX models of a chain of layers, written by the protobuf library from the schema below."""
+"""ONNX models of a chain of layers, in one file or in several."""
 
 import dataclasses
+import os
 
+import jax
 import numpy as np
 import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures, weights
 from tests.support import other_programs
-from tests.support.protobufs import messages
+from tests.support.onnx_files import model, with_data_file
 from tests.support.tiny import narrow
 
 WIDTHS = (6, 16, 24, 24, 16, 32, 32, 7)
 TORCH_WIDTHS = (4, 12, 24, 16, 16, 32, 32, 7)
-SCHEMA = {  # as in onnx.proto
-    "TensorProto": {
-        "dims": "1 int64*",
-        "data_type": "2 int32",
-        "float_data": "4 float+",
-        "name": "8 string",
-        "raw_data": "9 bytes",
-        "double_data": "10 double+",
-        "data_location": "14 int32",
-    },
-    "AttributeProto": {
-        "name": "1 string",
-        "f": "2 float",
-        "i": "3 int64",
-        "s": "4 bytes",
-        "ints": "8 int64*",
-        "type": "20 int32",
-    },
-    "NodeProto": {
-        "input": "1 string*",
-        "output": "2 string*",
-        "name": "3 string",
-        "op_type": "4 string",
-        "attribute": "5 AttributeProto*",
-    },
-    "GraphProto": {"node": "1 NodeProto*", "name": "2 string", "initializer": "5 TensorProto*"},
-    "OperatorSet": {"domain": "1 string", "version": "2 int64"},
-    "ModelProto": {
-        "ir_version": "1 int64",
-        "producer_name": "2 string",
-        "graph": "7 GraphProto",
-        "opset_import": "8 OperatorSet*",
-    },
-}
-PROTO = messages(SCHEMA)
-
-
-def add_tensor(graph, name, array, raw):
-    tensor = graph.initializer.add(name=name, dims=array.shape)
-    tensor.data_type = {"float32": 1, "float64": 11, "float16": 10, "int64": 7}[str(array.dtype)]
-    if raw or array.dtype != np.float32:
-        tensor.raw_data = array.tobytes()
-    else:
-        tensor.float_data.extend(np.ravel(array))
-
-
-def model(net, arrays, groups, padding, *, raw=True, transposed=False, pool_end=0, adaptive=False):
-    """Return a model whose arrays have numbers as names and are stored in reverse order."""
-    proto = PROTO["ModelProto"](ir_version=3, producer_name="onnx-caffe2")
-    proto.opset_import.add(version=9)
-    graph, last = proto.graph, "data_0"
-
-    def add(kind, *more, **settings):
-        nonlocal last
-        name = f"{kind.lower()}_{len(graph.node)}"
-        node = graph.node.add(op_type=kind, input=[last, *more], output=[name])
-        for key, value in settings.items():
-            setting = node.attribute.add(name=key)
-            if isinstance(value, list):
-                setting.ints.extend(value)
-                setting.type = 7
-            else:
-                setattr(setting, "f" if isinstance(value, float) else "i", value)
-                setting.type = 1 if isinstance(value, float) else 2
-        last = name
-
-    names = {layer: (f"{2 * i}", f"{2 * i + 1}") for i, layer in enumerate(arrays)}
-    for token in net.split():
-        if token.startswith("conv"):
-            stride, size = (4 if token == "conv1" else 1), arrays[token][0].shape[-1]
-            group, pads = groups.get(token, 1), [padding[token]] * 4
-            shape = [size, size]
-            settings = {"strides": [stride] * 2, "pads": pads, "group": group}
-            add("Conv", *names[token], kernel_shape=shape, **settings)
-        elif token == "relu":
-            add("Relu")
-        elif token == "norm":
-            add("LRN", size=5, alpha=1e-4, beta=0.75, bias=1.0)
-        elif token == "pool":
-            pads = [0, 0, pool_end, pool_end]
-            add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
-        else:
-            if token == "fc6":
-                if adaptive:
-                    add("AveragePool", kernel_shape=[1, 1], strides=[1, 1])
-                add("Reshape", "shape")
-            settings = {} if transposed else {"transB": 1}
-            add("Gemm", *names[token], **settings)
-            if token != "fc8":
-                add("Dropout", ratio=0.5)
-    add("Softmax")
-    for token, (kernels, biases) in reversed(arrays.items()):
-        matrix = kernels.T.copy() if transposed and kernels.ndim == 2 else kernels
-        for name, array in zip(names[token], (matrix, biases)):
-            add_tensor(graph, name, array, raw)
-    add_tensor(graph, "shape", np.array([1, 576]), True)
-    return proto
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +137,112 @@ def test_another_net_or_a_damaged_one_is_refused_by_its_node(tmp_path, arrays, d
     proto = zoo(arrays)
     damage(proto)
     with pytest.raises(ValueError, match=f"weights: .*{message}"):
+        load(tmp_path, proto)
+
+
+@pytest.mark.parametrize(
+    "names", [("weights.data",), ("a", "b c", "модель.bin")], ids=["one file", "several"]
+)
+def test_numbers_in_files_beside_the_model_are_those_in_it(tmp_path, arrays, names):
+    expected, *_ = load(tmp_path, zoo(arrays))
+    proto, *contents = with_data_file(zoo(arrays), *names)
+    for name, content in zip(names, contents, strict=True):
+        (tmp_path / name).write_bytes(content)
+    params, *_ = load(tmp_path, proto)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, expected))
+
+    linked = tmp_path / "elsewhere" / "model"
+    linked.parent.mkdir()
+    linked.symlink_to(tmp_path / "weights")
+    with pytest.raises(ValueError, match="which is not beside it: both files belong together"):
+        alexnet_jax.load(linked)
+    for name in names:  # links to the folder of the model itself
+        (linked.parent / name).symlink_to(tmp_path / name)
+    params, *_ = alexnet_jax.load(linked)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, expected))
+
+
+def entry(key, value):
+    def apply(tensor, folder):
+        del tensor.external_data[:]
+        entries = {
+            "location": "data",
+            "offset": "0",
+            "length": str(len(tensor.raw_data)),
+            key: value,
+        }
+        for one, text in entries.items():
+            tensor.external_data.add(key=one, value=text.format(folder=folder))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("location", "{folder}/data", "which is not a file of its own folder"),
+        ("location", "/etc/passwd", "in /etc/passwd, which is not a file of its own folder"),
+        ("location", "../outside", "in ../outside, which is not a file of its own folder"),
+        ("location", "inner/data", "in inner/data, which is not a file of its own folder"),
+        ("location", "inner/../data", "which is not a file of its own folder"),
+        ("location", "..\\outside", "which is not a file of its own folder"),
+        ("location", "..", "a link that leads out of its folder"),
+        ("location", ".", "which is no"),
+        ("location", "", "a file without a name"),
+        ("location", "a\0b", r"in a\\x00b, which is not a file"),
+        ("location", "x" * 300, "which cannot be read: File name too long"),
+        ("location", "link", "in link, a link that leads out of its folder"),
+        ("location", "loop", "in loop, which cannot be read"),
+        ("location", "inner", "which is no"),
+        ("location", "pipe", "in pipe, which is no file"),
+        ("location", "gone\x1b[2J", r"in gone\\x1b\[2J, which is not beside it"),
+        ("location", "empty", "which cannot be read|cannot mmap an empty file"),
+        ("offset", "8", "it needs .* bytes of data, which has"),
+        ("offset", "-8", "the offset of its numbers is -8"),
+        ("offset", "9" * 30, "the offset of its numbers is 999"),
+        ("length", "4", "4 bytes do not make an array of"),
+        ("length", "1e3", "the length of its numbers is 1e3"),
+        ("length", str(2**50), "it needs 1,125,899,906,842,624 bytes of data, which has"),
+    ],
+)
+def test_numbers_elsewhere_are_refused(tmp_path, arrays, key, value, message):
+    folder = tmp_path / "models"
+    (folder / "inner").mkdir(parents=True)
+    proto = zoo(arrays)
+    tensor = proto.graph.initializer[-2]  # the biases of conv1
+    for path in (folder / "data", tmp_path / "outside", folder / "inner" / "data"):
+        path.write_bytes(tensor.raw_data)
+    (folder / "link").symlink_to(tmp_path / "outside")
+    (folder / "loop").symlink_to("loop")
+    (folder / "empty").touch()
+    os.mkfifo(folder / "pipe")
+    tensor.data_location = 1
+    entry(key, value)(tensor, folder)
+    tensor.ClearField("raw_data")
+    with pytest.raises(ValueError, match=message):
+        load(folder, proto)
+
+
+def test_nodes_that_compute_shapes_or_change_floats_are_no_layers(tmp_path, arrays):
+    """As PyTorch's exporters write a flattening without optimization, and networks in float16."""
+    expected, *_ = load(tmp_path, zoo(arrays))
+    proto = zoo(arrays)
+    nodes = list(proto.graph.node)
+    at = next(i for i, one in enumerate(nodes) if one.op_type == "Reshape")
+    del proto.graph.node[at:]
+    before, reshape = nodes[at].input
+    add = proto.graph.node.add
+    add(op_type="Cast", input=[before], output=["half"]).attribute.add(name="to", i=10)
+    add(op_type="Constant", output=["first"])
+    add(op_type="Shape", input=["half"], output=["sizes"])
+    add(op_type="Gather", input=["sizes", "first"], output=["n"])
+    add(op_type="Concat", input=["n", reshape], output=["new shape"])
+    add(op_type="Reshape", input=["half", "new shape"], output=[*nodes[at].output])
+    proto.graph.node.extend(nodes[at + 1 :])
+    params, *_ = load(tmp_path, proto)
+    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, expected))
+    add(op_type="Cast", input=[nodes[-1].output[0]], output=["whole"]).attribute.add(name="to", i=7)
+    with pytest.raises(ValueError, match="its operator Cast is not supported"):
         load(tmp_path, proto)
 
 

@@ -129,6 +129,40 @@ def test_all_that_torch_saves_is_loaded(torch, tmp_path, zipped, kind):
     np.testing.assert_allclose(our_logits(params), expected, rtol=1e-5, atol=1e-5)
 
 
+def wrapped(torch, net, kind):
+    """The network as Lightning, torch.compile and DataParallel save it."""
+    if kind == "compile":
+        return torch.compile(net).state_dict()
+    if kind == "compile and DataParallel":
+        return torch.compile(torch.nn.DataParallel(net)).state_dict()
+    lightning = torch.nn.Module()
+    lightning.model = net
+    lightning.loss = torch.nn.CrossEntropyLoss(weight=torch.ones(5))
+    return lightning.state_dict()
+
+
+@pytest.mark.parametrize("kind", ["compile", "compile and DataParallel", "Lightning"])
+def test_wrapped_networks_beside_all_that_torch_admits_are_found(torch, tmp_path, kind):
+    net = module(torch)
+    optimizer = torch.optim.AdamW(net.parameters())
+    net(torch.zeros(1, 3, 27, 27)).sum().backward()
+    optimizer.step()
+    checkpoint = {
+        "state_dict": wrapped(torch, net, kind),
+        "optimizer_states": [optimizer.state_dict()],
+        "rng": torch.get_rng_state(),
+        "values": [torch.Size([1]), torch.bfloat16, torch.device("cpu"), {1}, 1 + 2j, b"b", None],
+        "tensors": [torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse()],
+        "parameter": torch.nn.Parameter(torch.ones(3)),
+    }
+    torch.save(checkpoint, tmp_path / "checkpoint.ckpt")
+    assert torch.load(tmp_path / "checkpoint.ckpt", weights_only=True)
+    params, *_ = alexnet_jax.load(tmp_path / "checkpoint.ckpt", architecture=NET)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(image().transpose(2, 0, 1)[None]))[0].numpy()
+    np.testing.assert_allclose(our_logits(params), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_torch_reads_the_files_that_other_tests_make_by_hand(torch, tmp_path):
     arrays = state()
     files = {

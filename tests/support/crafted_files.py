@@ -1,0 +1,407 @@
+"""Files of weights that are hostile by design: what they claim, nest, repeat, refer to and name.
+
+Each function returns a format, the content of the file, and files to put beside it.
+"""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+from tests.support import matconvnet_files, pickled, weight_files
+from tests.support.caffe_files import PROTO as CAFFE_PROTO
+from tests.support.onnx_files import PROTO as ONNX_PROTO
+from tests.support.pickled import name, number, program, row, text
+
+NAMES = ("", "\x1b[2J\x1b[31m", "a\nb", "x" * 70_000, "\u202etxt", "\0", "../../../etc/passwd", "é")
+NUMBERS = (-1, 0, 1, 7, 255, 2**15, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64, 10**50)
+
+
+def pick(rng, values):
+    return values[int(rng.integers(len(values)))]
+
+
+def nest(rng):
+    """Operations that leave a value of some depth on the stack, small in the file."""
+    depth = int(2 ** rng.uniform(2, 14))
+    match rng.integers(5):
+        case 0:  # tuples of two, each twice the same: 2**depth values
+            depth = min(depth, 200)
+            steps = (b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(depth))
+            return b")q\x00" + b"".join(steps)
+        case 1:
+            return b"N" + b"\x85" * depth
+        case 2:
+            return b"](" * depth + b"N" + b"e" * depth
+        case 3:
+            return b"}(K\x01" * depth + b"N" + b"u" * depth
+    return b"]q\x00h\x00ah\x00a"  # a list that contains itself
+
+
+def huge(rng):
+    """Operations that leave a large value on the stack, or claim to."""
+    count = int(2 ** rng.uniform(8, 19))
+    match rng.integers(8):
+        case 0:
+            return b"\x8b" + struct.pack("<i", count) + bytes(count - 1) + b"\x7f"
+        case 1:
+            return b"(" + b"N" * count + b"t"
+        case 2:
+            return b"(" + pick(rng, (b"]", b"}", b"\x8f", b"(", b"G" + bytes(8))) * count + b"l"
+        case 3:
+            return b"L" + b"9" * min(count, 10_000) + b"L\n"
+        case 4:
+            return b"\x8d" + struct.pack("<Q", pick(rng, NUMBERS) % 2**64) + b"abc"
+        case 5:
+            return b"\x95" + struct.pack("<Q", pick(rng, NUMBERS) % 2**64) + b"N"
+        case 6:
+            return b"X" + struct.pack("<I", count) + b"a" * count
+    return b"T" + struct.pack("<i", count) + b"\xff" * count
+
+
+def repeat(rng):
+    """Operations that use one large value again and again."""
+    count = int(2 ** rng.uniform(8, 16))
+    large = pick(rng, (b"(" + b"N" * count + b"t", text("a" * count), b"](" + b"N" * count + b"e"))
+    use = pick(
+        rng,
+        (
+            b"}h\x00Ns0",
+            name("torch.Size") + b"h\x00R0",
+            name("collections.OrderedDict") + b"(h\x00tR0",
+            name("collections.Counter") + b"h\x00R0",
+            name("_codecs.encode") + b"(h\x00" + text("latin1") + b"tR0",
+            name("torch._utils._rebuild_parameter") + b"h\x00R0",
+            b"h\x00Q0",
+            b"(h\x00h\x00t0",
+        ),
+    )
+    return large + b"q\x00" + use * count + b"0N"
+
+
+def value(rng):
+    return pick(rng, (nest, huge, repeat, lambda rng: number(pick(rng, NUMBERS))))(rng)
+
+
+def key(rng):
+    return value(rng) if rng.random() < 0.5 else text(pick(rng, NAMES))
+
+
+def torch_file(rng):
+    """A state_dict with one hostile part, in any of the three formats."""
+    tensors = weight_files.state_dict(rng)
+    pairs = []
+    for i, (tensor_name, array) in enumerate(tensors.items()):
+        good = pickled.tensor(pickled.storage(str(i), array.size), array.shape)
+        pairs.append([text(tensor_name), good])
+    i = int(rng.integers(len(pairs)))
+    storage = pickled.storage(str(i), 1)
+    match rng.integers(9):
+        case 0:
+            pairs.append([key(rng), pick(rng, (b"N", pairs[0][1]))])
+        case 1:
+            pairs[i][1] = value(rng)
+        case 2:
+            parts = [storage, number(0), pickled.numbers([1]), pickled.numbers([1]), b"\x89", b"N"]
+            parts[int(rng.integers(6))] = value(rng)
+            pairs[i][1] = name("torch._utils._rebuild_tensor_v2") + row(*parts) + pickled.CALL
+        case 3:
+            shape = [pick(rng, NUMBERS) for _ in range(int(rng.integers(1, 9)))]
+            pairs[i][1] = pickled.tensor(storage, shape, [pick(rng, NUMBERS) for _ in shape])
+        case 4:
+            parts = [text("storage"), name("torch.FloatStorage"), text("0"), text("cpu"), b"K\x01"]
+            parts[int(rng.integers(5))] = value(rng)
+            pairs[i][1] = pickled.tensor(row(*parts) + pickled.OUTSIDE, [1])
+        case 5:
+            asked = name(f"{pick(rng, NAMES[1:4])}.{pick(rng, NAMES[1:4])}".replace("\n", ""))
+            pairs[i][1] = asked + row() + pickled.CALL
+        case 6:
+            pairs = [[text(f"t{j}"), pairs[0][1]] for j in range(int(2 ** rng.uniform(4, 12)))]
+        case 7:
+            path = "module." * int(2 ** rng.uniform(0, 12))
+            pairs = [[text(path) + text("")[:0], pickled.dictionary([tuple(p) for p in pairs])]]
+        case 8:
+            inner = pickled.dictionary([tuple(p) for p in pairs]) + b"q\x00"
+            pairs = [[text(f"copy{j}"), inner if not j else b"h\x00"] for j in range(3)]
+            pairs.append([text("other"), pickled.dictionary([tuple(p) for p in pairs[:1]])])
+    content = program(pickled.dictionary([tuple(pair) for pair in pairs]))
+    match rng.integers(3):
+        case 0:
+            return "torch sequence", pickled.in_a_row(content, tensors), {}
+        case 1:
+            return "torch tar", pickled.in_a_tar(tensors, content=content), {}
+    return "torch zip", pickled.zipped(content, tensors), {}
+
+
+def zip_file(rng):
+    """An archive with too many, compressed, overlapping or misnamed members."""
+    tensors = weight_files.state_dict(rng)
+    content = pickled.state_dict(tensors)
+    kind = rng.integers(4)
+    if kind == 0:
+        return "torch zip", pickled.zipped(content, tensors, zipfile.ZIP_DEFLATED), {}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        for i in range(int(2 ** rng.uniform(4, 15)) if kind == 1 else 0):
+            archive.writestr(f"archive/data/{i}", b"")
+        for i, array in enumerate(tensors.values()):
+            archive.writestr(f"archive/data/{i if kind == 2 else pick(rng, NAMES)[:99]}", array)
+    data = bytearray(file.getvalue())
+    if kind == 2:  # all entries of the directory refer to one member
+        at = 0
+        while (at := data.find(b"PK\x01\x02", at + 1)) > 0:
+            data[at + 42 : at + 46] = struct.pack("<I", pick(rng, NUMBERS) % 2**32)
+            data[at + 20 : at + 28] = struct.pack("<II", *[pick(rng, NUMBERS) % 2**32] * 2)
+    return "torch zip", bytes(data), {}
+
+
+def tar_file(rng):
+    """An archive whose members have sizes, counts or numbers that are not so."""
+    data = bytearray(pickled.in_a_tar(weight_files.state_dict(rng)))
+    for _ in range(3):
+        member = pick(rng, (b"sys_info", b"pickle", b"tensors", b"storages"))
+        at = data.find(member + b"\0")
+        if at < 0:
+            break
+        if rng.random() < 0.5:
+            data[at + 124 : at + 136] = pick(
+                rng, (b"77777777777\0", b"-0000000777\0", b"\x80" + b"\xff" * 11, b"abc".ljust(12))
+            )
+        else:
+            data[at + 512 : at + 516] = pickle.dumps(pick(rng, NUMBERS), 2)[:4]
+    return "torch tar", bytes(data), {}
+
+
+def numpy_pickle(rng):
+    """Toronto's or cuda-convnet's pickle with a hostile layer, array or setting."""
+    parts = [number(1), pickled.numbers([1]), None, b"\x89", pickled.old_text(b"abcd")]
+    kind = [pickled.old_text(b"f4"), number(0), number(1)]
+    order = [number(3), pickled.old_text(b"<"), b"NNN", number(-1), number(-1), number(0)]
+    hostile = pick(rng, (parts, kind, order))
+    at = int(rng.integers(len(hostile)))
+    hostile[at] = value(rng) if hostile[at] is not None else None
+    dtype = name("numpy.dtype") + row(*kind) + pickled.CALL + row(*order) + pickled.STATE
+    parts[2] = parts[2] or dtype
+    array = name("numpy.core.multiarray._reconstruct") + row() + pickled.CALL + row(*parts)
+    array += pickled.STATE
+    if rng.random() < 0.5:
+        layer = pickled.listed(array, array)
+        pairs = [(key(rng), layer), (text("conv1"), pick(rng, (layer, value(rng))))]
+        return "Toronto, Python 2", pickled.npy(pickled.dictionary(pairs)), {}
+    fields = "name type inputs filterSize stride imgSize padding modulesX weights biases keep pool"
+    layer = {"name": text("conv1"), "type": text(pick(rng, ("conv", "fc", "pool", "dropout")))}
+    for field in fields.split():
+        if rng.random() < 0.4:
+            layer[field] = pick(rng, (value(rng), pickled.listed(value(rng)), array))
+    one = pickled.dictionary((text(k), v) for k, v in layer.items())
+    count = int(2 ** rng.uniform(0, 14))
+    layers = one + b"q\x07" + b"](h\x07" + b"h\x07" * count + b"e"
+    model_state = pickled.dictionary([(text("layers"), layers + b"q\x08\x86"[:2])])
+    content = program(pickled.dictionary([(text("model_state"), model_state)]))
+    return "cuda-convnet", content, {}
+
+
+def json_value(rng, depth=3):
+    match rng.integers(6 if depth else 4):
+        case 0:
+            return pick(rng, NUMBERS)
+        case 1:
+            return pick(rng, NAMES)
+        case 2:
+            return pick(rng, (None, True, 1e308, -0.5, float("nan")))
+        case 3:
+            return [1] * int(2 ** rng.uniform(0, 12))
+        case 4:
+            return [json_value(rng, depth - 1) for _ in range(int(rng.integers(4)))]
+    return {pick(rng, NAMES): json_value(rng, depth - 1) for _ in range(int(rng.integers(4)))}
+
+
+def safetensors_file(rng):
+    """A header with wild entries, of torchvision's tensors or our own network."""
+    kind = pick(rng, ("safetensors", "our own"))
+    data = weight_files.FORMATS[kind].write(rng)
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    if kind == "our own" and rng.random() < 0.8:
+        record = json.loads(header["__metadata__"]["alexnet_jax"])
+        target = record
+        while isinstance(target, dict | list) and target and rng.random() < 0.8:
+            keys = list(target) if isinstance(target, dict) else range(len(target))
+            parent, last = target, pick(rng, list(keys))
+            target = target[last]
+        if target is not record:
+            parent[last] = json_value(rng)
+        if rng.random() < 0.2:
+            record["architecture"]["layers"] *= int(2 ** rng.uniform(0, 9))
+            record["architecture"]["image_sizes"] *= int(2 ** rng.uniform(0, 9))
+        header["__metadata__"]["alexnet_jax"] = json.dumps(record)
+    elif rng.random() < 0.5:
+        entry = header[pick(rng, [key for key in header if key != "__metadata__"])]
+        entry[pick(rng, ("dtype", "shape", "data_offsets"))] = json_value(rng)
+    else:
+        entry = header[pick(rng, [key for key in header if key != "__metadata__"])]
+        for i in range(int(2 ** rng.uniform(4, 14))):
+            header[f"{pick(rng, NAMES)[:50]}{i}"] = entry
+    text_ = json.dumps(header)
+    if rng.random() < 0.1:
+        text_ = "{" + '"a":[' * int(2 ** rng.uniform(4, 18))
+    encoded = text_.encode("utf-8", "surrogatepass")
+    return kind, struct.pack("<Q", len(encoded)) + encoded + data[8 + size :], {}
+
+
+def element(kind, data):
+    padding = b"" if kind == 15 else bytes(-len(data) % 8)
+    return struct.pack("<II", kind, len(data)) + data + padding
+
+
+def mat_array(rng, depth):
+    """A MATLAB value with counts of its own choice."""
+    kind = int(pick(rng, (1, 2, 4, 6, 7, 9, 3, 14)))
+    sides = [pick(rng, (0, 1, 1, 2, 5, 2**31 - 1)) for _ in range(int(2 ** rng.uniform(0, 4)))]
+    if rng.random() < 0.1:
+        sides = [2**31 - 1] * int(2 ** rng.uniform(4, 16))
+    parts = element(6, struct.pack("<II", kind, 0)) + element(5, np.array(sides, "<i4").tobytes())
+    parts += element(1, pick(rng, NAMES).encode()[:3000])
+    if kind == 2:
+        width = pick(rng, (-5, 0, 1, 2, 64, 2**31 - 1))
+        names = b"ab" * int(2 ** rng.uniform(0, 20))
+        parts += element(5, struct.pack("<i", width)) + element(1, names)
+    for _ in range(int(2 ** rng.uniform(0, 8)) if not depth else int(rng.integers(3))):
+        parts += mat_array(rng, depth - 1) if depth else element(9, bytes(8))
+    return element(14, parts)
+
+
+def mat_file(rng):
+    """A .mat with wild values, one that unpacks to too much, or with wild settings."""
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    match rng.integers(3):
+        case 0:
+            return "MATLAB 5", header + mat_array(rng, int(rng.integers(30))), {}
+        case 1:
+            inner = pick(rng, (bytes(8), element(6, b""), element(14, b""), b"ab"))
+            inner = element(14, inner * int(2 ** rng.uniform(10, 21)))
+            return "MATLAB 7", header + element(15, zlib.compress(inner, 9)), {}
+    mat = matconvnet_files.variables(
+        weight_files.other_programs.CAFFE, weight_files.arrays(rng), np.zeros(3), fc6_maps=4
+    )
+    mat["classes"] = {"description": [pick(rng, NAMES)[:99] for _ in range(3)]}
+    wild = (1e300, -1.0, 0.0, 1e9, np.nan, np.inf, np.zeros((9, 9)), "text", np.zeros(0))
+    for setting in ("border", "cropSize", "averageImage", "keepAspect", "interpolation"):
+        if rng.random() < 0.5:
+            mat["normalization"][setting] = pick(rng, wild)
+    layer = pick(rng, mat["layers"])
+    for setting in ("stride", "pad", "param", "pool", "leak", "type", "weights", "name"):
+        if rng.random() < 0.2:
+            layer[setting] = pick(rng, wild)
+    data = weight_files.through_a_path(lambda path: matconvnet_files.version_5(path, mat))
+    return "MATLAB 7", data, {}
+
+
+def hdf5_file(rng):
+    """A .mat of version 7.3 with many objects, references in circles, or claims of size."""
+    import h5py
+
+    def write(path):
+        with h5py.File(path, "w", userblock_size=512) as file:
+            match rng.integers(4):
+                case 0:
+                    sides = [int(2 ** rng.uniform(0, 30)) for _ in range(2)]
+                    file.create_dataset("layers", sides, "f4", chunks=(1, 1), fillvalue=1)
+                case 1:
+                    cells = file.create_dataset("layers", (2, 2), h5py.ref_dtype)
+                    for i in np.ndindex(2, 2):
+                        cells[i] = cells.ref
+                    cells.attrs["MATLAB_class"] = np.bytes_("cell")
+                case 2:
+                    for i in range(int(2 ** rng.uniform(2, 9))):
+                        file.create_group(f"layers/{pick(rng, NAMES[1:2])}{i}")
+                case 3:
+                    file["layers"] = h5py.SoftLink("/layers")
+                    file.create_dataset("other", data=np.array([b"x" * 99]), dtype="S99")
+        with path.open("r+b") as file:
+            file.write(b"MATLAB 7.3 MAT-file".ljust(512))
+
+    return "MATLAB 7.3", weight_files.through_a_path(write), {}
+
+
+def caffe_file(rng):
+    """A network with a field, a shape or a name repeated or made large."""
+    proto = weight_files.caffe_model(rng)
+    layer = pick(rng, [layer for layer in proto.layer if layer.blobs])
+    count = int(2 ** rng.uniform(4, 17))
+    match rng.integers(6):
+        case 0:
+            layer.blobs[0].shape.dim.extend([pick(rng, NUMBERS[:11])] * count)
+        case 1:
+            layer.name = pick(rng, NAMES)
+            layer.type = pick(rng, (*NAMES, "Convolution"))
+        case 2:
+            layer.convolution_param.stride.extend([1] * count)
+        case 3:
+            proto.layer.extend([layer] * int(2 ** rng.uniform(2, 9)))
+        case 4:
+            field = struct.pack("<BBf", 0x5D, 0, 1.0)[:1] + struct.pack("<f", 1.0)
+            blob = field.replace(b"]", b"\x2d") * count  # numbers, each a field of its own
+            layer.blobs.add().MergeFromString(blob)
+        case 5:
+            norm = CAFFE_PROTO["LRNParameter"]
+            for one in proto.layer:
+                if one.type == "LRN":
+                    one.lrn_param.CopyFrom(norm(local_size=2**31 + 1, alpha=np.inf, beta=np.nan))
+    return "Caffe", proto.SerializeToString(), {}
+
+
+def onnx_file(rng):
+    """A model that refers to files elsewhere, shares or repeats arrays, or has wild settings."""
+    proto, data = weight_files.onnx_with_data(rng)
+    tensor = pick(rng, proto.graph.initializer)
+    count = int(2 ** rng.uniform(4, 12))
+    match rng.integers(6):
+        case 0:
+            entry = pick(rng, tensor.external_data)
+            entry.value = str(pick(rng, (*NUMBERS, *NAMES, "/etc/passwd", "..", ".", "net.data/")))
+        case 1:
+            del tensor.external_data[:]
+        case 2:
+            node = pick(rng, [node for node in proto.graph.node if node.op_type == "Conv"])
+            for _ in range(count):
+                proto.graph.node.add(op_type="Conv", input=[*node.input], output=[*node.input[:1]])
+        case 3:
+            tensor.dims.extend([pick(rng, NUMBERS[:11])] * count)
+        case 4:
+            node = pick(rng, proto.graph.node)
+            node.name, node.op_type = pick(rng, NAMES), pick(rng, (*NAMES, node.op_type))
+            for i in range(count):
+                node.attribute.add(name=f"pads{i}", ints=[1] * int(rng.integers(20)))
+        case 5:
+            tensor.ClearField("data_location")
+            tensor.float_data.extend([1.0] * count)
+            graph = ONNX_PROTO["GraphProto"]
+            proto.graph.MergeFrom(graph(name=pick(rng, NAMES)))
+    return "ONNX with data", proto.SerializeToString(), {"net.data": data}
+
+
+def npy_file(rng):
+    """A .npy whose header claims another shape, type or length."""
+    shape = tuple(pick(rng, NUMBERS) for _ in range(int(rng.integers(0, 40))))
+    kind = pick(rng, ("<f4", "|O", "<U99999999", "|V2147483647", "<f8", "(9999999,)f4", "M8", "x"))
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape!r}, }}"
+    if rng.random() < 0.2:
+        header = pick(rng, ("(" * 5000, "-" * 9000 + "1", "9" * 9000, "{" + "'a':1," * 1500))
+    encoded = header.encode().ljust(64) + b"\n"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(encoded)) + encoded + bytes(972)
+    return pick(rng, ("mean npy", "Toronto, Python 3")), data, {}
+
+
+KINDS = (torch_file, torch_file, numpy_pickle, numpy_pickle, zip_file, tar_file, safetensors_file)
+KINDS += (mat_file, mat_file, hdf5_file, caffe_file, onnx_file, npy_file)
+
+
+def craft(rng):
+    """Return a format, the content of a hostile file, and the files beside it."""
+    return pick(rng, KINDS)(rng)
