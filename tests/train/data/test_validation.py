@@ -147,7 +147,7 @@ def test_records_of_train_and_val_validate_on_val_also_if_an_older_version_made_
     out = tmp_path / "records"
     prepare(options(tmp_path / "folder", out, labels=None))
     manifest = json.loads((out / "manifest.json").read_text())
-    for keys in ({}, {"test_is_val"}):
+    for keys in ({}, {"only_val"}):
         values = {key: value for key, value in manifest.items() if key not in keys}
         (out / "manifest.json").write_text(json.dumps(values))
         _, data = load_network_and_data(Config().replace(data=out, stored_size=28))

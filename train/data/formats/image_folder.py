@@ -32,7 +32,7 @@ class PictureSet:
     """Whether the test pictures were drawn by the seed."""
     val: tuple[LabeledFile, ...] = ()
     """Of the validation folder beside a test folder."""
-    test_is_val: bool = False
+    only_val: bool = False
     """Whether `test` is that of the validation folder."""
     notes: tuple[str, ...] = ()
     """What was found and what was left out, a line each."""
@@ -57,7 +57,7 @@ def open_dataset(
         train,
         test,
         pictures.class_names,
-        val=test if pictures.test_is_val else val if pictures.val else None,
+        val=test if pictures.only_val else val if pictures.val else None,
         random_split=pictures.random_split,
         notes=pictures.notes,
     )
@@ -114,11 +114,11 @@ def find_pictures(directory: Path, *, held_out: float = 0.1, seed: int = 0) -> P
         part_of = part_of_pictures(lists, names)
         how = f"split by {lists['train']} and {lists['test'].name}"
     train, val, test = ([f for f in files if part_of.get(f[0]) == part] for part in PARTS)
-    test_is_val = not test
-    if test_is_val:
+    only_val = not test
+    if only_val:
         test, val = val, []
     if by_seed := any(classes_without(part, classes) for part in (train, test)):
-        test_is_val, val, how = False, [], "the seed draws the test pictures"
+        only_val, val, how = False, [], "the seed draws the test pictures"
         train, test = _hold_out(files, held_out, seed)
         if empty := classes_without(test, classes):
             empty_folder = layout.root / empty[0]
@@ -129,7 +129,7 @@ def find_pictures(directory: Path, *, held_out: float = 0.1, seed: int = 0) -> P
         counts = f"{len(train):,} training, {len(val):,} validation and {len(test):,} test pictures"
     notes = folders.notes(f"{counts} of {len(classes)} classes in {layout.root}: {how}")
     return PictureSet(
-        layout.root, train, test, classes, by_seed, tuple(val), test_is_val, notes=notes
+        layout.root, train, test, classes, by_seed, tuple(val), only_val, notes=notes
     )
 
 
@@ -191,7 +191,7 @@ def _read_parts(folders: ClassFolders) -> PictureSet:
         test,
         classes,
         val=tuple(*val),
-        test_is_val=labeled == ["val"],
+        only_val=labeled == ["val"],
         notes=folders.notes(f"{found}, of {len(classes)} classes"),
     )
 

@@ -51,7 +51,7 @@ def find_imagenet(root: Path, labels: Path, synsets: tuple[str, ...] | None) -> 
     class_index = {name: index for index, name in enumerate(classes)}
     test = [(name, _parse_label(row_of[name], labels, class_index, synsets)) for name in pictures]
     is_val = folder in layout.parts.get("val", ())
-    return PictureSet(layout.root, train, test, classes, test_is_val=is_val)
+    return PictureSet(layout.root, train, test, classes, only_val=is_val)
 
 
 def reorder_classes(pictures: PictureSet, synsets: tuple[str, ...]) -> PictureSet:

@@ -96,7 +96,7 @@ class Manifest:
     """None in the folders of early versions, which did not measure them."""
     class_descriptions: dict[str, str] = field(default_factory=dict)
     """Readable descriptions of classes, if a list of them was given; it need not have all."""
-    test_is_val: bool = False
+    only_val: bool = False
     """Whether the test pictures are the only held-out ones and lay in a folder called val."""
 
     @property
@@ -125,8 +125,8 @@ class Manifest:
             "words": self.class_descriptions,
             "oddities": count_conversions(s for shards in self.shards.values() for s in shards),
         }
-        if self.test_is_val:
-            values["test_is_val"] = True
+        if self.only_val:
+            values["only_val"] = True
         write_atomically(directory / NAME, f"{json.dumps(values, indent=1)}\n")
 
 
@@ -157,7 +157,7 @@ def read(directory: Path) -> Manifest:
     try:
         if values["kind"] != _KIND:
             raise BadInput(f"{path} is of the kind {values['kind']!r}, not {_KIND!r}")
-        optional = {"statistics": None, "words": {}, "test_is_val": False}
+        optional = {"statistics": None, "words": {}, "only_val": False}
         values = _check(optional | values, _MANIFEST_KEYS)
         statistics = values["statistics"]
         splits = [*SPLITS, *({VAL} & {*values["shards"]})]
@@ -170,7 +170,7 @@ def read(directory: Path) -> Manifest:
             },
             statistics=None if statistics is None else _statistics_from_json(statistics),
             class_descriptions=values["words"],
-            test_is_val=values["test_is_val"],
+            only_val=values["only_val"],
         )
         if _is_consistent(manifest):
             return manifest
@@ -206,7 +206,7 @@ _MANIFEST_KEYS = {
     "shards": dict[str, list[Any]],
     "statistics": Any,
     "words": dict[str, str],
-    "test_is_val": bool,
+    "only_val": bool,
 }
 _SHARD_KEYS = {
     "file": str,

@@ -50,7 +50,7 @@ def open_dataset(
                 raise BadInput(f"{directory} holds no {split} pictures of the class {name!r}")
     splits = (*SPLITS, VAL) if VAL in contents.shards else SPLITS
     train, test, *val = (RecordSource(directory, contents, split, size, resize) for split in splits)
-    only_val = contents.test_is_val or (not val and _lay_in_val(test))
+    only_val = contents.only_val or (not val and _lay_in_val(test))
     return DataSet(
         train,
         test,

@@ -80,7 +80,7 @@ def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
         shards,
         _measure(options, shards["train"], journal.manifest),
         _describe_classes(options, pictures.class_names, journal.manifest),
-        test_is_val=pictures.test_is_val,
+        only_val=pictures.only_val,
     )
     contents.write(options.out)
     journal.close()
