@@ -51,7 +51,7 @@ def test_without_a_picture_nothing_is_claimed_about_its_size(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_refused_before_anything_is_chosen(tmp_path, capsys):
-    with pytest.raises(BadInput, match="nowhere is not a folder"):
+    with pytest.raises(BadInput, match="nowhere does not exist"):
         main.main(["--data", str(tmp_path / "nowhere")])
     assert capsys.readouterr().out == ""
 

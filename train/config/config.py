@@ -167,6 +167,13 @@ class Recipe:
         "PCA color augmentation differs for each image.",
         POSITIVE,
     )
+    crop_area: float | None = setting(
+        None,
+        "Random crops take from this part of the stored image's area up to all of it, in aspect "
+        "ratios from 3/4 to 4/3, and are resized to the network's input. None: they have its size, "
+        "as in the paper.",
+        Bound("above 0 and at most 1", lambda x: 0 < x <= 1),
+    )
     pca_color: Literal["none", "paper", "original"] = setting(
         "none",
         "PCA color augmentation (section 4.1): by the paper's formula on pixels from 0 to 1, or as "

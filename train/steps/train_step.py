@@ -69,6 +69,7 @@ def make_train_step(
     flip: bool,
     pca_color: PCAColor | None = None,
     crops_together: int = 1,
+    crop_area: float | None = None,
     mesh: Mesh,
     precision: str = "float32",
 ) -> TrainStep:
@@ -91,6 +92,7 @@ def make_train_step(
         flip=flip,
         pca_color=pca_color,
         crops_together=crops_together,
+        crop_area=crop_area,
     )
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):

@@ -187,6 +187,7 @@ def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
         flip=recipe.flip,
         pca_color=make_pca_color(recipe, run.statistics, len(run.data.train)),
         crops_together=recipe.crops_together,
+        crop_area=recipe.crop_area,
         mesh=run.mesh,
         precision=recipe.precision,
     )
