@@ -110,7 +110,9 @@ def _images(run: Run) -> list[str]:
     settings = run.config.recipe
     size, stored = run.architecture.image_sizes[0], len(run.statistics.mean)
     parts = [f"{size} of {stored} pixels square"]
-    if stored > size:
+    if settings.crop_area is not None:
+        parts.append(f"random crops of {settings.crop_area:g} to all of the area, resized")
+    elif stored > size:
         parts.append("random crops")
     if settings.flip:
         parts.append("horizontal flips")
