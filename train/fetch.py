@@ -31,11 +31,15 @@ def fetch(data_set: str, directory: Path) -> None:
     Raises BadInput if no source provides a file, the folder cannot be written, or it holds a file
     of another data set under one of the names.
     """
+    from alexnet_jax.weights.files.atomic import remove_leftovers  # imports JAX: not for --help
+
     missing = [file for file in FILES[data_set] if not _exists(file, directory)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{directory} cannot be made a folder: {error.strerror}") from None
+    for file in FILES[data_set]:
+        remove_leftovers(directory / f"{file.name}.gz")
     failures = []
     for source in SOURCES[data_set]:
         if not missing:

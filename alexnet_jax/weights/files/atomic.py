@@ -1,6 +1,7 @@
 """Files that are written completely or not at all."""
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,28 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed have left of their writes to `path`.
+
+    A file of a process that still runs stays, as far as this machine can tell.
+    """
+    for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        number = temporary.name.removeprefix(f"{path.name}.").removesuffix(".tmp")
+        if number.isdecimal() and not _is_running(int(number)):
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import os
+import shlex
 import shutil
 import sys
 import tarfile
@@ -175,10 +176,24 @@ def test_an_interrupted_fetch_goes_on_where_it_stopped(published, serve, sources
     sources(serve(half)[0])
     with pytest.raises(BadInput, match="no source provided t10k-images-idx3-ubyte, t10k-labels"):
         fetch.fetch("mnist", tmp_path / "data")
+    # A killed process leaves a temporary file; process 1 is running.
+    for number in (2**22 + 1, 1):
+        (tmp_path / "data" / f"{names()[2]}.{number}.tmp").write_bytes(b"half")
     mirror, requests = serve(published)
     sources(mirror)
     fetch.fetch("mnist", tmp_path / "data")
     assert requests == names()[2:]
+    assert contents(tmp_path / "data").keys() == {*names(), f"{names()[2]}.1.tmp"}
+
+
+def test_the_command_that_trains_quotes_a_folder_with_blanks(
+    published, serve, sources, tmp_path, capsys
+):
+    sources(serve(published)[0])
+    fetch.main(["mnist", str(tmp_path / "my data")])
+    line = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(line)
+    assert words[:5] == ["python", "-m", "train.main", "--data", f"{tmp_path}/my data"]
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

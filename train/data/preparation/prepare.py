@@ -84,9 +84,18 @@ def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
     )
     contents.write(options.out)
     journal.close()
-    for temporary in options.out.glob("*.array_record.*"):  # of workers that were killed
-        temporary.unlink()
+    _remove_leftovers(options.out)
     return contents
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
+    from alexnet_jax.weights.files.atomic import remove_leftovers  # JAX; workers do without
+
+    for temporary in out.glob("*.array_record.*"):
+        temporary.unlink()
+    for name in (MEAN, COLORS, manifest.NAME):
+        remove_leftovers(out / name)
 
 
 def _check_folders(source: Path, out: Path) -> None:
