@@ -28,7 +28,7 @@ class PictureSizes(NamedTuple):
     """The shorter sides of some pictures, in pixels."""
 
     median: float
-    count: int
+    pictures: int
     """The number of pictures measured."""
 
 

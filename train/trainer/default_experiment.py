@@ -35,8 +35,8 @@ def choose_experiment(config: Config, platform: str) -> Choice:
     why = "no picture can be measured"
     if sizes is not None:
         why = f"the shorter side of the pictures is {sizes.median:g} pixels"
-        if sizes.count > 1:
-            why += f", the median of {sizes.count}"
+        if sizes.pictures > 1:
+            why += f", the median of {sizes.pictures}"
     init = config.recipe.init
     if init is not None and (init / "config.json").is_file():
         net = load_config(init).recipe.net

@@ -47,7 +47,7 @@ def test_a_sample_of_many_pictures_is_opened(tmp_path, monkeypatch):
     monkeypatch.setattr("train.data.picture_sizes._OPENED", 20)
     assert measure_pictures(tmp_path) == (100, 20)
     monkeypatch.setattr("train.data.picture_sizes._LISTED", 10)
-    assert measure_pictures(tmp_path).count == 10
+    assert measure_pictures(tmp_path).pictures == 10
 
 
 def test_pictures_behind_a_link_are_measured(tmp_path):
