@@ -7,6 +7,7 @@ import pytest
 from tests.support.picture_folders import CLASSES, write_classes, write_pictures
 from train.config.errors import BadInput
 from train.data.dataset import open_data
+from train.data.formats.folder_layout import find_layout
 from train.data.formats.image_folder import evaluation_pictures, find_pictures, find_unlabeled
 
 
@@ -213,6 +214,41 @@ def test_a_split_is_never_taken_for_classes(tmp_path, write, words):
     write(tmp_path)
     with pytest.raises(BadInput, match=words):
         find_pictures(tmp_path)
+
+
+def test_the_class_of_a_picture_is_its_class_folder_in_any_layout(tmp_path):
+    for part in ("seg_train/seg_train", "seg_test/seg_test"):
+        write_classes(tmp_path / "a" / part, 1)
+    write_pictures(tmp_path / "a" / "seg_pred" / "seg_pred", 1)
+    layout = find_layout(tmp_path)
+    classes = {
+        "seg_train/seg_train/dog/0.png": "dog",
+        "seg_test/seg_test/cat/0.png": "cat",
+        "seg_pred/seg_pred/0.png": None,
+        "seg_train/0.png": None,
+    }
+    assert {name: layout.class_of(tmp_path / "a" / name) for name in classes} == classes
+    assert layout.class_of(tmp_path / "0.png") is None
+    write_pictures(tmp_path / "b" / "cat" / "x", 1)
+    assert find_layout(tmp_path / "b").class_of(tmp_path / "b/cat/x/0.png") == "cat"
+
+
+def test_weights_are_tested_on_the_test_part_or_on_all_classes(tmp_path):
+    write_classes(tmp_path / "all", 3)
+    assert len(evaluation_pictures(tmp_path / "all").test) == 6
+    for part, count in {"Training": 4, "Validation": 3}.items():
+        write_classes(tmp_path / "split" / part, count)
+    write_pictures(tmp_path / "split" / "Testing", 9)
+    assert len(evaluation_pictures(tmp_path / "split").test) == 6
+    shutil.rmtree(tmp_path / "split" / "Testing")
+    write_classes(tmp_path / "split" / "Testing", 2)
+    found = evaluation_pictures(tmp_path / "split")
+    assert found.test == [(f"Testing/cat/{i}.png", 0) for i in (0, 1)] + [
+        (f"Testing/dog/{i}.png", 1) for i in (0, 1)
+    ]
+    write_classes(tmp_path / "lone" / "train", 3)
+    with pytest.raises(BadInput, match="has a folder train, but no test/CLASS or val/CLASS; of"):
+        evaluation_pictures(tmp_path / "lone")
 
 
 def test_unlabeled_pictures_are_found_for_a_list_of_labels(tmp_path):

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import io
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.photographs import (
     write_photograph,
     write_undecodable,
 )
+from tests.support.picture_folders import write_classes
 from tests.support.prepared import contents, options, picture, records
 from train.data.dataset import open_data
 from train.data.preparation.prepare import PrepareOptions, prepare
@@ -126,6 +128,22 @@ def test_the_devkits_order_of_classes_is_stated_and_used(tree, tmp_path):
     assert manifest["settings"]["class_order"] == "devkit"
     for record in records(out):
         assert record["name"].split("/")[1] == DEVKIT[record["label"]]
+
+
+def test_a_validation_part_beside_the_test_part_has_shards_of_its_own(tmp_path, capsys):
+    for part, count in {"Train": 5, "Valid": 3, "Test": 2}.items():
+        write_classes(tmp_path / "in" / part, count)
+    out = tmp_path / "my out"
+    main([str(tmp_path / "in"), str(out), "--size", "16", "--processes", "1"])
+    output = capsys.readouterr().out.splitlines()
+    found = "10 training pictures in Train, 4 test pictures in Test, 6 validation pictures in Valid"
+    assert f"{found}, of 2 classes" in output
+    assert any("10 training and 6 validation and 4 test pictures of 2 classes" in x for x in output)
+    assert shlex.split(output[-1])[:5] == ["python", "-m", "train.main", "--data", str(out)]
+    data = open_data(out, "auto", 16)
+    assert [data.val[i]["label"] for i in range(6)] == [0, 0, 0, 1, 1, 1]
+    assert [data.val.name(i)[:6] for i in range(6)] == ["Valid/"] * 6
+    assert (len(data.train), len(data.test)) == (10, 4)
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash"])
