@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from alexnet_jax.visualize.matplotlib_import import import_matplotlib
 from train.config.errors import BadInput
 from train.runtime.cli import make_parser, new_file, positive, run_command
 
@@ -119,6 +120,7 @@ def report(label: str, medians: dict[str, float], batch: int) -> None:
 
 def draw(results: dict[str, dict[str, float]], path: Path) -> None:
     """Draw images per second as bars, a panel for each task."""
+    import_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(results), 3), layout="constrained")

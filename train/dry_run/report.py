@@ -14,6 +14,7 @@ from ..config.config import Config, Recipe
 from ..config.network import get_architecture
 from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_data
+from ..runtime import backend
 from ..runtime.hlo import Transfer, list_transfers, memory_usage
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import ProgressBar
@@ -31,6 +32,7 @@ Row = tuple[str, str]
 """A label and its text."""
 
 
+@backend.without_x64()
 def plan(config: Config) -> None:
     """Print what the run would do, the memory it takes on each device, and how long it would take.
 

@@ -59,12 +59,12 @@ def count_pairs(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np
 
 def draw_confusion(predictor: "Predictor", counts: np.ndarray, path: Path) -> Path:
     """Draw a confusion matrix of `count_pairs`. Returns `path`."""
-    from matplotlib.colors import PowerNorm
-
     classes, images = len(counts), int(counts.sum())
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     inches = min(12.0, 1.5 + max(2.5, 0.45 * classes))
     figure = page.blank(inches + 1.6, inches + 0.6)
+    from matplotlib.colors import PowerNorm
+
     axes = figure.subplots()
     error = 100 * (1 - counts.trace() / images)
     title = f"{predictor.title}\ntop-1 error {error:.2f} % on {images:,} test images"

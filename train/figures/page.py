@@ -55,6 +55,9 @@ def check_file(path: Path) -> None:
 
 def blank(width: float, height: float) -> "Figure":
     """Return an empty figure of `width` by `height` inches."""
+    from alexnet_jax.visualize.matplotlib_import import import_matplotlib  # imports JAX
+
+    import_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

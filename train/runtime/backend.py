@@ -5,7 +5,7 @@ import contextlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..config.errors import BadInput
 
@@ -23,6 +23,24 @@ def restart_with_huge_pages() -> None:
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and not interactive:
         os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+@contextlib.contextmanager
+def without_x64() -> Iterator[None]:
+    """Compute with JAX's defaults of 32 bits, also where JAX_ENABLE_X64 or a notebook widened them.
+
+    With 64 bits the random numbers of a run would be others, and a scalar widens its state.
+    """
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        context = jax.enable_x64(False)
+    else:
+        from jax import experimental
+
+        context = experimental.disable_x64()
+    with context:
+        yield
 
 
 def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:

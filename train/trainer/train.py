@@ -24,7 +24,7 @@ from ..run_dir.folder import (
 )
 from ..run_dir.metrics import MetricsLog
 from ..run_dir.open_folder import OpenFolder
-from ..runtime import device_memory, lock, stop_signal
+from ..runtime import backend, device_memory, lock, stop_signal
 from ..runtime.distributed import fail_fast, is_main_process
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import RunProgress
@@ -35,6 +35,7 @@ from .loss_monitor import Divergence, last_good_checkpoint
 from .recorder import Callback, Recorder, to_mesh
 
 
+@backend.without_x64()
 def train(
     config: Config,
     data: DataSet | None = None,

@@ -107,6 +107,19 @@ def test_only_formats_that_are_decoded_in_the_process_are_opened(tmp_path, monke
     assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif", ".mpo"} <= ENDINGS
 
 
+def test_what_gray_of_more_than_8_bits_cannot_show_is_transparent_or_black(tmp_path):
+    deep = np.full((9, 9), 200 * 256, np.uint16)
+    deep[0] = 300
+    Image.fromarray(deep).save(tmp_path / "deep.png", transparency=300)
+    picture = read_picture(tmp_path / "deep.png", 9)
+    assert (picture[0].min(), picture[1:].min(), picture[1:].max()) == (255, 200, 200)
+    floats = np.full((9, 9), 0.5, np.float32)
+    floats[0] = np.nan
+    Image.fromarray(floats).save(tmp_path / "floats.tif")
+    picture = read_picture(tmp_path / "floats.tif", 9)
+    assert (picture[0].max(), picture[1:].min()) == (0, 127)
+
+
 def test_a_file_that_is_no_picture_is_named(tmp_path):
     (tmp_path / "text.jpg").write_text("not a picture")
     with pytest.raises(BadInput, match=r"text.jpg is not a picture"):

@@ -109,7 +109,11 @@ _MODES |= {"F": "gray of floats"} | dict.fromkeys(("I;16", "I;16B", "I;16L"), "g
 def _to_rgb(picture: Image.Image) -> Image.Image:
     """Convert from any mode; transparent pixels become white, as on a page."""
     if picture.mode == "F" or picture.mode.startswith("I"):
-        picture = Image.fromarray(_to_eight_bits(np.asarray(picture), picture.mode))
+        wide = np.asarray(picture)
+        gray = _to_eight_bits(wide, picture.mode)
+        if isinstance(clear := picture.info.get("transparency"), int):
+            gray[wide == clear] = 255
+        picture = Image.fromarray(gray)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         page = Image.new("RGBA", picture.size, "white")
@@ -122,6 +126,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 def _to_eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """Scale gray values of 16 bits, or of a wider type by the range that they use, to 8 bits."""
+    values = np.nan_to_num(values)
     largest = values.max()
     scale = 255.0 if mode == "F" and largest <= 1 else 1.0
     if mode.startswith("I;16") or largest > 255:
