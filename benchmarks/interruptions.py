@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -119,7 +119,10 @@ def kill_again_and_again(job: Job, folder: Path, kills: int, seed: int) -> Outco
         if counted + early > 20 * kills:
             break
         process = subprocess.Popen(
-            [*job.command, str(out)], stdout=subprocess.DEVNULL, start_new_session=True
+            [*job.command, str(out)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # the tracker of semaphores warns at every kill
+            start_new_session=True,
         )
         # A command that nobody kills ends the series of kills in this folder.
         wait = rng.uniform(0.2, 1.1) * duration if counted < kills else None
@@ -190,14 +193,14 @@ def serving(folder: Path) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
 class SlowHandler(http.server.SimpleHTTPRequestHandler):
     """Serves files in small pieces."""
 
-    def copyfile(self, source, outputfile) -> None:
+    def copyfile(self, source: Any, outputfile: Any) -> None:
         """Send a file, with pauses."""
         with contextlib.suppress(OSError):  # the client was killed
             while piece := source.read(_SLOW_CHUNK):
                 outputfile.write(piece)
                 time.sleep(_SLOW_SECONDS)
 
-    def log_message(self, *_) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Print nothing."""
 
 

@@ -73,6 +73,7 @@ def _readable(source: Source, bad_images: int, threads: int) -> Source:
 
 def _is_of_files(source: object) -> bool:
     """Return whether a source reads picture files, below any number of wrappers."""
-    while not isinstance(source, PictureSource) and hasattr(source, "source"):
-        source = source.source
-    return isinstance(source, PictureSource)
+    if isinstance(source, PictureSource):
+        return True
+    wrapped = getattr(source, "source", None)
+    return wrapped is not None and _is_of_files(wrapped)
