@@ -5,7 +5,8 @@ from .config import Recipe
 DIGITS = Recipe()
 """The paper's net in small on the 5,000 handwritten digits inside the package.
 
-98.90 % test accuracy, in 61 s on 2 CPU cores.
+98.60 to 99.00 % test accuracy, in 60 s on 2 quiet CPU cores, with a tenth of the training images
+held out for validation.
 
     python -m train.main --devices 2
 """
@@ -128,7 +129,8 @@ KERAS_MNIST = Recipe(
 )
 """A Keras notebook's net on MNIST at 224 pixels: five epochs of Adam.
 
-It reports 97.96 % on the test images. Ours: 98.00 %, in an hour on 2 quiet cores.
+It holds out the last 2,000 training images, and reports 98.70 % on them and 97.96 % on the test
+images. Ours: 98.00 % on the test images, trained on all, in an hour on 2 quiet cores.
 
     python -m train.fetch mnist mnist && python -m train.main --experiment keras-mnist --data mnist
 """

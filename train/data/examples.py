@@ -45,7 +45,7 @@ LabeledName = tuple[str, int]
 def labeled_names(source: Source) -> list[LabeledName]:
     """Return the name and the label of each example, read one by one if there is no other way."""
     known = getattr(source, "labeled_names", None)
-    if callable(known):
+    if known is not None:
         return list(known())
     return [(example_name(source, index), source[index]["label"]) for index in range(len(source))]
 

@@ -31,6 +31,8 @@ def test_a_run_resumes_with_the_losses_that_the_older_version_had(tmp_path):
     assert rows[: len(before)] == before
     losses = {row["step"]: row["loss"] for row in rows[len(before) :] if "loss" in row}
     assert losses == pytest.approx(LOSSES_AT_A1EAC61, rel=1e-5)
+    assert "test_loss" in rows[-1]  # the test images choose the best checkpoint, as they did
+    assert not any("val_loss" in row for row in rows)
 
 
 def test_the_run_predicts_and_alexnet_jax_loads_the_same_network():
