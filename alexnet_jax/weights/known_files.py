@@ -121,6 +121,10 @@ _TABLE = (
         _matconvnet("imagenet-caffe-ref.mat", "675dd47906d34f4d9a70fc44210d3804"),
     ),
     Pretrained(
+        ("matconvnet-alexnet", "matconvnet-alex"),
+        _matconvnet("imagenet-matconvnet-alex.mat", "0998b7f66bd8dcbb78a3e75aaa6127f3"),
+    ),
+    Pretrained(
         ("toronto",),
         KnownFile(
             "Toronto's",
@@ -135,10 +139,8 @@ _TABLE = (
 PRETRAINED: dict[str, Pretrained] = {row.names[0]: row for row in _TABLE}
 """Published weights by name; all know the 1,000 classes of ImageNet, in the order of synsets."""
 
-KNOWN_FILES: tuple[KnownFile, ...] = (
-    *(file for row in _TABLE for file in row.files if file.digest),
-    # Without a name: nobody could try here whether its layers are those of a network of ours.
-    _matconvnet("imagenet-matconvnet-alex.mat", "0998b7f66bd8dcbb78a3e75aaa6127f3"),
+KNOWN_FILES: tuple[KnownFile, ...] = tuple(
+    file for row in _TABLE for file in row.files if file.digest
 )
 """Published files that can be recognized by their digests."""
 

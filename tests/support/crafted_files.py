@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import struct
+import warnings
 import zipfile
 import zlib
 
@@ -16,6 +17,7 @@ from tests.support import matconvnet_files, pickled, weight_files
 from tests.support.caffe_files import PROTO as CAFFE_PROTO
 from tests.support.onnx_files import PROTO as ONNX_PROTO
 from tests.support.pickled import name, number, program, row, text
+from tests.support.protobufs import field
 
 NAMES = ("", "\x1b[2J\x1b[31m", "a\nb", "x" * 70_000, "\u202etxt", "\0", "../../../etc/passwd", "é")
 NUMBERS = (-1, 0, 1, 7, 255, 2**15, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64, 10**50)
@@ -145,7 +147,8 @@ def zip_file(rng):
     if kind == 0:
         return "torch zip", pickled.zipped(content, tensors, zipfile.ZIP_DEFLATED), {}
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
         archive.writestr("archive/data.pkl", content)
         for i in range(int(2 ** rng.uniform(4, 15)) if kind == 1 else 0):
             archive.writestr(f"archive/data/{i}", b"")
@@ -195,9 +198,9 @@ def numpy_pickle(rng):
         return "Toronto, Python 2", pickled.npy(pickled.dictionary(pairs)), {}
     fields = "name type inputs filterSize stride imgSize padding modulesX weights biases keep pool"
     layer = {"name": text("conv1"), "type": text(pick(rng, ("conv", "fc", "pool", "dropout")))}
-    for field in fields.split():
+    for setting in fields.split():
         if rng.random() < 0.4:
-            layer[field] = pick(rng, (value(rng), pickled.listed(value(rng)), array))
+            layer[setting] = pick(rng, (value(rng), pickled.listed(value(rng)), array))
     one = pickled.dictionary((text(k), v) for k, v in layer.items())
     count = int(2 ** rng.uniform(0, 14))
     layers = one + b"q\x07" + b"](h\x07" + b"h\x07" * count + b"e"
@@ -345,9 +348,9 @@ def caffe_file(rng):
         case 3:
             proto.layer.extend([layer] * int(2 ** rng.uniform(2, 9)))
         case 4:
-            field = struct.pack("<BBf", 0x5D, 0, 1.0)[:1] + struct.pack("<f", 1.0)
-            blob = field.replace(b"]", b"\x2d") * count  # numbers, each a field of its own
-            layer.blobs.add().MergeFromString(blob)
+            blob = field(7, (b"\x2d" + bytes(4)) * count)  # numbers, each a field of its own
+            content = proto.SerializeToString()
+            return "Caffe", content + field(100, layer.SerializeToString() + blob), {}
         case 5:
             norm = CAFFE_PROTO["LRNParameter"]
             for one in proto.layer:

@@ -25,3 +25,14 @@ def messages(schema):
     pool.Add(file)
     descriptors = (pool.FindMessageTypeByName(f"net.{name}") for name in schema)
     return {message.name: message_factory.GetMessageClass(message) for message in descriptors}
+
+
+def field(number, content):
+    """A field of bytes on the wire, for what the library would write in a shorter way."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(value):
+    """An integer in groups of seven bits, the lowest first."""
+    groups = [value >> shift & 127 for shift in range(0, max(value.bit_length(), 1), 7)]
+    return bytes([*(group | 128 for group in groups[:-1]), groups[-1]])

@@ -16,11 +16,11 @@ import numpy as np
 
 VERSION_5, VERSION_7_3 = b"MATLAB 5.0", b"MATLAB 7.3"
 MAX_BYTES = 2**30  # of one file, unpacked; AlexNet has 2**28
-MAX_RATIO = 50  # of a file unpacked to the file itself, beyond MIN_BYTES; weights have less than 2
+MAX_RATIO = 10  # of a file unpacked to the file itself, beyond MIN_BYTES; weights have less than 2
 MIN_BYTES = 2**24  # that any file may unpack to
 MAX_DEPTH = 20  # cells in structs in cells; MatConvNet's files have 4
 MAX_ELEMENTS = 200_000  # five for each number or string; the meta.mat of ILSVRC 2012 has 75,000
-MAX_OBJECTS = 20_000  # of a file of version 7.3; AlexNet with its class names has 2,300
+MAX_OBJECTS = 10_000  # of a file of version 7.3; AlexNet with its class names has 2,300
 MAX_AXES = 32
 
 _MATRIX, _COMPRESSED = 14, 15  # types of data elements
@@ -30,6 +30,7 @@ _TEXT = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "
 _MAX_WIDTH = 1024  # of a field's name; MATLAB's have 64 at most
 _CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)  # classes of arrays
 
+_TOO_MANY = f"it has more than {MAX_OBJECTS:,} values, which no network has"
 _TOO_LARGE = "it unpacks to more than {:,} MiB"
 
 Element = tuple[int, memoryview]
@@ -230,6 +231,8 @@ class _Version73:
         values = item[()].T  # HDF5 counts rows first, MATLAB columns
         if array_class == b"cell":
             references = values.ravel(order="F")
+            if len(references) > self.objects_left:
+                raise ValueError(_TOO_MANY)
             return [self.read_value(self.file[reference], depth - 1) for reference in references]
         if array_class == b"char":
             codes = values.ravel(order="F").astype("<u2").tobytes()
@@ -240,4 +243,4 @@ class _Version73:
         """Refuse a file with too many groups and data sets."""
         self.objects_left -= count
         if self.objects_left < 0:
-            raise ValueError(f"it has more than {MAX_OBJECTS:,} values, which no network has")
+            raise ValueError(_TOO_MANY)

@@ -59,6 +59,68 @@ def test_logits_are_those_of_caffe_on_the_mean_image_of_the_file(
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
+def own_alexnet(arrays, cropped):
+    """The variables of imagenet-matconvnet-alex.mat: no norms, a mean color, a size of the crop."""
+    mat = variables(other_programs.TORCHVISION, arrays, np.array([122.0, 116.0, 104.0]))
+    classes = mat.pop("classes")
+    average = mat["normalization"]["averageImage"]
+    meta = {
+        "normalization": {"imageSize": [227.0, 227.0, 3.0], "averageImage": average, **cropped},
+        "classes": {key: cell(*names) for key, names in classes.items()},
+    }
+    return {"layers": mat["layers"], "meta": meta}
+
+
+def test_matconvnets_own_alexnet_has_no_norms_and_a_size_of_the_crop(tmp_path, arrays, rng):
+    mat = own_alexnet(arrays, {"cropSize": 227 / 256, "interpolation": "bicubic"})
+    scipy.io.savemat(tmp_path / "net.mat", mat | {"layers": cell(*mat["layers"])})
+    loaded = weights.read(tmp_path / "net.mat")
+    assert loaded.architecture.name == "CAFFE_WITHOUT_NORM"
+    assert loaded.class_names == tuple(NAMES)
+    preprocessing = loaded.preprocessing
+    assert (preprocessing.stored_size, preprocessing.input_size) == (256, 227)
+    assert (preprocessing.resize, preprocessing.interpolation) == ("shorter side", "cubic")
+
+    picture = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    x = (picture[14:241, 14:241] - np.array([122.0, 116.0, 104.0]))[..., ::-1].transpose(2, 0, 1)
+    groups, padding = other_programs.GROUPS, other_programs.PADDING
+    expected = other_programs.logits(other_programs.TORCHVISION, arrays, x, groups, padding)
+    net = loaded.architecture
+    apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=net))
+    ours = apply(loaded.params, preprocessing(picture[None]))[0]
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_batch_normalization_is_merged_into_the_layer_before_it(tmp_path, arrays, rng):
+    mat, norms = own_alexnet(arrays, {"cropSize": 1.0}), {}
+    layers = []
+    for layer in mat["layers"]:
+        layers.append(layer)
+        if layer["type"] == "conv" and layer["name"] != "fc8":
+            maps = layer["weights"][0, 0].shape[-1]
+            scale, offset, mean = (rng.normal(size=(maps, 1)).astype("f4") for _ in range(3))
+            deviation = rng.uniform(0.5, 2, (maps, 1)).astype("f4")
+            norms[layer["name"]] = scale, offset, mean, deviation
+            moments = np.concatenate([mean, deviation], 1)
+            layers.append({"type": "bnorm", "weights": cell(scale, offset, moments)})
+    plain, merged = tmp_path / "plain.mat", tmp_path / "merged.mat"
+    scipy.io.savemat(plain, mat | {"layers": cell(*mat["layers"])})
+    scipy.io.savemat(merged, mat | {"layers": cell(*layers)})
+    before, after = (alexnet_jax.load(path)[0] for path in (plain, merged))
+    for name, (kernels, biases) in before.items():
+        kernels, biases = np.float64(kernels), np.float64(biases)
+        inputs = rng.normal(size=kernels.shape[:-1])
+        axes = tuple(range(inputs.ndim))
+        sums = np.tensordot(inputs, kernels, (axes, axes)) + biases
+        if name in norms:
+            scale, offset, mean, deviation = (np.float64(one[:, 0]) for one in norms[name])
+            sums = scale * (sums - mean) / deviation + offset
+        ours = np.tensordot(inputs, np.float64(after[name].weights), (axes, axes))
+        np.testing.assert_allclose(
+            ours + np.float64(after[name].biases), sums, rtol=1e-3, atol=1e-4
+        )
+
+
 def test_files_of_the_first_and_the_last_versions_of_matconvnet_hold_the_same(tmp_path, arrays):
     mat = variables(NETS["CAFFE"], arrays, np.zeros((227, 227, 3), "f4"))
     version_5(tmp_path / "net.mat", mat, compressed=False)

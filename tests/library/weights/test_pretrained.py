@@ -239,7 +239,8 @@ def test_an_unknown_name_is_told_the_names_and_a_path_comes_first(
     monkeypatch.chdir(tmp_path)
     assert refusal("alexnet") == (
         "alexnet is no file, no folder, and no name of published weights: torchvision, caffe, "
-        "caffenet, onnx, caffenet-onnx, matconvnet, caffenet-matconvnet, toronto"
+        "caffenet, onnx, caffenet-onnx, matconvnet, caffenet-matconvnet, matconvnet-alexnet, "
+        "toronto"
     )
     with pytest.raises(FileNotFoundError):
         alexnet_jax.load("missing.pth")
