@@ -32,8 +32,8 @@ from train.data.formats import idx, manifest
 from train.runtime.cli import make_parser, positive, run_command
 
 _PICTURES, _CLASSES, _SHARD = 240, 4, 8
-_SLOW_CHUNK, _SLOW_SECONDS = 1 << 14, 0.02
-"""Bytes that the server sends at once, and how long it then waits: a file takes half a second."""
+_SLOW_CHUNK, _SLOW_SECONDS = 1 << 14, 0.1
+"""Bytes that the server sends at once, and how long it then waits: images take a second."""
 
 _FETCH = """
 import json, sys

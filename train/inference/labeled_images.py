@@ -67,10 +67,11 @@ def _of_data_set(data: DataSet) -> LabeledImages:
 
 def _of_pictures(folder: Path, predictor: Predictor) -> LabeledImages:
     paths = find_pictures([folder])
-    root = folder if folder.is_dir() else folder.parent
+    root, classes = folder.parent, [None]
+    if folder.is_dir():  # not a single picture
+        root, layout = folder, find_layout(folder)
+        classes = [layout.class_of(path) for path in paths]
     names = [path.relative_to(root).as_posix() for path in paths]
-    layout = find_layout(root)
-    classes = [layout.class_of(path) for path in paths]
     class_names = tuple(sorted({name for name in classes if name is not None}))
     labels = {name: label for label, name in enumerate(class_names)} | {None: -1}
 

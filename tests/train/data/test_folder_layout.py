@@ -229,6 +229,11 @@ def test_the_class_of_a_picture_is_its_class_folder_in_any_layout(tmp_path):
     }
     assert {name: layout.class_of(tmp_path / "a" / name) for name in classes} == classes
     assert layout.class_of(tmp_path / "0.png") is None
+    write_classes(tmp_path / "c" / "train", 1, ("photo", "sketch", "X"))
+    write_pictures(tmp_path / "c" / "val" / "images", 1)
+    layout = find_layout(tmp_path / "c")
+    classes = {"train/photo/0.png": "photo", "train/X/0.png": "X", "val/images/0.png": None}
+    assert {name: layout.class_of(tmp_path / "c" / name) for name in classes} == classes
     write_pictures(tmp_path / "b" / "cat" / "x", 1)
     assert find_layout(tmp_path / "b").class_of(tmp_path / "b/cat/x/0.png") == "cat"
 

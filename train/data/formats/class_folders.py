@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...config.errors import BadInput
-from .folder_layout import Layout, find_parts, is_class_folder, is_filler
+from .folder_layout import Layout, find_parts, is_class_folder
 from .label_list import match_names, read_rows
 from .picture_files import OUTSIDE, describe, list_pictures, subfolders
 
@@ -123,10 +123,10 @@ class ClassFolders:
         return shared if len(shared) > 1 else set()
 
     def _class_folders(self, path: str) -> tuple[str, ...]:
-        """Return the class folders in a folder; those of names such as "images" are none."""
-        names = subfolders(self.root / path)
-        names = tuple(name for name in names if is_class_folder(self.root / path, name, names))
-        return () if all(map(is_filler, names)) else names
+        """Return the class folders in a folder of a part."""
+        folder = self.root / path
+        names = () if path in self.layout.flat else subfolders(folder)
+        return tuple(name for name in names if is_class_folder(folder, name, names))
 
     def _list(self, folders: Iterable[str], classes: Sequence[str]) -> list[LabeledFile]:
         """Return the pictures of all classes in these folders."""

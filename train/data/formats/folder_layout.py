@@ -29,7 +29,7 @@ _PART_OF_WORD = {
     **dict.fromkeys(("unlabeled", "unlabelled", "submission"), UNLABELED),
 }
 _PLURALS = ("image", "img", "photo", "picture", "pic", "sample", "file")
-_FILLERS = {"set", "sets", "data", "dataset", "seg", "folder", "dir", "split", "part", "x", "the"}
+_FILLERS = {"set", "sets", "data", "dataset", "seg", "folder", "dir", "split", "part", "the"}
 _FILLERS |= {word + ending for word in _PLURALS for ending in ("", "s")}
 """Words that add nothing to the name of a part: "test_set", "seg_train", "train_images"."""
 
@@ -64,6 +64,8 @@ class Layout:
     """Folders that are left out: neither classes nor parts."""
     unlabeled: tuple[str, ...] = ()
     """Folders of test pictures without classes."""
+    flat: frozenset[str] = frozenset()
+    """The folders of parts that hold no class folders, but pictures or "images"."""
     class_folders: tuple[str, ...] = field(default=(), repr=False)
     """The classes of a data set without a split."""
 
@@ -76,7 +78,7 @@ class Layout:
         for folder in folders if self.parts else [""]:
             if path.is_relative_to(folder):
                 first, *rest = path.relative_to(folder).parts
-                return None if not rest or (self.parts and is_filler(first)) else first
+                return first if rest and folder not in self.flat else None
         return None
 
 
@@ -98,15 +100,18 @@ def find_layout(directory: Path) -> Layout:
             parts["test"].remove(name)
             unlabeled.append(name)
     known = {*unlabeled, *(name for folders in parts.values() for name in folders)}
+    inside = {
+        part: tuple(_inside(root / name).relative_to(root).as_posix() for name in folders)
+        for part, folders in parts.items()
+        if folders
+    }
+    paths = [path for folders in inside.values() for path in folders]
     return Layout(
         root,
-        {
-            part: tuple(_inside(root / name).relative_to(root).as_posix() for name in folders)
-            for part, folders in parts.items()
-            if folders
-        },
+        inside,
         beside=tuple(name for name in names if name not in known),
         unlabeled=tuple(sorted(unlabeled)),
+        flat=frozenset(path for path in paths if all(map(is_filler, subfolders(root / path)))),
     )
 
 
@@ -141,6 +146,8 @@ def _parse(name: str) -> tuple[str | None, tuple[str, ...]]:
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
     telling = [word.lower() for word in words if word.lower() not in _FILLERS]
     parts = {_PART_OF_WORD[word] for word in telling if word in _PART_OF_WORD}
+    if parts:  # the X of "train.X1"
+        telling = [word for word in telling if len(word) > 1]
     rest = tuple(word for word in telling if word not in _PART_OF_WORD)
     return (parts.pop() if len(parts) == 1 else None), rest
 
