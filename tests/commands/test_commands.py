@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.support.commands import assert_one_sentence, refusal, run
 from tests.support.runs import write_noise_pictures
-from train import predict
+from train import evaluate, predict
 from train.config import saved
 from train.config.config import Config
 from train.config.errors import BadInput
@@ -34,11 +34,14 @@ def trained(tmp_path_factory):
 def test_a_run_ends_with_error_curves_and_checkpoint_and_prints_no_warnings(trained):
     run_dir, done = trained
     assert done.stderr == ""
-    *_, result, curves, checkpoint = done.stdout.splitlines()
+    *_, epoch, chosen, result, curves, checkpoint = done.stdout.splitlines()
+    assert epoch.startswith("epoch 1  training loss ")
+    assert chosen.startswith("validation accuracy ")
+    assert chosen.endswith("(on 500 images)")
     assert result.startswith("test accuracy ")
     assert "on 1,000 images" in result
     assert curves == f"curves      {run_dir / 'curves.png'}"
-    assert str(run_dir / "checkpoints" / "20") in checkpoint
+    assert str(run_dir / "checkpoints" / "18") in checkpoint
     with Image.open(run_dir / "curves.png") as picture:
         assert picture.size > (800, 300)
     assert list((run_dir / "tensorboard").glob("events.*"))
@@ -49,17 +52,21 @@ def test_the_run_folder_keeps_configuration_versions_and_commit(trained):
     record = json.loads((run_dir / "config.json").read_text())
     assert record["config"]["batch_size"] == 250
     assert record["versions"].keys() >= {"python", "jax", "flax", "optax", "grain"}
-    assert record["data"]["train"] == 5000
+    assert [record["data"][part] for part in ("train", "val", "test")] == [5000, 500, 1000]
+    assert record["config"]["validation"] == 0.1
     assert "commit" in record
 
 
 def test_metrics_are_json_lines_one_a_step_and_one_an_evaluation(trained):
     rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if "loss" in row]
-    assert [row["step"] for row in steps] == list(range(1, 21))
+    assert [row["step"] for row in steps] == list(range(1, 19))
     assert steps[0]["loss"] == pytest.approx(np.log(10), abs=0.5)
-    [test] = [row for row in rows if "test_loss" in row]
-    assert test.keys() == {"step", "test_loss", "test_top1_error", "test_top5_error"}
+    epoch, test = rows[18:]
+    names = ("loss", "top1_error", "top5_error")
+    assert test.keys() == {"step", *(f"test_{name}" for name in names)}
+    trained_on = {f"train_{name}" for name in names[:2]}
+    assert epoch.keys() == {"step", *(f"val_{name}" for name in names)} | trained_on
 
 
 def test_predict_prints_five_classes_and_probabilities(trained, tmp_path):
@@ -84,7 +91,7 @@ def test_evaluate_gives_the_error_that_training_logged_on_any_devices_and_batche
     errors = {}
     for name, flags in {
         "one": ["--per-class", "--confusion", 2],
-        "two": ["--devices", 2, "--batch-size", 77, "--crops", 10, "--checkpoint", 20],
+        "two": ["--devices", 2, "--batch-size", 77, "--crops", 10, "--checkpoint", 18],
     }.items():
         path = tmp_path / f"{name}.json"
         done = run("train.evaluate", trained[0], "--json", path, *flags)
@@ -101,6 +108,17 @@ def test_evaluate_gives_the_error_that_training_logged_on_any_devices_and_batche
         for k in (1, 5):
             assert central[f"top{k}_error"] == logged[f"test_top{k}_error"]
         assert central["loss"] == pytest.approx(logged["test_loss"], rel=1e-5)
+
+
+def test_evaluate_finds_the_validation_images_of_a_run(trained, tmp_path, capsys):
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    logged = next(row for row in rows if "val_loss" in row)
+    path = tmp_path / "val.json"
+    evaluate.main([str(trained[0]), "--part", "validation", "--json", str(path)])
+    results = json.loads(path.read_text())
+    assert (results["part"], results["images"]) == ("validation", 500)
+    assert results["errors"][0]["top1_error"] == pytest.approx(logged["val_top1_error"], rel=1e-5)
+    assert "500 validation images" in capsys.readouterr().out
 
 
 def test_figures_draws_the_curves_again(trained):
