@@ -1,6 +1,9 @@
 """The flags of the benchmarks, and the layouts of benchmarks.tpu as far as a CPU can run them."""
 
+import argparse
 import functools
+import signal
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,8 @@ import pytest
 import alexnet_jax
 from benchmarks import layers, soak, step, throughput, tpu
 from tests.support.tiny import TINY, draw_params
-from train.config.errors import BadInput
+from train.config.errors import BadInput, Ended
+from train.runtime.distributed import PEER_GONE
 
 
 @pytest.mark.parametrize("layout", ["joined", "grouped"])
@@ -34,7 +38,7 @@ def test_the_grouped_layout_computes_the_same(rng):
         (step.main, "--steps 0", "--steps: '0' is not a whole number above 0"),
         (step.main, "--steps 0", "; python -m benchmarks.step --help explains the arguments"),
         (soak.main, "--kills -1", "--kills: '-1' is not a whole number above 0"),
-        (soak.main, "--minutes 0", "--minutes must be above 0"),
+        (soak.main, "--minutes -1", "--minutes must be at least 0"),
         (layers.main, "--json /", "--json: / cannot be written: it is a folder"),
         (step.main, "--net NONE --devices 1", "there is no net named 'NONE'"),
         (layers.main, "--net NONE", "there is no net named 'NONE'"),
@@ -45,3 +49,48 @@ def test_the_grouped_layout_computes_the_same(rng):
 def test_wrong_flags_are_refused_before_anything_is_measured(main, flags, sentence):
     with pytest.raises(BadInput, match=sentence):
         main(flags.split())
+
+
+class KilledProcesses:
+    """Stands for processes of which every other one saves a new checkpoint before it dies."""
+
+    lives = 0
+
+    def __init__(self, run_dir, flags, count, *, dies_in_deletion):
+        self.folder = run_dir / "checkpoints"
+        KilledProcesses.lives += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def wait_for_new_checkpoint(self):
+        if KilledProcesses.lives % 2:
+            (self.folder / str(KilledProcesses.lives)).mkdir(parents=True)
+
+    def wait_after_death_of(self, number):
+        return [-signal.SIGKILL, PEER_GONE]
+
+    def watch(self, seconds):
+        pass
+
+    wait_for_a_save = kill = watch
+
+
+def test_the_soak_test_fails_unless_every_kill_falls_behind_a_new_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(soak, "WatchedProcesses", KilledProcesses)
+    monkeypatch.setattr(soak, "_MOMENTS", ("any", "save"))
+    finished = types.SimpleNamespace(samples=[])
+    monkeypatch.setattr(soak, "_finish", lambda *_: finished)
+    monkeypatch.setattr(soak, "_losses", lambda *_: [])
+    monkeypatch.setattr(soak, "_count_differences", lambda *_: 0)
+    flags = argparse.Namespace(net="DIGITS", devices=2, save_steps=1, processes=2)
+    flags.seed, flags.minutes = 0, 0.0
+    flags.kills = 1
+    soak.soak(flags, tmp_path / "one")
+    flags.kills = 2  # the second falls before its process has saved
+    KilledProcesses.lives = 0
+    with pytest.raises(Ended, match="the soak test has failed"):
+        soak.soak(flags, tmp_path / "two")

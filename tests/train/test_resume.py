@@ -122,7 +122,7 @@ def test_a_run_killed_at_random_moments_and_in_saves_ends_as_the_straight_one(st
     assert_same_run(straight, run_dir)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_is_interrupted_is_saved_and_says_how_to_go_on(straight, tmp_path, number):
     run_dir = tmp_path / "run"
     process = start(run_dir, *FLAGS, "--steps", "2000")

@@ -224,8 +224,9 @@ class Checkpoints:
         checksums.write(temporary[-1] if temporary else self.path(self._saving))
 
     def _delete_old(self) -> None:
-        if not self._read_only and is_main_process():
-            shutil.rmtree(self.folder / _DELETED, ignore_errors=True)
+        folder = self.folder / _DELETED
+        if not self._read_only and is_main_process() and folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _fault(self, step: int) -> str | None:
         if step not in self._faults:

@@ -32,8 +32,9 @@ _SECONDS_TO_REFUSE = 5
 before it notices that this process is gone."""
 
 _PEER_GONE_MESSAGE = (
-    "stopped: another process of the run has ended or cannot be reached; its own last message "
-    "tells why; the same command with --resume continues from the last checkpoint"
+    "stopped: another process of the run has ended or cannot be reached; lines of JAX above may "
+    "tell its number, and its own last message why; "
+    "the same command with --resume continues from the last checkpoint"
 )
 _PEER_ERROR = re.compile(
     "gloo|nccl|connection|socket|heartbeat|coordination|unavailable|aborted|deadline", re.IGNORECASE

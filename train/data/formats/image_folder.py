@@ -128,9 +128,7 @@ def find_pictures(directory: Path, *, held_out: float = 0.1, seed: int = 0) -> P
     if val:
         counts = f"{len(train):,} training, {len(val):,} validation and {len(test):,} test pictures"
     notes = folders.notes(f"{counts} of {len(classes)} classes in {layout.root}: {how}")
-    return PictureSet(
-        layout.root, train, test, classes, by_seed, tuple(val), only_val, notes=notes
-    )
+    return PictureSet(layout.root, train, test, classes, by_seed, tuple(val), only_val, notes=notes)
 
 
 def find_unlabeled(directory: Path) -> Path | None:
