@@ -1,5 +1,6 @@
 """What a run does between its steps: metrics, evaluation, step decay, checkpoints."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -146,6 +147,8 @@ class Recorder:
             if self.folder.is_intact():
                 raise
         if not self.folder.is_intact():
+            with contextlib.suppress(Exception):  # a save that had begun may make folders again
+                self.checkpoints.wait()
             position = self._position(int(state.step))
             raise save_elsewhere(self.run, self.folder, state, position, evaluated)
 
