@@ -3,6 +3,8 @@
 `train.data.formats.image_resize` computes the same pixels of picture files by Pillow itself.
 """
 
+import functools
+import importlib.metadata
 from typing import Literal, NamedTuple
 
 import jax
@@ -66,7 +68,20 @@ def _geometry(sides: tuple[int, int], size: int, resize: Resize) -> tuple[list[_
     else:
         axes = [_Axis((side - shorter) // 2, shorter / size) for side in sides]
     lowered, narrowed = (old - new for old, new in zip(sides, whole, strict=True))
-    return axes, lowered > max(0, 2 * narrowed)  # Pillow's order since version 13
+    return axes, lowered > max(0, 2 * narrowed) and _pillow_begins_with_the_height()
+
+
+@functools.cache
+def _pillow_begins_with_the_height() -> bool:
+    """Whether the Pillow that decodes pictures here does so if it shrinks most: since version 13.
+
+    Pillow rounds after each axis, so that the order changes some pixels.
+    """
+    try:
+        version = importlib.metadata.version("pillow")
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return int(version.split(".")[0]) >= 13
 
 
 def _weights(

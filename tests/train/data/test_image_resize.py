@@ -39,9 +39,7 @@ def torchvision_crop(picture, size, method=Image.Resampling.BICUBIC):
 def test_pixels_are_those_of_pillows_resize_and_crop_at_any_size(interpolation, rng):
     method = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}[interpolation]
     for _ in range(60):
-        short, size = rng.integers(1, 90), int(rng.integers(1, 90))
-        sides = [short, rng.integers(short, 2 * short + 1)]  # Pillow's order of others has changed
-        rng.shuffle(sides)
+        sides, size = rng.integers(1, 90, 2), int(rng.integers(1, 90))
         picture = Image.fromarray(rng.integers(0, 256, (*sides, 3), np.uint8))
         ours = ResizeRule("shorter side", interpolation)(picture, size)
         expected = torchvision_crop(picture, size, method)
@@ -52,9 +50,10 @@ def test_pixels_are_those_of_pillows_resize_and_crop_at_any_size(interpolation, 
 
 
 def test_a_long_strip_gives_the_same_pixels_from_its_center_alone(rng):
-    strip = Image.fromarray(rng.integers(0, 256, (9, 201, 3), np.uint8))
+    strip = Image.fromarray(rng.integers(0, 256, (3, 800, 3), np.uint8))
     difference = RULES["crop"](strip, 40).astype(int) - torchvision_crop(strip, 40)
-    assert abs(difference).max() <= 1
+    assert abs(difference).max() <= 2  # Pillow takes a part's corner in float32
+    assert abs(difference).mean() < 0.01
     longest = Image.fromarray(np.full((1, 65000), 7, np.uint8))
     np.testing.assert_array_equal(RULES["crop"](longest, 256), np.full((256, 256), 7))
 
@@ -172,19 +171,9 @@ def test_older_runs_keep_their_rule(sides, rng):
     picture = Image.fromarray(rng.integers(0, 256, (*sides[::-1], 3), np.uint8))
     short = min(sides)
     left, top = ((side - short) // 2 for side in sides)
-    box = (left, top, left + short, top + short)  # what `crop_and_resize` computed
-    bicubic = Image.Resampling.BICUBIC
-    across = picture.resize((SIZE, sides[1]), bicubic, box=(left, 0, left + short, sides[1]))
-    expected = across.resize((SIZE, SIZE), bicubic, box=(0, top, SIZE, top + short))
-    if sides[1] - SIZE > max(0, 2 * (sides[0] - SIZE)):  # rows first since Pillow 13
-        down = picture.resize((sides[0], SIZE), bicubic, box=(0, top, sides[0], top + short))
-        expected = down.resize((SIZE, SIZE), bicubic, box=(left, 0, left + short, SIZE))
-    ours = RULES["central-square"](picture, SIZE)
-    np.testing.assert_array_equal(ours, np.asarray(expected))
-    smooth = picture.resize(sides, Image.Resampling.BILINEAR, box=(0, 0, 4, 4))
-    difference = RULES["central-square"](smooth, SIZE).astype(int)
-    difference -= np.asarray(smooth.resize((SIZE, SIZE), bicubic, box=box))
-    assert abs(difference).max() <= 2  # in any order
+    box = (left, top, left + short, top + short)
+    expected = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box)
+    np.testing.assert_array_equal(RULES["central-square"](picture, SIZE), np.asarray(expected))
 
 
 def test_a_run_takes_records_by_the_rule_that_made_them_and_refuses_another(folder, tmp_path):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import PIL
 from PIL import Image
 
 if TYPE_CHECKING:  # JAX
@@ -17,7 +18,9 @@ if TYPE_CHECKING:  # JAX
 
 _FILTERS = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}
 _RADIUS = 2  # of the bicubic filter, the larger of the two, in pixels
-_LONGEST = 8  # times the shorter side: photographs and panoramas, but no strips
+_TALL_FIRST = int(PIL.__version__.split(".")[0]) >= 13
+"""Pillow rounds after each axis, the horizontal one first unless the height shrinks most."""
+_LONGEST = 2**13  # pixels of a side that is resized whole: photographs and panoramas, no strips
 
 
 class ResizeRule(NamedTuple):
@@ -85,7 +88,7 @@ def _geometry(sides: tuple[int, int], size: int, resize: "Resize") -> tuple[list
     else:
         axes = [_Axis((side - shorter) // 2, shorter / size, size) for side in sides]
     narrowed, lowered = (old - new for old, new in zip(sides, whole, strict=True))
-    return axes, lowered > max(0, 2 * narrowed)  # as in Pillow 13, which rounds after each axis
+    return axes, _TALL_FIRST and lowered > max(0, 2 * narrowed)
 
 
 def _shorter_side_axis(old: int, new: int, size: int) -> _Axis:
@@ -94,6 +97,6 @@ def _shorter_side_axis(old: int, new: int, size: int) -> _Axis:
     Of a long thin strip, which would take gigabytes, only the center is resized.
     """
     corner = round((new - size) / 2)  # halves to even
-    if new <= _LONGEST * size:
+    if new <= max(_LONGEST, 2 * size):
         return _Axis(0, old / new, new, corner)
     return _Axis(corner * old / new, old / new, size)
