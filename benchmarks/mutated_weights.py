@@ -1,8 +1,9 @@
 """Damaged and hostile files of weights in every format: `python -m benchmarks.mutated_weights`.
 
 Each file is read in a process whose time and memory are watched. It must be read, or refused in one
-sentence, within --seconds and --megabytes: anything else fails the run, and the file is kept.
-`--first N --files 1` repeats one file. It needs the tests' own writers, so a checkout.
+sentence, within --seconds and --megabytes: anything else fails the run. A file is made from the
+seed and its number alone, so `--first N --files 1 --crafted 0` repeats one. The files are written
+by the tests' own writers, so this needs a checkout.
 """
 
 import argparse
@@ -106,35 +107,46 @@ def _memory(field: str) -> int:
     return int(line.split()[1]) // 1024
 
 
-def watch(command: list[str], seconds: float, last: int) -> tuple[list[tuple[str, str]], int]:
-    """Run a serving process until it ends or a file takes too long.
+class Watch:
+    """Runs serving processes one after another, and counts the outcomes of their files."""
 
-    Returns:
-      (format, outcome) of each file, and the number of the file to go on with.
-    """
-    results, number, name, limit = [], -1, "", _START
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    output: IO[bytes] = process.stdout  # pyright: ignore[reportAssignmentType] - a pipe
-    began, rest = time.monotonic(), b""
-    while True:
-        ready, *_ = select.select([output], [], [], max(0.0, limit - (time.monotonic() - began)))
-        data = os.read(output.fileno(), 2**16) if ready else b""
-        if not data:
-            break
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            text, name, *result = line.decode().split("\t")
-            number = int(text)
-            results += [(name, result[0])] if result else []
-            name = "" if result else name
-        began, limit = time.monotonic(), seconds
-    timed_out = process.poll() is None and bool(name or number < 0) and not data and not ready
-    process.kill()
-    status = process.wait()
-    if number + 1 < last or name:
-        fault = f"it took over {limit:g} s" if timed_out else f"the process ended with {status}"
-        results.append((name or "start", f"FAULT: {fault}"))
-    return results, number + 1
+    def __init__(self, kind: str, first: int, last: int, seconds: float) -> None:
+        """Run nothing yet."""
+        self.kind, self.number, self.last, self.seconds = kind, first, last, seconds
+        self.counts: dict[str, collections.Counter[str]] = collections.defaultdict(
+            collections.Counter
+        )
+        self.faults = 0
+
+    def run(self, command: list[str]) -> None:
+        """Run a process until it ends or a file takes too long."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        output: IO[bytes] = process.stdout  # pyright: ignore[reportAssignmentType] - a pipe
+        rest, being_read, limit = b"", "", _START
+        while select.select([output], [], [], limit)[0] and (
+            data := os.read(output.fileno(), 2**16)
+        ):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                number, name, *result = line.decode().split("\t")
+                self.number, being_read = int(number), name if not result else ""
+                if result:
+                    self._count(name, result[0])
+                    self.number += 1
+            limit = self.seconds
+        took_too_long = process.poll() is None
+        process.kill()
+        status = process.wait()
+        if self.number < self.last:
+            fault = f"it took over {limit:g} s" if took_too_long else f"its process ended: {status}"
+            self._count(being_read or "no file", f"FAULT: {fault}")
+            self.number += 1
+
+    def _count(self, name: str, result: str) -> None:
+        self.counts[name][result.split(":")[0]] += 1
+        if result.startswith("FAULT"):
+            self.faults += 1
+            print(f"{self.kind} file {self.number}, {name}: {result}", flush=True)
 
 
 def main(arguments: list[str]) -> int:
@@ -146,7 +158,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=5.0, help="processor time for one file")
     parser.add_argument("--megabytes", type=int, default=300, help="of memory for one file")
-    parser.add_argument("--keep", type=Path, default=Path("faults"), help="folder for faulty files")
     parser.add_argument("--serve", nargs=3, metavar=("FOLDER", "LAST", "KIND"), help="(internal)")
     options = parser.parse_args(arguments)
     if options.serve:
@@ -162,31 +173,19 @@ def main(arguments: list[str]) -> int:
 
 def _run(kind: str, count: int, options: argparse.Namespace) -> int:
     """Read all files of one kind; return the number of faults."""
-    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    at, last, faults = options.first, options.first + count, 0
+    first, last = options.first, options.first + count
+    watch = Watch(kind, first, last, _PATIENCE * options.seconds)
     with tempfile.TemporaryDirectory() as folder:
-        while at < last:
+        while watch.number < last:
             command = [sys.executable, "-m", "benchmarks.mutated_weights", "--seed", options.seed]
-            command += ["--first", at, "--serve", folder, last, kind]
+            command += ["--first", watch.number, "--serve", folder, last, kind]
             command += ["--megabytes", options.megabytes, "--seconds", options.seconds]
-            limit = _PATIENCE * options.seconds
-            results, at = watch([str(part) for part in command], limit, last)
-            for name, result in results:
-                counts[name][result.split(":")[0]] += 1
-            for offset, (name, result) in enumerate(reversed(results), 1):
-                if result.startswith("FAULT"):
-                    faults += 1
-                    number = at - offset
-                    options.keep.mkdir(parents=True, exist_ok=True)
-                    if offset == 1 and (Path(folder) / "file").exists():
-                        content = (Path(folder) / "file").read_bytes()
-                        (options.keep / f"{kind}-{number}").write_bytes(content)
-                    print(f"{kind} file {number}, {name}: {result}", flush=True)
-    for name, outcomes in counts.items():
+            watch.run([str(part) for part in command])
+    for name, outcomes in sorted(watch.counts.items()):
         print(f"{kind:8} {name:20} {dict(outcomes)}")
-    total = sum(sum(outcomes.values()) for outcomes in counts.values())
-    print(f"{total:,} {kind} files: {faults} faults", flush=True)
-    return faults
+    total = sum(sum(outcomes.values()) for outcomes in watch.counts.values())
+    print(f"{total:,} {kind} files: {watch.faults} faults", flush=True)
+    return watch.faults
 
 
 if __name__ == "__main__":

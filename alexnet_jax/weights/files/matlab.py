@@ -222,7 +222,10 @@ class _Version73:
             raise ValueError("it refers to something outside of it")
         if item.dtype.kind not in "fiu" and item.dtype != self.h5py.ref_dtype:
             raise ValueError(f"it has an array of type {item.dtype}")
-        self.bytes_left -= math.prod(item.shape or (0,)) * item.dtype.itemsize
+        shape, chunks = item.shape or (0,), item.chunks or item.shape or (1,)
+        # HDF5 takes some hundred bytes for each chunk, also for one that the file does not have.
+        self.count_objects(math.prod(-(-n // m) for n, m in zip(shape, chunks, strict=True)))
+        self.bytes_left -= math.prod(shape) * item.dtype.itemsize
         if self.bytes_left < 0:
             raise ValueError(_TOO_LARGE.format(self.max_bytes >> 20))
         array_class = item.attrs.get("MATLAB_class", b"")

@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,6 @@ def read(path: Path) -> np.ndarray:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
-        version = np.lib.format.read_magic(file)
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
         shape, by_columns, dtype = read_header(file)
         data = file.read(MAX_BYTES)
     if dtype.kind not in "fiu":
@@ -33,3 +28,16 @@ def read(path: Path) -> np.ndarray:
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"its {len(data):,} bytes do not make an array of {list(shape)}")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether columns come first, and type; leave the file at the numbers.
+
+    Raises ValueError for a header that is none.
+    """
+    try:
+        if np.lib.format.read_magic(file) == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        return np.lib.format.read_array_header_2_0(file)
+    except Exception:  # it is parsed as Python, whose parser has errors of all kinds
+        raise ValueError("its header cannot be read") from None

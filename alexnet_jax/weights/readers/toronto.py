@@ -7,6 +7,7 @@ import numpy as np
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import CAFFE
 from alexnet_jax.printable import printable
+from alexnet_jax.weights.files import npy_file
 from alexnet_jax.weights.files.pickled_numpy import NUMPY_NAMES, PickledArray
 from alexnet_jax.weights.files.restricted_pickle import load_pickle
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, with_class_count
@@ -28,12 +29,7 @@ def read_weights(
     Raises:
       ValueError: a file that is damaged, or asks for more than arrays.
     """
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if np.lib.format.read_magic(data) == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    _, _, dtype = read_header(data)
+    _, _, dtype = npy_file.read_header(data)
     if not dtype.hasobject:
         raise ValueError("it is a plain array, not a dictionary of layers")
     content = load_pickle(data, NUMPY_NAMES)

@@ -212,7 +212,10 @@ FILES = {
         struct.pack("<Q", 2**23) + b'{"a":[' * 2**20 + bytes(2**21),
         "its header of 8,388,608 bytes is longer",
     ),
-    "a header of .npy": (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65_535, ""),
+    "a header of .npy": (
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", 9001) + b"-" * 9000 + b"1",
+        "its header cannot be read",
+    ),
     "a tar whose members have no end": (
         bytearray(pickled.in_a_tar(weight_files.state_dict(RNG))),
         "tar archive without|invalid literal",
@@ -265,6 +268,16 @@ def test_hdf5_has_no_more_values_than_a_network(tmp_path):
         one = file.create_dataset("one", data=np.zeros((1, 1)))
         cells[:] = one.ref
         cells.attrs["MATLAB_class"] = np.bytes_("cell")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(512))
+    with pytest.raises(ValueError, match="more than 10,000 values, which no network has"):
+        alexnet_jax.load(path)
+
+
+def test_hdf5_has_no_more_chunks_than_a_network(tmp_path):
+    path = tmp_path / "net.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("layers", (2**11, 2**11), "f4", chunks=(1, 1))
     with path.open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(512))
     with pytest.raises(ValueError, match="more than 10,000 values, which no network has"):

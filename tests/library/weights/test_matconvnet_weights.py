@@ -235,7 +235,7 @@ def test_hdf5_that_points_elsewhere_or_claims_too_much_is_refused(tmp_path):
         file.create_dataset("layers", (9,), "u1", external=[("/etc/hostname", 0, 9)])
 
     def huge(file):
-        file.create_dataset("layers", (2**20, 2**20), "f4", chunks=(1, 1))
+        file.create_dataset("layers", (2**20, 2**20), "f4", chunks=(2**14, 2**14))
 
     def circular(file):
         cells = file.create_dataset("layers", (1, 1), h5py.ref_dtype)

@@ -141,6 +141,7 @@ def wrapped(torch, net, kind):
     return lightning.state_dict()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile
 @pytest.mark.parametrize("kind", ["compile", "compile and DataParallel", "Lightning"])
 def test_wrapped_networks_beside_all_that_torch_admits_are_found(torch, tmp_path, kind):
     net = module(torch)
