@@ -26,6 +26,7 @@ from alexnet_jax.model import activations
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import Params
 from alexnet_jax.weights.files import torch_file
+from alexnet_jax.weights.files.zip_members import ZipMembers
 from alexnet_jax.weights.known_files import KnownFile, Pretrained
 from alexnet_jax.weights.pretrained import find_or_fetch
 
@@ -36,6 +37,7 @@ Linear = Mapping[str, jax.Array]
 """The learned weight of every map, [maps], by layer name."""
 
 _FILE = "lpips/weights/v0.1/alex.pth"  # in the package, its wheel and its repository
+_MAX_BYTES = 2**20  # of this file; it has 6,009
 PUBLISHED = Pretrained(
     ("lpips",),
     KnownFile(
@@ -136,8 +138,10 @@ def load_linear(path: str | os.PathLike[str] | None = None) -> dict[str, jax.Arr
     """
     path = (_installed_file() or find_or_fetch(PUBLISHED)) if path is None else Path(path)
     try:
-        if zipfile.is_zipfile(path) and (wheel := zipfile.ZipFile(path)).NameToInfo.get(_FILE):
-            with tempfile.TemporaryDirectory() as folder, wheel:
+        if zipfile.is_zipfile(path) and _FILE in ZipMembers(path).names:
+            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as wheel:
+                if wheel.getinfo(_FILE).file_size > _MAX_BYTES:
+                    raise ValueError(f"its {_FILE} is too large")
                 return _read_linear(Path(wheel.extract(_FILE, folder)))
         return _read_linear(path)
     except OSError:
