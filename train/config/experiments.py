@@ -193,8 +193,8 @@ PHOTOGRAPHS = Recipe(
 )
 """Photographs on CPUs in minutes; --data alone chooses it for them.
 
-From 2,493 training photographs of flowers it learned to tell 80.3 % of the other 441, on which it
-was chosen.
+76.63 % of the test photographs of flowers, in 7 minutes of processor time; 80.3 % of 441 training
+photographs that were held out to choose it.
 
     python -m train.main --data DIR
 """
