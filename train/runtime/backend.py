@@ -38,7 +38,7 @@ def without_x64() -> Iterator[None]:
     else:
         from jax import experimental
 
-        context = experimental.disable_x64()
+        context = experimental.disable_x64()  # pyright: ignore[reportAttributeAccessIssue] - older
     with context:
         yield
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from alexnet_jax import Preprocessing, architectures
+from alexnet_jax.image_resize import Resize
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.data.dataset import open_data
@@ -97,7 +98,7 @@ def folder(tmp_path_factory):
     return root, pixels
 
 
-def make_predictor(resize="shorter side", config=None):
+def make_predictor(resize: Resize = "shorter side", config=None):
     net = architectures.DIGITS.with_classes(2)
     preprocessing = Preprocessing(
         stored_size=SIZE,
@@ -148,7 +149,9 @@ def test_runs_records_predictions_evaluation_features_and_the_library_see_equal_
     opened = labeled_images.open_folder(root, predictor)
     features = {name: opened.read(i).image for i, name in enumerate(opened.names)}
 
-    for name, image, in_batch in zip(pixels, map(images.get, pixels), predicted, strict=True):
+    for name, image, in_batch in zip(
+        pixels, map(images.__getitem__, pixels), predicted, strict=True
+    ):
         jpeg = io.BytesIO()
         Image.fromarray(image).save(jpeg, "JPEG", quality=95)
         np.testing.assert_array_equal(recorded[name], np.asarray(Image.open(jpeg)), name)

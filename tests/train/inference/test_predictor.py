@@ -252,7 +252,7 @@ def test_imagenets_classes_are_known_by_synset_and_described_by_their_words(tmp_
         (["FILE"], "`data` is needed: .*net.safetensors is not a run"),
         (["RUN", "FILE"], "have different classes, 'ant' and 'ant, emmet'"),
         (["FILE", "--checkpoint", "3"], "`checkpoint` 3: .*net.safetensors is not the folder of"),
-        (["FILE", "--data", "nowhere"], "`data` nowhere is not a folder"),
+        (["FILE", "--data", "nowhere"], "`data` nowhere does not exist"),
         (["FILE", "--data", "RUN"], "holds no pictures|holds none of"),
         (["missing.pth", "--data", "DATA"], "missing.pth does not exist"),
         (["FILE", "--data", "DATA", "--devices", "3"], "`devices` 3: DIGITS: 2 towers need"),

@@ -39,12 +39,12 @@ class ResizeRule(NamedTuple):
         (left, right), (top, bottom) = windows
         picture = picture.crop((left, top, right, bottom))
         for i in (1, 0) if vertical_first else (0, 1):
-            sides, box = [*picture.size], [0.0, 0.0, *map(float, picture.size)]
-            start = axes[i].start - windows[i][0]
-            box[i], box[i + 2] = start, min(start + axes[i].length * axes[i].scale, box[i + 2])
-            sides[i] = axes[i].length
             # One axis at a time: with a box, Pillow may choose another order than without.
-            picture = picture.resize((sides[0], sides[1]), _FILTERS[self.interpolation], tuple(box))
+            (width, height), start = picture.size, axes[i].start - windows[i][0]
+            end = min(start + axes[i].length * axes[i].scale, picture.size[i])
+            box = (start, 0, end, height) if i == 0 else (0, start, width, end)
+            sides = (axes[i].length, height) if i == 0 else (width, axes[i].length)
+            picture = picture.resize(sides, _FILTERS[self.interpolation], box)
         left, top = (axis.corner for axis in axes)
         return np.asarray(picture.crop((left, top, left + size, top + size)))
 
