@@ -8,6 +8,7 @@ by the tests' own writers, so this needs a checkout.
 
 import argparse
 import collections
+import contextlib
 import os
 import select
 import subprocess
@@ -84,11 +85,10 @@ def serve(files: Files, first: int, last: int, seconds: float, megabytes: int) -
         path = files.folder / "file"
         path.write_bytes(weight_files.FORMATS[name].write(np.random.default_rng(0)))
         files.read(name)
-    with open(os.devnull, "w") as nowhere:
-        output, sys.stderr = sys.stdout, nowhere  # notes on what was left out
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # notes
         for number in range(first, last):
             name = files.write(number)
-            print(f"{number}\t{name}", file=output, flush=True)
+            print(f"{number}\t{name}", flush=True)
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             before, began = _memory("VmRSS"), time.process_time()
             result = files.read(name)
@@ -97,7 +97,7 @@ def serve(files: Files, first: int, last: int, seconds: float, megabytes: int) -
                 result = f"FAULT: it took {grown} MB"
             if took > seconds:
                 result = f"FAULT: it took {took:.1f} s"
-            print(f"{number}\t{name}\t{result}", file=output, flush=True)
+            print(f"{number}\t{name}\t{result}", flush=True)
 
 
 def _memory(field: str) -> int:

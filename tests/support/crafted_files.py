@@ -47,6 +47,9 @@ def safetensors_file(rng):
     header = json.loads(data[8 : 8 + size])
     if kind == "our own" and rng.random() < 0.8:
         record = json.loads(header["__metadata__"]["alexnet_jax"])
+        if rng.random() < 0.2:
+            record["architecture"]["layers"] *= int(2 ** rng.uniform(0, 9))
+            record["architecture"]["image_sizes"] *= int(2 ** rng.uniform(0, 9))
         target = record
         while isinstance(target, dict | list) and target and rng.random() < 0.8:
             keys = list(target) if isinstance(target, dict) else range(len(target))
@@ -54,9 +57,6 @@ def safetensors_file(rng):
             target = target[last]
         if target is not record:
             parent[last] = json_value(rng)
-        if rng.random() < 0.2:
-            record["architecture"]["layers"] *= int(2 ** rng.uniform(0, 9))
-            record["architecture"]["image_sizes"] *= int(2 ** rng.uniform(0, 9))
         header["__metadata__"]["alexnet_jax"] = json.dumps(record)
     elif rng.random() < 0.5:
         entry = header[pick(rng, [key for key in header if key != "__metadata__"])]
