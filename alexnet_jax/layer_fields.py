@@ -113,6 +113,18 @@ def _deviation(value: Any, label: str) -> float:
     return _number(value, label)
 
 
+def _positive(value: Any, label: str) -> float:
+    if _number(value, label) <= 0:
+        raise ValueError(f"{label} must be above 0, not {value!r}")
+    return _number(value, label)
+
+
+def _share(value: Any, label: str) -> float:
+    if not 0 <= _number(value, label) <= 1:
+        raise ValueError(f"{label} must be from 0 to 1, not {value!r}")
+    return _number(value, label)
+
+
 def _switch(value: Any, label: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{label} must be True or False, not {value!r}")
@@ -130,6 +142,9 @@ Zeros = Annotated[tuple[int, int], _zeros]
 """Zeros (before, after) the first and last row and column; 1 is taken for (1, 1)."""
 Number = Annotated[float, _number]
 Deviation = Annotated[float, _deviation]
+Positive = Annotated[float, _positive]
+Share = Annotated[float, _share]
+"""From 0 to 1."""
 Switch = Annotated[bool, _switch]
 
 

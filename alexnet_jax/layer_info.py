@@ -40,7 +40,7 @@ class LayerInfo(NamedTuple):
     @property
     def stats_name(self) -> str | None:
         """Name of a batch normalization's running statistics in the parameters, or None."""
-        return f"{self.name}_running" if isinstance(self.spec, BatchNorm) else None
+        return _stats_name(self.name) if isinstance(self.spec, BatchNorm) else None
 
     @property
     def multiply_accumulates(self) -> int:
@@ -57,7 +57,8 @@ def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
     Where that name is taken, a second number follows: relu1, relu1_2.
 
     Raises:
-      ValueError: two layers with the same name of their own, or an output layer before the last.
+      ValueError: two layers with the same name of their own, one with the name of running
+        statistics, or an output layer before the last.
     """
     own = [name for spec in layers if (name := getattr(spec, "name", ""))]
     if wrong := [name for name in own if not isinstance(name, str)]:
@@ -74,7 +75,14 @@ def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
         if digits := re.search(r"\d+(_\d+)*$", name):
             number = digits.group()
         names.append(name or _free_name(_label(spec) + number, {*own, *names}))
+    for spec, name in zip(layers, names, strict=True):
+        if isinstance(spec, BatchNorm) and _stats_name(name) in names:
+            raise ValueError(f"{_stats_name(name)} is the name of {name}'s running statistics")
     return tuple(names)
+
+
+def _stats_name(name: str) -> str:
+    return f"{name}_running"
 
 
 def _label(spec: LayerSpec) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from alexnet_jax.layer_fields import Count, Deviation, Name, Number, Odd, Switch
+from alexnet_jax.layer_fields import Count, Deviation, Name, Number, Odd, Positive, Share, Switch
 from alexnet_jax.layer_type import LayerSpec, Shape
 from alexnet_jax.layer_windows import Conv, LocallyConnected, MaxPool, MeanPool
 
@@ -134,8 +134,8 @@ class BatchNorm(LayerSpec):
     every step. The defaults are those of Keras.
     """
 
-    momentum: Number = 0.99
-    epsilon: Number = 1e-3
+    momentum: Share = 0.99
+    epsilon: Positive = 1e-3
 
     label = "norm"
     per_map = True

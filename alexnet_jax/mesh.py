@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
 DATA, TOWER = "data", "tower"
@@ -114,6 +114,8 @@ def mesh_axes(mesh: Mesh, axis_names: AxisNames | None = None) -> MeshAxes:
     Raises:
       ValueError: names that the mesh does not have, or that are not of "data" and "tower".
     """
+    if not isinstance(mesh, Mesh | AbstractMesh):
+        raise ValueError(f"`mesh` must be a mesh, as make_mesh(2) returns it, not {mesh!r}")
     if axis_names is None:
         for axis in mesh.axis_names:
             if axis not in (DATA, TOWER):
@@ -122,6 +124,8 @@ def mesh_axes(mesh: Mesh, axis_names: AxisNames | None = None) -> MeshAxes:
                     f"axis_names={{'data': {axis!r}}} or {{'tower': {axis!r}}}"
                 )
         axis_names = {axis: axis for axis in mesh.axis_names}
+    if not isinstance(axis_names, Mapping):
+        raise ValueError(f"`axis_names` must be as {{'data': 'batch'}}, not {axis_names!r}")
     for kind in axis_names:
         if kind not in (DATA, TOWER):
             raise ValueError(f"`axis_names` has keys 'data' and 'tower', not {kind!r}")
@@ -137,5 +141,7 @@ def mesh_axes(mesh: Mesh, axis_names: AxisNames | None = None) -> MeshAxes:
     return MeshAxes(mesh, data, tower[0] if tower else None)
 
 
-def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
+def _as_tuple(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
     return (names,) if isinstance(names, str) else tuple(names)

@@ -205,7 +205,11 @@ def activations_train(
 
 
 def _axes(mesh: Mesh | None, axis_names: AxisNames | None) -> MeshAxes | None:
-    return None if mesh is None else mesh_axes(mesh, axis_names)
+    if mesh is None:
+        if axis_names is not None:
+            raise ValueError("`axis_names` are those of a `mesh`, which is not given")
+        return None
+    return mesh_axes(mesh, axis_names)
 
 
 def _run_to_logits(

@@ -144,10 +144,30 @@ Tree = TypeVar("Tree")
 
 
 def _place(mesh: Mesh, arrays: Tree, specs: object) -> Tree:
-    """Reshard arrays to explicit axes, where `shard_map` refuses any other sharding."""
-    if AxisType.Explicit not in mesh.axis_types:
+    """Reshard arrays to explicit axes, where `shard_map` refuses any other sharding.
+
+    XLA divides them over the automatic axes of the same mesh.
+    """
+    explicit = {
+        name
+        for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True)
+        if kind == AxisType.Explicit
+    }
+    if not explicit:
         return arrays
+
+    def explicit_part(spec: P) -> P:
+        return P(*(_only(explicit, entry) for entry in spec))
+
+    specs = jax.tree.map(explicit_part, specs, is_leaf=lambda leaf: isinstance(leaf, P))
     return jax.tree.map(jax.sharding.reshard, arrays, _shardings(mesh, specs))
+
+
+def _only(axes: set[str], entry: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    """Return those of `axes` that divide an axis of an array."""
+    if isinstance(entry, tuple):
+        return tuple(axis for axis in entry if axis in axes) or None
+    return entry if entry in axes else None
 
 
 def _shardings(mesh: Mesh, specs: Any) -> Any:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     from .inference.labeled_images import LabeledImages
     from .inference.predictor import Predictor
 
+OTHER_ARRAYS = ("files", "labels", "class_names")
+
 Extract = Callable[["np.ndarray"], "dict[str, jax.Array]"]
 """From images, uint8 [n, stored_size, stored_size, 3], to activations by layer."""
 
@@ -46,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     names = flags.layers or [predictor.last_hidden_layer]
     extract = make_extract(predictor, names, flags.pool, flags.dtype)
     batch_size = _batch_size(predictor, flags.batch_size, len(images.names))
-    row_bytes = _check_layers(extract, predictor, batch_size)
+    row_bytes = _check_layers(extract, names, predictor, batch_size)
     _check_space(flags.out, row_bytes, len(images.names), flags.dtype)
     write_features(extract, images, flags.out, batch_size, predictor.threads)
 
@@ -131,8 +133,13 @@ def _batch_size(predictor: "Predictor", batch_size: int, count: int) -> int:
     return evaluation_batch_size(batch_size, count, num_batch_shards(predictor.mesh))
 
 
-def _check_layers(extract: Extract, predictor: "Predictor", batch_size: int) -> list[int]:
-    """Return the bytes of a row of each layer. Raises BadInput if the network has no such layer."""
+def _check_layers(
+    extract: Extract, names: Sequence[str], predictor: "Predictor", batch_size: int
+) -> list[int]:
+    """Return the bytes of a row of each layer.
+
+    Raises BadInput if the network has no such layer, or if OUT cannot hold an array of its name.
+    """
     import jax
     import numpy as np
 
@@ -141,6 +148,9 @@ def _check_layers(extract: Extract, predictor: "Predictor", batch_size: int) -> 
         outputs = jax.eval_shape(extract, jax.ShapeDtypeStruct(shape, np.uint8))
     except ValueError as error:
         raise BadInput(f"`layers`: {error}") from None
+    for name in OTHER_ARRAYS:
+        if name in names:
+            raise BadInput(f"`layers`: OUT.npz has an array {name} that is no layer's")
     return [output.size * output.dtype.itemsize // batch_size for output in outputs.values()]
 
 

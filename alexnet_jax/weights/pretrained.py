@@ -10,15 +10,21 @@ from alexnet_jax.weights.known_files import KnownFile, Pretrained
 def cache_folder() -> Path:
     """Return the folder of fetched files.
 
-    It is $ALEXNET_JAX_CACHE, else $XDG_CACHE_HOME/alexnet_jax, else ~/.cache/alexnet_jax.
+    It is $ALEXNET_JAX_CACHE, else $XDG_CACHE_HOME/alexnet_jax, else ~/.cache/alexnet_jax. A
+    relative $XDG_CACHE_HOME counts as none, as its standard has it.
 
     Raises:
       ValueError: none of them is known.
     """
-    if chosen := os.environ.get("ALEXNET_JAX_CACHE"):
-        return Path(chosen).expanduser()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    if str(folder).startswith("~"):
+    if chosen := os.environ.get("ALEXNET_JAX_CACHE", "").strip():
+        folder = Path(os.path.expanduser(chosen)).absolute()
+        if chosen.startswith("~") and not os.path.expanduser(chosen).startswith("/"):
+            raise ValueError(f"ALEXNET_JAX_CACHE is {chosen}, and that user has no home folder")
+        return folder
+    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not folder.is_absolute():
+        folder = Path(os.path.expanduser("~/.cache"))
+    if not folder.is_absolute():
         raise ValueError("this user has no home folder; ALEXNET_JAX_CACHE names a cache folder")
     return folder / "alexnet_jax"
 

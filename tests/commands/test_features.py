@@ -134,6 +134,12 @@ def test_invalid_arguments_are_refused(weights, pictures, tmp_path, monkeypatch,
     assert not [*(tmp_path / "empty").iterdir()]
 
 
+def test_a_layer_with_the_name_of_another_array_is_refused():
+    predictor = SimpleNamespace(stored_size=8)
+    with pytest.raises(BadInput, match="an array labels that is no layer's"):
+        features._check_layers(lambda images: {"labels": images}, ["labels"], predictor, 2)
+
+
 def test_too_little_space_is_told_before_the_work(weights, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3000))
     with pytest.raises(BadInput, match=r"x\.npz would take .* free: use `pool`, fewer"):

@@ -10,7 +10,7 @@ from jax import lax
 import alexnet_jax
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import DIGITS, PAPER
-from alexnet_jax.layer_specs import Conv, Flatten, MaxPool, Output, Relu
+from alexnet_jax.layer_specs import BatchNorm, Conv, Flatten, MaxPool, Output, Relu
 from tests.support.own_layers import GlobalMean
 from tests.support.tiny import TINY
 
@@ -95,6 +95,12 @@ CONV = Conv("conv1", 4, 3)
             "NET: conv1 needs at least 11 pixels, and only 9 are left",
         ),
         (lambda: net(CONV, CONV), "NET: two layers are named conv1"),
+        (
+            lambda: net(CONV, BatchNorm(), Conv("norm1_running", 4, 3)),
+            "NET: norm1_running is the name of norm1's running statistics",
+        ),
+        (lambda: BatchNorm(momentum=2), "BatchNorm's momentum must be from 0 to 1, not 2"),
+        (lambda: BatchNorm(epsilon=-1), "BatchNorm's epsilon must be above 0, not -1"),
         (lambda: Architecture("NET", (9,), 1, (Relu(),)), "NET must end in an Output layer"),
         (lambda: Architecture("NET", (9,), 1, ()), "NET must end in an Output layer"),
         (

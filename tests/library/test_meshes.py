@@ -177,10 +177,26 @@ def test_a_gradient_on_a_mesh_is_exported(batch, one_device):
         ({"batch": "data"}, "'data' and 'tower', not 'batch'"),
         ({"tower": ("batch", "model")}, "one axis divides the towers"),
         ({"data": "batch", "tower": "batch"}, "an axis twice"),
+        ("batch", "must be as {'data': 'batch'}, not 'batch'"),
     ],
 )
 def test_names_that_do_not_fit_the_mesh_are_refused_in_one_sentence(batch, axis_names, message):
     mesh = make_mesh((2, 2), ("batch", "model"), AxisType.Auto)
     params = alexnet_jax.init(jax.random.key(0), NETS[2])
+    apply = partial(alexnet_jax.apply, params, batch[0], architecture=NETS[2])
     with pytest.raises(ValueError, match=message):
-        alexnet_jax.apply(params, batch[0], architecture=NETS[2], mesh=mesh, axis_names=axis_names)
+        apply(mesh=mesh, axis_names=axis_names)
+    with pytest.raises(ValueError, match="not given"):
+        apply(axis_names={"data": "batch"})
+    with pytest.raises(ValueError, match="`mesh` must be a mesh"):
+        apply(mesh=2)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_mesh_of_automatic_and_explicit_axes(batch, one_device):
+    params, expected = one_device[2, False]
+    names = {"data": "batch", "tower": "model"}
+    for kinds in ((AxisType.Auto, AxisType.Explicit), (AxisType.Explicit, AxisType.Auto)):
+        mesh = jax.make_mesh((2, 2), ("batch", "model"), axis_types=kinds)
+        run = partial(gradient, key=None, architecture=NETS[2], mesh=mesh, axis_names=names)
+        with jax.set_mesh(mesh):
+            check(jax.jit(run)(params, *batch), expected)

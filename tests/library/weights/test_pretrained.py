@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,8 @@ def test_of_two_callers_at_once_the_second_waits_for_the_first(server, cache, pu
         ({"ALEXNET_JAX_CACHE": "~/c", "HOME": "/home/me"}, "/home/me/c"),
         ({"XDG_CACHE_HOME": "/x", "HOME": "/home/me"}, "/x/alexnet_jax"),
         ({"HOME": "/home/me"}, "/home/me/.cache/alexnet_jax"),
+        ({"ALEXNET_JAX_CACHE": " ", "HOME": "/home/me"}, "/home/me/.cache/alexnet_jax"),
+        ({"XDG_CACHE_HOME": "x", "HOME": "/home/me"}, "/home/me/.cache/alexnet_jax"),
     ],
 )
 def test_the_cache_is_where_the_environment_says(monkeypatch, variables, folder):
@@ -218,6 +221,14 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, variables, folder)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert str(pretrained.cache_folder()) == folder
+
+
+def test_a_cache_in_the_home_of_nobody_is_refused_and_a_relative_one_is_absolute(monkeypatch):
+    monkeypatch.setenv("ALEXNET_JAX_CACHE", "~nobody-of-this-name/c")
+    with pytest.raises(ValueError, match="ALEXNET_JAX_CACHE is ~nobody-of-this-name/c"):
+        pretrained.cache_folder()
+    monkeypatch.setenv("ALEXNET_JAX_CACHE", "c")
+    assert pretrained.cache_folder() == Path.cwd() / "c"
 
 
 def test_a_cache_that_cannot_be_written_is_named(server, cache, publish, monkeypatch):
