@@ -9,12 +9,14 @@ On the same weights the distances are those of the package `lpips`, `LPIPS(net="
 
 import functools
 import importlib.util
+import math
 import mmap
 import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -90,17 +92,14 @@ def lpips(
       Distances [n], or [n, height, width] if `spatial`; at least in float32.
 
     Raises:
-      ValueError: images of different or of other shapes, a range without extent, weights of no
-        layer or that do not fit one, or what `activations` raises.
+      ValueError: images of different or of other shapes, a range that is not two numbers or without
+        extent, weights of no layer or that do not fit one, or what `activations` raises.
       TypeError: images of integers.
     """
+    a, b = _as_array(a, "a"), _as_array(b, "b")
     _check_images(a, b)
-    black, white = value_range
-    if not white > black:
-        raise ValueError(f"`value_range` must be black below white, not {value_range}")
-    names = LAYERS if linear is None else tuple(linear)
-    if not names:
-        raise ValueError("`linear` has no layers")
+    black, white = _black_and_white(value_range)
+    names = LAYERS if linear is None else _layers(linear)
     pairs = [
         activations(params, _scale(images, black, white), names, architecture=architecture)
         for images in (a, b)
@@ -108,6 +107,8 @@ def lpips(
     distances = []
     for name in names:
         x, y = (_unit(maps[name]) for maps in pairs)
+        if x.ndim != 4:
+            raise ValueError(f"`linear` has weights for {name}, which has no maps")
         squares = jnp.square(x - y)
         weighted = squares if linear is None else squares * _weights(linear, name, x)
         distance = weighted.sum(axis=-1)  # [n, rows, columns]
@@ -180,6 +181,39 @@ def _read_linear(path: Path) -> dict[str, jax.Array]:
 _MAPS = tuple(
     info.output_shape[-1] for info in TORCHVISION.layer_info() if info.name in LAYERS
 )  # 64, 192, 384, 256, 256
+
+
+def _as_array(images: Any, name: str) -> jax.Array:
+    try:
+        return jnp.asarray(images)
+    except (TypeError, ValueError):
+        kind = type(images).__name__
+        raise ValueError(f"`{name}` must be an array [n, height, width, 3], not {kind}") from None
+
+
+def _black_and_white(value_range: Any) -> tuple[float, float]:
+    """Check the values of black and of white, and return them."""
+    try:
+        black, white = map(float, value_range)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`value_range` must be the values of black and of white, as (0, 255), "
+            f"not {value_range!r}"
+        ) from None
+    if not (math.isfinite(black) and math.isfinite(white) and white > black):
+        raise ValueError(f"`value_range` must be black below white, not {value_range!r}")
+    return black, white
+
+
+def _layers(linear: Any) -> tuple[str, ...]:
+    if not isinstance(linear, Mapping):
+        kind = type(linear).__name__
+        raise ValueError(
+            f"`linear` must be weights by layer name, as from `load_linear`, not {kind}"
+        )
+    if not linear:
+        raise ValueError("`linear` has no layers")
+    return tuple(linear)
 
 
 def _check_images(a: jax.Array, b: jax.Array) -> None:

@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,10 +46,12 @@ def main(argv: list[str] | None = None) -> None:
     from .inference.predictor import open_predictor
 
     predictor = open_predictor(flags.weights)
-    drawn = []
+    drawn, without_numbers, count = [], 0, 0
     table = prediction_table.open_table(flags.out) if flags.out else contextlib.nullcontext()
     with table as write:
         for prediction in predict(predictor, pictures):
+            count += 1
+            without_numbers += not all(map(math.isfinite, prediction.probabilities))
             print(printable(prediction.path, _LONGEST_NAME))
             for label, probability in zip(
                 prediction.classes, prediction.probabilities, strict=True
@@ -57,6 +61,12 @@ def main(argv: list[str] | None = None) -> None:
                 write(prediction._asdict())
             if flags.figure and len(drawn) < _MAX_DRAWN:
                 drawn.append(prediction)
+    if without_numbers:
+        print(
+            f"note: {predictor.source}: the network's outputs are not numbers, but NaN or inf, "
+            f"for {without_numbers:,} of {count:,} pictures",
+            file=sys.stderr,
+        )
     if drawn:
         print(draw_predictions(drawn, predictor, flags.figure))
     if flags.out:

@@ -3,23 +3,31 @@
 Pure functions. Images are as `apply` takes them, so 0 is the mean color; classes count from 0. The
 score of a class is its logit. With `layer`, the score is that of a map or feature of this layer
 instead: the mean of its activations over all positions. Images are then of any size, if the layer
-comes before `Flatten`.
+comes before `Flatten`. A class or map that is not there is refused; where JAX traces it, as under
+`jit`, it is not checked.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from alexnet_jax.architecture import Architecture, ImageSize
 from alexnet_jax.architectures import PAPER, get
+from alexnet_jax.layer_fields import whole_number
 from alexnet_jax.model import activations
 from alexnet_jax.params import ParamsLike
+from alexnet_jax.visualize import arguments
 
 
 def saliency(
     params: ParamsLike,
     images: jax.Array,
-    classes: jax.Array,
+    classes: ArrayLike | Sequence[int],
     *,
     layer: str | None = None,
     architecture: Architecture | str = PAPER,
@@ -31,13 +39,20 @@ def saliency(
     Args:
       params: from `init`.
       images: [n, height, width, 3].
-      classes: int [n], one class per image; or one map of `layer`.
+      classes: int [n], one class per image, or one for all; or maps of `layer`.
       layer: name of a layer; if None, the logits.
       architecture: the network that `params` belong to, or its name.
 
     Returns:
       [n, height, width], at least 0.
+
+    Raises:
+      ValueError: images of another shape, another number of classes than of images, or a class or
+        layer that the network does not have.
+      TypeError: images of integers.
     """
+    images = arguments.as_images(images)
+    classes = arguments.as_classes(classes, len(images))
     gradient = jax.grad(total_score)(images, params, classes, layer, architecture)
     return jnp.abs(gradient).max(axis=-1)
 
@@ -68,8 +83,19 @@ def occlusion(
     Returns:
       [rows, columns]: at (i, j) the square's corner is at pixel (i * stride, j * stride); every
       square lies inside the image.
+
+    Raises:
+      ValueError: a batch of images, a square larger than the image, a size or stride below 1, or a
+        class or layer that the network does not have.
+      TypeError: an image of integers.
     """
+    image, index = arguments.as_image(image), arguments.as_indices(label, "label")
+    if index.ndim:
+        raise ValueError(f"`label` must be one number, not an array of shape {list(index.shape)}")
+    size, stride = whole_number(size, "`size`"), whole_number(stride, "`stride`")
     height, width = image.shape[:2]
+    if size > min(height, width):
+        raise ValueError(f"`size` {size} is larger than the image of {height} x {width} pixels")
 
     def starts(pixels: int) -> jax.Array:
         return stride * jnp.arange((pixels - size) // stride + 1)
@@ -81,19 +107,20 @@ def occlusion(
     across = jax.vmap(lambda start: is_uncovered(start, width))(starts(width))
 
     def row(top: jax.Array) -> jax.Array:
-        outside = is_uncovered(top, height)[:, None] | across[:, None]
-        images = jnp.where(outside[..., None], image[None], 0)
+        down = is_uncovered(top, height)
+        images = jnp.where(down[None, :, None, None] | across[:, None, :, None], image[None], 0)
         scores = _scores(params, images, layer, architecture)
+        _check_classes(index, scores, "label", layer, architecture)
         if layer is None:
             scores = jax.nn.softmax(scores.astype(jnp.float32))
-        return scores[:, label]
+        return scores[:, index]
 
     return lax.map(row, starts(height))
 
 
 def class_images(
     params: ParamsLike,
-    classes: jax.Array,
+    classes: ArrayLike | Sequence[int],
     key: jax.Array,
     *,
     layer: str | None = None,
@@ -115,7 +142,7 @@ def class_images(
 
     Args:
       params: from `init`.
-      classes: int [n]; or maps of `layer`.
+      classes: int [n], or one; or maps of `layer`.
       key: for the noise, N(0, 1) gray levels.
       layer: name of a layer; if None, the logits.
       image_size: in pixels, of squares or (height, width); the first of the architecture's sizes if
@@ -127,18 +154,35 @@ def class_images(
 
     Returns:
       [n, height, width, 3]; add the mean image to view them.
+
+    Raises:
+      ValueError: a class or layer that the network does not have, an image size that it does not
+        take, or a negative number of steps.
     """
-    size = get(architecture).image_sizes[0] if image_size is None else image_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    indices = arguments.as_indices(classes, "classes")
+    if indices.ndim > 1:
+        raise ValueError(f"`classes` must be [n], not an array of shape {list(indices.shape)}")
+    indices = indices.reshape(-1)
+    if arguments.is_readable(steps):
+        steps = whole_number(steps, "`steps`", least=0)
+    height, width = _sides(get(architecture).image_sizes[0] if image_size is None else image_size)
 
     def ascend(_: int, images: jax.Array) -> jax.Array:
-        gradient = jax.grad(total_score)(images, params, classes, layer, architecture)
+        gradient = jax.grad(total_score)(images, params, indices, layer, architecture)
         mean_square = jnp.square(gradient).mean(axis=(1, 2, 3), keepdims=True)
         # 1e-20 keeps a gradient of 0, of dead units, from a division by 0.
         return (1 - decay) * images + rate * gradient * lax.rsqrt(mean_square + 1e-20)
 
-    noise = jax.random.normal(key, (len(classes), height, width, 3), jnp.float32)
+    noise = jax.random.normal(key, (len(indices), height, width, 3), jnp.float32)
     return lax.fori_loop(0, steps, ascend, noise)
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """The height and width of an image, of squares or both."""
+    sides = size if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2:
+        raise ValueError(f"`image_size` must be one number, or (height, width), not {size!r}")
+    return whole_number(sides[0], "`image_size`"), whole_number(sides[1], "`image_size`")
 
 
 def _scores(
@@ -158,11 +202,25 @@ def _scores(
 def total_score(
     images: jax.Array,
     params: ParamsLike,
-    classes: jax.Array,
+    classes: np.ndarray | jax.Array,
     layer: str | None,
     architecture: Architecture | str,
     after: str | None = None,
 ) -> jax.Array:
-    """Sum over the images the score of each one's class; `images` as `apply` takes them."""
+    """Sum over the images the score of each one's class; `images` as `apply` takes them.
+
+    `classes` are from `as_classes`. Raises ValueError if the network has no such class or map.
+    """
     scores = _scores(params, images, layer, architecture, after)
+    _check_classes(classes, scores, "classes", layer, architecture)
     return jnp.take_along_axis(scores, jnp.asarray(classes)[:, None], axis=1).sum()
+
+
+def _check_classes(
+    classes: Any, scores: jax.Array, label: str, layer: str | None, architecture: Architecture | str
+) -> None:
+    """Raise ValueError if there is no score of a class."""
+    count = scores.shape[-1]
+    owner = get(architecture).name
+    has = f"{owner} has {count:,} classes" if layer is None else f"{layer} of {owner} has {count:,}"
+    arguments.check_range(classes, count, label, has)

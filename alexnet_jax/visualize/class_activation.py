@@ -1,6 +1,9 @@
 """Where a network sees a class: Grad-CAM."""
 
+from collections.abc import Sequence
+
 import jax
+from jax.typing import ArrayLike
 
 from alexnet_jax import architectures
 from alexnet_jax.architecture import Architecture
@@ -8,13 +11,14 @@ from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import Conv, Flatten, Relu
 from alexnet_jax.model import activations
 from alexnet_jax.params import ParamsLike
+from alexnet_jax.visualize import arguments
 from alexnet_jax.visualize.attribution import total_score
 
 
 def grad_cam(
     params: ParamsLike,
     images: jax.Array,
-    classes: jax.Array,
+    classes: ArrayLike | Sequence[int],
     *,
     layer: str | None = None,
     architecture: Architecture | str = PAPER,
@@ -30,7 +34,7 @@ def grad_cam(
     Args:
       params: from `init`.
       images: [n, height, width, 3], as `apply` takes them.
-      classes: int [n], one class per image.
+      classes: int [n], one class per image, or one for all.
       layer: a layer whose output is maps; if None, the last nonlinearity before `Flatten`, as
         "relu5", or the last convolution of a network without one.
       architecture: the network that `params` belong to.
@@ -40,8 +44,12 @@ def grad_cam(
       image: resize it to the image's height and width to lay it over.
 
     Raises:
-      ValueError: a layer that the network does not have, or one without maps.
+      ValueError: a layer that the network does not have, or one without maps; images of another
+        shape, another number of classes than of images, or a class that the network does not have.
+      TypeError: images of integers.
     """
+    images = arguments.as_images(images)
+    classes = arguments.as_classes(classes, len(images))
     name = layer or _last_maps(architectures.get(architecture))
     maps = activations(params, images, name, architecture=architecture)[name]
     if maps.ndim != 4:

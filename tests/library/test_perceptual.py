@@ -168,6 +168,12 @@ def test_other_files_are_refused_in_one_sentence(tmp_path):
         ({"b": np.zeros((2, 64, 65, 3))}, ValueError, "`a` and `b` must match, not"),
         ({"b": np.zeros((3, 64, 64, 3))}, ValueError, "`a` and `b` must match, not"),
         ({"value_range": (255, 0)}, ValueError, "`value_range` must be black below white"),
+        ({"value_range": 255}, ValueError, r"`value_range` must be .* as \(0, 255\), not 255"),
+        ({"value_range": (0, 1, 2)}, ValueError, "`value_range` must be the values of black and"),
+        ({"value_range": (0, np.inf)}, ValueError, "`value_range` must be black below white"),
+        ({"linear": [np.ones(64)]}, ValueError, "`linear` must be weights by layer .* not list"),
+        ({"a": [[1.0], [1.0, 2.0]]}, ValueError, r"`a` must be an array \[n, .*\], not list"),
+        ({"b": "cat.jpg"}, ValueError, r"`b` must be an array \[n, .*\], not str"),
         ({"linear": {"relu1": np.ones(3)}}, ValueError, r"\[3\] weights for relu1, which has 64"),
         ({"linear": {}}, ValueError, "`linear` has no layers"),
         ({"linear": {"relu9": np.ones(3)}}, ValueError, "has no layer 'relu9'"),
@@ -177,6 +183,18 @@ def test_images_and_weights_that_do_not_fit_are_refused(params, linear, pair, ch
     arguments = {"params": params, "linear": linear, "a": pair[0], "b": pair[1]}
     with pytest.raises(error, match=words):
         distance(**arguments | change)
+
+
+def test_images_may_be_lists():
+    net, images = narrow(TORCHVISION), np.linspace(-1, 1, 64 * 64 * 3).reshape(1, 64, 64, 3)
+    params = draw_params(net)
+
+    def lpips(a, b):
+        return perceptual.lpips(params, None, a, b, architecture=net)
+
+    np.testing.assert_array_equal(
+        lpips(images.tolist(), (-images).tolist()), lpips(images, -images)
+    )
 
 
 def ellipses(rng):

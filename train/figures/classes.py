@@ -30,7 +30,10 @@ def main(flags: argparse.Namespace) -> Path:
 
 
 def draw_classes(predictor: "Predictor", path: Path) -> Path:
-    """Draw the images, each below the name of its class. Returns `path`."""
+    """Draw the images, each below the name of its class. Returns `path`.
+
+    Raises BadInput if the network's outputs are not numbers.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -38,10 +41,14 @@ def draw_classes(predictor: "Predictor", path: Path) -> Path:
 
     net, count = predictor.architecture, min(predictor.architecture.classes, MAX_CLASSES)
     rule = predictor.preprocessing
+    # The images themselves stay numbers: a nonlinearity passes no gradient back from NaN.
+    black = np.zeros((1, rule.stored_size, rule.stored_size, 3), np.uint8)
+    page.check_numbers(predictor.eval_step()(black), predictor)
     rate = _GRAY_LEVELS * rule.scale / float(np.mean(rule.std))  # in the units of the input
     images = visualize.class_images(
         predictor.params, jnp.arange(count), jax.random.key(0), architecture=net, rate=rate
     )
+    page.check_numbers(images, predictor)
     images = predictor.to_pixels(images)
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)

@@ -44,6 +44,7 @@ def main(flags: argparse.Namespace) -> Path:
 
     sources = open_test_images([predictor], flags.data)
     [[results]] = evaluate_together([predictor], sources, crops=1, batch_size=flags.batch_size)
+    page.check_numbers(results.losses, predictor)
     counts = count_pairs(
         np.asarray(results.labels), np.asarray(results.predictions), len(predictor.class_names)
     )

@@ -43,7 +43,8 @@ def draw_grad_cam(
 ) -> Path:
     """Draw the photograph and a map for each class. Returns `path`.
 
-    Raises BadInput if `picture` cannot be read, or the network has no such layer with maps.
+    Raises BadInput if `picture` cannot be read, the network has no such layer with maps, or its
+    outputs are not numbers.
     """
     import jax
     import jax.numpy as jnp
@@ -54,6 +55,7 @@ def draw_grad_cam(
     photograph = read_photograph(picture, predictor.preprocessing)
     stored = predictor.read_picture(picture)
     probabilities = np.asarray(jax.nn.softmax(predictor.eval_step()(stored[None])[0, 0]))
+    page.check_numbers(probabilities, predictor)
     labels = np.argsort(-probabilities, kind="stable")[:_CLASSES]
     images = jnp.repeat(predictor.preprocess(stored[None]), len(labels), axis=0)
     grad_cam = functools.partial(
@@ -63,6 +65,7 @@ def draw_grad_cam(
         maps = jax.jit(grad_cam)(predictor.params, images, jnp.asarray(labels))
     except ValueError as error:
         raise BadInput(f"`layer`: {error}") from None
+    page.check_numbers(maps, predictor)
     width, height = page.panel_size(photograph.pixels.shape)
     figure = page.blank((1 + len(labels)) * width + 0.3, height + 0.6)
     figure.suptitle(predictor.title)

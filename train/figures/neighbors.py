@@ -63,6 +63,8 @@ def main(flags: argparse.Namespace) -> Path:
     results = nearest(
         features, query_batches, read_batches(gallery, size, **options), flags.nearest
     )
+    distances = [distance for _, neighbors in results for distance, _ in neighbors]
+    page.check_numbers(np.array(distances), predictor)
     for query, neighbors in results:
         print(query)
         for distance, path in neighbors:

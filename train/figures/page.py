@@ -9,6 +9,7 @@ from ..config.errors import BadInput
 from ..runtime.cli import WEIGHTS_HELP
 
 if TYPE_CHECKING:  # Matplotlib takes a second to import, too long for --help
+    from jax.typing import ArrayLike
     from matplotlib.figure import Figure
 
     from ..inference.predictor import Predictor
@@ -51,6 +52,14 @@ def check_file(path: Path) -> None:
         raise BadInput(f"{path} should end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not path.parent.is_dir():
         raise BadInput(f"{path} cannot be written: {path.parent} is not a folder")
+
+
+def check_numbers(values: "ArrayLike", predictor: "Predictor") -> None:
+    """Raise BadInput if outputs of a network are not numbers, of which no figure can be drawn."""
+    import numpy as np
+
+    if not np.isfinite(np.asarray(values)).all():
+        raise BadInput(f"{predictor.source}: the network's outputs are not numbers, but NaN or inf")
 
 
 def blank(width: float, height: float) -> "Figure":

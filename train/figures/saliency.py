@@ -44,7 +44,8 @@ def draw_saliency(
 ) -> Path:
     """Draw the three panels. Returns `path`.
 
-    Raises BadInput if `picture` cannot be read, or the square is larger than the image.
+    Raises BadInput if `picture` cannot be read, the square is larger than the image, or the
+    network's outputs are not numbers.
     """
     import jax
     import jax.numpy as jnp
@@ -61,11 +62,14 @@ def draw_saliency(
     stored = predictor.read_picture(picture)
     image = predictor.preprocess(stored[None])
     probabilities = jax.nn.softmax(predictor.eval_step()(stored[None])[0, 0])
+    page.check_numbers(probabilities, predictor)
     label = int(probabilities.argmax())
     saliency = jax.jit(functools.partial(visualize.saliency, architecture=net))
     gradients = saliency(predictor.params, image, jnp.array([label]))
     occlusion = functools.partial(visualize.occlusion, size=square, stride=stride, architecture=net)
     covered = np.asarray(jax.jit(occlusion)(predictor.params, image[0], label))
+    for values in (gradients, covered):
+        page.check_numbers(values, predictor)
     width, height = page.panel_size(photograph.pixels.shape)
     figure = page.blank(3 * width + 0.9, height + 0.6)
     figure.suptitle(predictor.title)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,7 +29,8 @@ def open_table(path: Path) -> Iterator[Write]:
     """Yield a function that writes a prediction. The file is there once the block has ended.
 
     A .csv has a row for each class of a picture, with its rank from 1; a .jsonl has an object for
-    each picture. Raises BadInput if the file cannot be written.
+    each picture. A probability that is not a number is empty in a .csv, and null in a .jsonl.
+    Raises BadInput if the file cannot be written.
     """
     from alexnet_jax.weights.files.atomic import replacing  # imports JAX: not for --help
 
@@ -67,6 +69,11 @@ def _json_writer(file: TextIO) -> Write:
 def _by_rank(prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
     columns = (prediction["names"], prediction["classes"], prediction["probabilities"])
     return [
-        {"rank": rank, "class": name, "label": label, "probability": probability}
+        {
+            "rank": rank,
+            "class": name,
+            "label": label,
+            "probability": probability if math.isfinite(probability) else None,
+        }
         for rank, (name, label, probability) in enumerate(zip(*columns, strict=True), 1)
     ]

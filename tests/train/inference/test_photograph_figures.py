@@ -8,6 +8,7 @@ from PIL import Image
 import alexnet_jax
 from tests.support.runs import write_initial_run, write_noise_pictures
 from tests.support.tiny import TINY, draw_params
+from train import predict
 from train.config.errors import BadInput
 from train.data.formats.image_resize import ResizeRule
 from train.figures import __main__ as figures
@@ -126,3 +127,35 @@ def test_a_layer_without_maps_is_refused(run, data, tmp_path):
         with pytest.raises(BadInput, match=f"`layer`: .*{words}"):
             figures.main(["gradcam", str(run), str(picture), str(path), "--layer", layer])
     assert not path.exists()
+
+
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory):
+    """A file of weights that are not numbers."""
+    path = tmp_path_factory.mktemp("diverged") / "nan.safetensors"
+    params = draw_params(TINY)
+    params["fc6"] = params["fc6"]._replace(biases=np.nan * params["fc6"].biases)
+    names = [*"abcd", "ant", "bee", "cat"]
+    rule = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
+    alexnet_jax.save(path, params, TINY, rule, names)
+    return path
+
+
+def test_figures_of_outputs_that_are_not_numbers_are_refused(diverged, data, tmp_path):
+    picture, path = str(data / "bee" / "0.png"), tmp_path / "x.png"
+    for arguments in (
+        ["gradcam", str(diverged), picture],
+        ["saliency", str(diverged), picture],
+        ["classes", str(diverged)],
+        ["confusion", str(diverged), "--data", str(data)],
+        ["neighbors", str(diverged), picture, str(data)],
+    ):
+        with pytest.raises(BadInput, match=r"nan\.safetensors: the network's outputs are not num"):
+            figures.main([*arguments, str(path)])
+        assert not path.exists()
+
+
+def test_predict_says_that_outputs_are_not_numbers(diverged, data, tmp_path, capsys):
+    predict.main([str(diverged), str(data / "bee"), "--figure", str(tmp_path / "x.png")])
+    [line] = capsys.readouterr().err.splitlines()
+    assert "the network's outputs are not numbers, but NaN or inf, for 4 of 4 pictures" in line

@@ -144,6 +144,20 @@ def test_a_csv_file_has_a_row_for_each_class_of_a_picture_and_any_file_name(tmp_
     assert [*first] == ["picture", "truth", "rank", "class", "label", "probability"]
 
 
+def test_a_probability_that_is_not_a_number_is_null_or_empty(tmp_path):
+    nan = float("nan")
+    prediction = {"path": "a.png", "truth": None, "names": ["ant", "bee"]}
+    prediction |= {"classes": ["ant", "bee"], "probabilities": [nan, 0.5]}
+    for name in ("a.csv", "a.jsonl"):
+        with prediction_table.open_table(tmp_path / name) as write:
+            write(prediction)
+    [text] = (tmp_path / "a.jsonl").read_text().splitlines()
+    row = json.loads(text, parse_constant=pytest.fail)
+    assert [ranked["probability"] for ranked in row["predictions"]] == [None, 0.5]
+    with (tmp_path / "a.csv").open(newline="") as opened:
+        assert [ranked["probability"] for ranked in csv.DictReader(opened)] == ["", "0.5"]
+
+
 def test_a_table_that_is_not_completed_leaves_the_file_as_it_was(tmp_path):
     (tmp_path / "a.csv").write_text("before")
     with pytest.raises(KeyboardInterrupt), prediction_table.open_table(tmp_path / "a.csv"):
