@@ -14,7 +14,6 @@ from alexnet_jax.visualize.attribution import class_images as class_images
 from alexnet_jax.visualize.attribution import occlusion as occlusion
 from alexnet_jax.visualize.attribution import saliency as saliency
 from alexnet_jax.visualize.class_activation import grad_cam as grad_cam
-from alexnet_jax.visualize.matplotlib_import import import_matplotlib
 
 DIAGRAM_FORMATS = (".png", ".svg", ".pdf")
 """The file formats that `draw` writes, by suffix."""
@@ -33,6 +32,8 @@ def draw(architecture: Architecture | str, path: str | Path, image_size: int | N
         does not take.
       OSError: the file cannot be written.
     """
+    from alexnet_jax.visualize.matplotlib_import import import_matplotlib
+
     import_matplotlib()
     from alexnet_jax.visualize import diagram  # imports matplotlib, which takes long
 

@@ -16,6 +16,7 @@ from tests.support.runs import write_initial_run, write_noise_pictures
 from tests.support.tiny import TINY, draw_params
 from train import predict
 from train.config.errors import BadInput
+from train.data.formats.image_resize import ResizeRule
 from train.figures import __main__ as figures
 from train.figures import page
 from train.figures.kernels import mosaic
@@ -97,7 +98,7 @@ def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_its
         return images[:, :3, :3, 0].reshape(len(images), -1)
 
     queries, gallery = find_pictures([data / "bee"]), find_pictures([data])
-    options = {"size": 20, "batch_size": 5, "threads": 2}
+    options = {"size": 20, "batch_size": 5, "threads": 2, "resize": ResizeRule()}
     results = nearest(corner, read_batches(queries, **options), read_batches(gallery, **options), 3)
     corners = {}
     for path in gallery:
@@ -116,7 +117,8 @@ def test_neighbors_are_the_nearest_by_euclidean_distance_and_never_the_query_its
 
 def test_features_are_the_inputs_of_the_logits(run, data):
     predictor = open_predictor(run)
-    [(_, images)] = read_batches([data / "ant" / "0.png"], 28, batch_size=1, threads=1)
+    options = {"batch_size": 1, "threads": 1, "resize": predictor.resize}
+    [(_, images)] = read_batches([data / "ant" / "0.png"], 28, **options)
     features = np.asarray(predictor.extract_features()(images), np.float64)
     weights, biases = (np.asarray(x, np.float64) for x in predictor.params["fc8"])
     logits = 0.5 * features @ weights + biases  # dropout at test time
