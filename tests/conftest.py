@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import tempfile
 
 from train.runtime import backend
@@ -17,6 +18,8 @@ from tests.support.prepared import options  # noqa: E402
 from train.data.preparation.prepare import prepare  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# A shell script that runs the tests in the background has them ignore SIGINT, and what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,14 +32,18 @@ class StopRequest:
 def defer_signals() -> Iterator[StopRequest]:
     """Record the first of `SIGNALS` within the block; a second one acts at once, as usual.
 
-    A signal that the process was started to ignore stays ignored, as SIGHUP under nohup. Outside
-    the main thread nothing is caught, because Python delivers signals only there.
+    A signal that the process was started to ignore stays ignored, as SIGHUP under nohup. SIGINT is
+    caught all the same: a shell script starts what it puts into the background to ignore it, and
+    who sends it means it. Outside the main thread nothing is caught, because Python delivers
+    signals only there.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    if handlers[signal.SIGINT] == signal.SIG_IGN:
+        handlers[signal.SIGINT] = signal.default_int_handler
     previous = {
         n: handler for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
     }
