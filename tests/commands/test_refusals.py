@@ -66,7 +66,7 @@ from train.trainer.build import load_network_and_data
             "--bias-rate is for --schedule cuts and plateau and cosine, not original",
         ),
         (["--resume"], "--resume needs --run-dir"),
-        (["--resume", "--run-dir", "nowhere"], "nowhere: it holds no run"),
+        (["--resume", "--run-dir", "nowhere"], "nowhere does not exist"),
         (["--data-kind", "zip"], "'zip'"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
     ("flags", "words"),
     [
         (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
-        (["--data", "nowhere"], "--data nowhere is not a folder"),
+        (["--data", "nowhere"], "--data nowhere does not exist"),
         (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
         (["--devices", 3], "--devices 3: DIGITS: 2 towers need 1 device or a multiple of 2, not 3"),
         (

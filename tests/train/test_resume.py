@@ -163,6 +163,7 @@ def test_a_run_stopped_within_an_epoch_decays_its_rate_where_the_straight_run_do
         learning_rate=1e-6,
         schedule="plateau",
         patience=2,
+        validation=0,
         stored_size=24,
     )
     rates = {}

@@ -101,8 +101,11 @@ def _visible(match: re.Match[str]) -> str:
 def _wrap(stream: TextIO | None, number: int) -> TextIO:
     if stream is None:  # closed by the caller: `>&-`
         return open(os.devnull, "w")
-    if type(stream) is not io.TextIOWrapper or stream.fileno() != number:
+    if type(stream) is not io.TextIOWrapper:
         return stream  # of a notebook or of a test
+    if _descriptor(stream) != number:
+        stream.reconfigure(errors="backslashreplace")
+        return stream
     stream.flush()
     options = {
         "encoding": stream.encoding,
@@ -111,3 +114,10 @@ def _wrap(stream: TextIO | None, number: int) -> TextIO:
         "write_through": stream.write_through,
     }
     return _Output(_File(number, "w", closefd=False), options)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:  # it writes to memory
+        return None

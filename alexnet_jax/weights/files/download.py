@@ -184,19 +184,25 @@ class _Progress:
 def _locked(part: Path) -> Iterator[IO[bytes]]:
     """Open the .part file for this process alone, after another one that has it."""
     while True:
-        part.touch()
-        with part.open("r+b") as file:
+        with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
             _lock(file, part)
-            # The process that was waited for may have renamed or removed the file.
-            if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            if not _is_at(file, part):
                 continue
             try:
                 yield file
             finally:
                 file.flush()
-                if part.exists() and not part.stat().st_size:
+                if _is_at(file, part) and not part.stat().st_size:
                     part.unlink()
             return
+
+
+def _is_at(file: IO[bytes], part: Path) -> bool:
+    """Whether the path is still this file's, which another process may have renamed or removed."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), part.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: IO[bytes], part: Path) -> None:

@@ -143,19 +143,25 @@ def params(run_dir, step=STEPS):
 
 
 def assert_same_run(one, other):
-    """Losses, parameters and test errors are equal up to float32 rounding."""
+    """Losses, parameters and errors are equal up to float32 rounding."""
     steps, expected = zip(*losses(one), strict=True)
     other_steps, other_losses = zip(*losses(other), strict=True)
     assert other_steps == steps == tuple(range(1, STEPS + 1))
     np.testing.assert_allclose(other_losses, expected, rtol=1e-4)
     for a, b in zip(jax.tree.leaves(params(one)), jax.tree.leaves(params(other)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-9, np.abs(a).max()))
-    tests, other_tests = (
-        {row["step"]: row["test_loss"] for row in rows(run_dir) if "test_loss" in row}
+    evaluated, others = (
+        {
+            (part, row["step"]): row[f"{part}_loss"]
+            for row in rows(run_dir)
+            for part in ("val", "test")
+            if f"{part}_loss" in row
+        }
         for run_dir in (one, other)
     )
-    assert sorted(tests) == [19, STEPS]  # after an epoch and at the end
-    assert {step: other_tests[step] for step in tests} == pytest.approx(tests, rel=1e-4)
+    # After an epoch of 270 images, 16 at a time, and at the end.
+    assert {*evaluated} == {("val", 17), ("val", STEPS), ("test", STEPS)}
+    assert {key: others[key] for key in evaluated} == pytest.approx(evaluated, rel=1e-4)
 
 
 @pytest.fixture(scope="module")
