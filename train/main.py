@@ -4,6 +4,8 @@ JAX is imported only after the flags are parsed: `--help` then answers at once, 
 that JAX reads at its start can be set for the requested devices.
 """
 
+from typing import Any
+
 from .config.config import Config
 from .config.flags import make_config, names_no_experiment, read_flags
 from .runtime import backend, compile_cache, distributed
@@ -15,7 +17,11 @@ def main(argv: list[str] | None = None) -> None:
     given = read_flags(argv)
     config = make_config(given)
     with distributed.fail_fast():
-        backend.set_up_devices(config.launch.devices, lambda: distributed.join(config))
+        backend.set_up_devices(
+            config.launch.devices,
+            lambda: distributed.join(config),
+            batch_norm=_has_batch_norm(given, config),
+        )
         compile_cache.enable()
         if names_no_experiment(given):
             config = make_config(given, _choose_experiment(config))
@@ -27,6 +33,22 @@ def main(argv: list[str] | None = None) -> None:
         from .trainer.train import train
 
         train(config)
+
+
+def _has_batch_norm(given: dict[str, Any], config: Config) -> bool:
+    """Return whether the network that is to be trained, here on a CPU, has batch normalization."""
+    from alexnet_jax import architectures
+    from alexnet_jax.layer_specs import BatchNorm
+
+    from .trainer.default_experiment import choose_experiment
+
+    if names_no_experiment(given):
+        config = make_config(given, choose_experiment(config, "cpu").experiment)
+    try:
+        layers = architectures.get(config.recipe.net).layers
+    except (ValueError, TypeError):
+        return False  # the run refuses such a network in a sentence
+    return any(isinstance(layer, BatchNorm) for layer in layers)
 
 
 def _choose_experiment(config: Config) -> str:

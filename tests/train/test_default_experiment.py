@@ -8,6 +8,7 @@ from train.config import saved
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.experiments import DIGITS, FLOWERS, PHOTOGRAPHS
+from train.config.flags import make_config, read_flags
 from train.trainer import default_experiment, train
 
 
@@ -111,3 +112,12 @@ def test_a_flag_of_another_schedule_is_refused_after_the_choice(folders, started
         main.main(["--data", str(folders / "41"), "--cut-epochs", "5"])
     assert "experiment photographs" in capsys.readouterr().out
     assert not started
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [([], False), (["--net", "BATCH_NORM"], True), (["--experiment", "photographs"], True)],
+)
+def test_the_sums_of_batch_normalization_are_known_before_the_devices_start(flags, expected):
+    given = read_flags([*flags, *(["--data", "x"] if flags else [])])
+    assert main._has_batch_norm(given, make_config(given)) == expected

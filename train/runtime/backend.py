@@ -43,7 +43,9 @@ def without_x64() -> Iterator[None]:
         yield
 
 
-def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> None:
+def set_up_devices(
+    devices: int, join: Callable[[], int | None] = lambda: 1, *, batch_norm: bool = False
+) -> None:
     """Start JAX with `devices` devices, and with settings that make XLA safe and fast on a CPU.
 
     Must precede the first JAX computation. Values that the user has set in the environment stay.
@@ -51,6 +53,7 @@ def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> 
     Args:
       devices: of all processes together; on a CPU they are virtual.
       join: makes this process one of several, and returns how many there are, None if unknown.
+      batch_norm: whether a network with batch normalization is trained.
 
     Raises BadInput if JAX finds fewer devices.
     """
@@ -63,9 +66,10 @@ def set_up_devices(devices: int, join: Callable[[], int | None] = lambda: 1) -> 
     flags = os.environ.get("XLA_FLAGS", "")
     if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
         # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its sums over batch and
-        # pixels, measured with 0.12, halve the step of a network with batch normalization. The
-        # flag exists since 0.10; an unknown flag or value would end the process.
-        kinds = "LIBRARY_FUSION_TYPE_REDUCE" if jaxlib >= (0, 12) else ""
+        # pixels, measured with 0.12, halve the step of a network with batch normalization, and
+        # slow down the paper's by 5 %. The flag exists since 0.10; an unknown flag or value would
+        # end the process.
+        kinds = "LIBRARY_FUSION_TYPE_REDUCE" if batch_norm and jaxlib >= (0, 12) else ""
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type={kinds}".strip()
 
     from absl import logging
