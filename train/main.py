@@ -7,6 +7,7 @@ that JAX reads at its start can be set for the requested devices.
 from typing import Any
 
 from .config.config import Config
+from .config.experiments import EXPERIMENTS
 from .config.flags import make_config, names_no_experiment, read_flags
 from .runtime import backend, compile_cache, distributed
 from .runtime.cli import run_command
@@ -42,10 +43,11 @@ def _has_batch_norm(given: dict[str, Any], config: Config) -> bool:
 
     from .trainer.default_experiment import choose_experiment
 
+    net = config.recipe.net
     if names_no_experiment(given):
-        config = make_config(given, choose_experiment(config, "cpu").experiment)
+        net = EXPERIMENTS[choose_experiment(config, "cpu").experiment].net
     try:
-        layers = architectures.get(config.recipe.net).layers
+        layers = architectures.get(net).layers
     except (ValueError, TypeError):
         return False  # the run refuses such a network in a sentence
     return any(isinstance(layer, BatchNorm) for layer in layers)
