@@ -4,28 +4,36 @@ JAX is imported only after the flags are parsed: `--help` then answers at once, 
 that JAX reads at its start can be set for the requested devices.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from .config.config import Config
-from .config.experiments import EXPERIMENTS
 from .config.flags import make_config, names_no_experiment, read_flags
 from .runtime import backend, compile_cache, distributed
 from .runtime.cli import run_command
+
+if TYPE_CHECKING:
+    from alexnet_jax import Architecture
+
+    from .trainer.default_experiment import Candidates
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags, set up the devices, and train; with --plan, print a dry run."""
     given = read_flags(argv)
-    config = make_config(given)
+    config, candidates = make_config(given), None
+    if names_no_experiment(given):
+        from .trainer.default_experiment import find_candidates
+
+        candidates = find_candidates(config)
+    net = candidates.on_cpu.net if candidates else config.recipe.net
     with distributed.fail_fast():
         backend.set_up_devices(
             config.launch.devices,
             lambda: distributed.join(config),
-            batch_norm=_has_batch_norm(given, config),
+            batch_norm=_has_batch_norm(net),
         )
         compile_cache.enable()
-        if names_no_experiment(given):
-            config = make_config(given, _choose_experiment(config))
+        if candidates:
+            config = make_config(given, _choose_experiment(candidates))
         if config.launch.plan:
             from .dry_run.report import plan
 
@@ -36,16 +44,10 @@ def main(argv: list[str] | None = None) -> None:
         train(config)
 
 
-def _has_batch_norm(given: dict[str, Any], config: Config) -> bool:
-    """Return whether the network that is to be trained, here on a CPU, has batch normalization."""
+def _has_batch_norm(net: "str | Architecture") -> bool:
     from alexnet_jax import architectures
     from alexnet_jax.layer_specs import BatchNorm
 
-    from .trainer.default_experiment import choose_experiment
-
-    net = config.recipe.net
-    if names_no_experiment(given):
-        net = EXPERIMENTS[choose_experiment(config, "cpu").experiment].net
     try:
         layers = architectures.get(net).layers
     except (ValueError, TypeError):
@@ -53,13 +55,11 @@ def _has_batch_norm(given: dict[str, Any], config: Config) -> bool:
     return any(isinstance(layer, BatchNorm) for layer in layers)
 
 
-def _choose_experiment(config: Config) -> str:
-    """Return the experiment that suits the pictures, and print why."""
+def _choose_experiment(candidates: "Candidates") -> str:
+    """Return the experiment for the devices that there are, and print why."""
     import jax
 
-    from .trainer.default_experiment import choose_experiment
-
-    choice = choose_experiment(config, jax.devices()[0].platform)
+    choice = candidates.on(jax.devices()[0].platform)
     if distributed.is_main_process():
         print(choice.sentence, flush=True)
     return choice.experiment

@@ -36,7 +36,7 @@ def folders(tmp_path_factory):
 )
 def test_the_size_of_the_pictures_and_the_devices_choose(folders, side, platform, recipe):
     config = Config().replace(data=folders / str(side))
-    choice = default_experiment.choose_experiment(config, platform)
+    choice = default_experiment.find_candidates(config).on(platform)
     assert choice.experiment == recipe.experiment
     assert choice.sentence.startswith(f"experiment {recipe.experiment}: ")
     assert f"pictures is {side} pixels, the median of 4" in choice.sentence
@@ -44,7 +44,7 @@ def test_the_size_of_the_pictures_and_the_devices_choose(folders, side, platform
 
 
 def test_without_a_picture_nothing_is_claimed_about_its_size(tmp_path):
-    choice = default_experiment.choose_experiment(Config().replace(data=tmp_path), "cpu")
+    choice = default_experiment.find_candidates(Config().replace(data=tmp_path)).on("cpu")
     assert choice == (
         "digits",
         "experiment digits: no picture can be measured (--experiment or --net chooses another)",
@@ -62,7 +62,7 @@ def test_learned_weights_keep_their_network(folders, tmp_path, recipe):
     before = Config(recipe).replace(run_dir=tmp_path)
     saved.save_config(before, {"data": {"class_names": ["a", "b"]}})
     config = Config().replace(data=folders / "41", init=tmp_path)
-    choice = default_experiment.choose_experiment(config, "cpu")
+    choice = default_experiment.find_candidates(config).on("cpu")
     assert choice.experiment == recipe.experiment
     assert f"{tmp_path} has its network" in choice.sentence
 
@@ -120,4 +120,4 @@ def test_a_flag_of_another_schedule_is_refused_after_the_choice(folders, started
 )
 def test_the_sums_of_batch_normalization_are_known_before_the_devices_start(flags, expected):
     given = read_flags([*flags, *(["--data", "x"] if flags else [])])
-    assert main._has_batch_norm(given, make_config(given)) == expected
+    assert main._has_batch_norm(make_config(given).recipe.net) == expected

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..config.config import Config
+from ..config.config import Config, Recipe
 from ..config.experiments import DIGITS, FLOWERS, PHOTOGRAPHS
 from ..config.saved import load_config
 from ..data.picture_sizes import measure_pictures
@@ -18,32 +18,43 @@ class Choice(NamedTuple):
     sentence: str
 
 
-def choose_experiment(config: Config, platform: str) -> Choice:
+class Candidates(NamedTuple):
+    """The recipes that suit some pictures, and why."""
+
+    on_cpu: Recipe
+    on_accelerator: Recipe
+    why: str
+
+    def on(self, platform: str) -> Choice:
+        """Return the choice for devices of a platform, as JAX calls it: "cpu", "gpu" or "tpu"."""
+        recipe = self.on_cpu if platform == "cpu" else self.on_accelerator
+        return Choice(
+            recipe.experiment,
+            f"experiment {recipe.experiment}: {self.why} (--experiment or --net chooses another)",
+        )
+
+
+def find_candidates(config: Config) -> Candidates:
     """Choose by the median of the pictures' shorter sides.
 
     Args:
       config: of the run; of it, only where the data and the initial weights are.
-      platform: of the devices, as JAX calls it: "cpu", "gpu" or "tpu".
 
     Raises BadInput if the data cannot be read.
     """
     assert config.data.path is not None
     sizes = measure_pictures(config.data.path, config.data.kind)
-    large = sizes is not None and sizes.median > LARGEST_SMALL
-    photographs = PHOTOGRAPHS if platform == "cpu" else FLOWERS
-    recipe = photographs if large else DIGITS
-    why = "no picture can be measured"
-    if sizes is not None:
-        why = f"the shorter side of the pictures is {sizes.median:g} pixels"
-        if sizes.pictures > 1:
-            why += f", the median of {sizes.pictures}"
     init = config.recipe.init
     if init is not None and (init / "config.json").is_file():
         net = load_config(init).recipe.net
-        for other in (DIGITS, PHOTOGRAPHS, FLOWERS):
-            if net == other.net:
-                recipe, why = other, f"{init} has its network"
-    return Choice(
-        recipe.experiment,
-        f"experiment {recipe.experiment}: {why} (--experiment or --net chooses another)",
-    )
+        for recipe in (DIGITS, PHOTOGRAPHS, FLOWERS):
+            if net == recipe.net:
+                return Candidates(recipe, recipe, f"{init} has its network")
+    if sizes is None:
+        return Candidates(DIGITS, DIGITS, "no picture can be measured")
+    why = f"the shorter side of the pictures is {sizes.median:g} pixels"
+    if sizes.pictures > 1:
+        why += f", the median of {sizes.pictures}"
+    if sizes.median > LARGEST_SMALL:
+        return Candidates(PHOTOGRAPHS, FLOWERS, why)
+    return Candidates(DIGITS, DIGITS, why)
