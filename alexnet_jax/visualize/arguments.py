@@ -78,7 +78,7 @@ def check_range(indices: Any, count: int, label: str, owner: str) -> None:
       indices: from `as_indices`.
       count: of the classes, or the maps of a layer.
       label: the argument's name.
-      owner: what has so many, for the message: "PAPER has 1,000 classes".
+      owner: the end of the message, such as "PAPER has 1,000 classes".
     """
     if not is_readable(indices):
         return

@@ -17,16 +17,21 @@ def cache_folder() -> Path:
       ValueError: none of them is known.
     """
     if chosen := os.environ.get("ALEXNET_JAX_CACHE", "").strip():
-        folder = Path(os.path.expanduser(chosen)).absolute()
-        if chosen.startswith("~") and not os.path.expanduser(chosen).startswith("/"):
+        expanded = os.path.expanduser(chosen)
+        if expanded.startswith("~"):
             raise ValueError(f"ALEXNET_JAX_CACHE is {chosen}, and that user has no home folder")
+        return Path(expanded).absolute()
+    if folder := user_cache():
         return folder
+    raise ValueError("this user has no home folder; ALEXNET_JAX_CACHE names a cache folder")
+
+
+def user_cache() -> Path | None:
+    """Return the folder of this library in the user's cache, None for a user without a home."""
     folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not folder.is_absolute():
         folder = Path(os.path.expanduser("~/.cache"))
-    if not folder.is_absolute():
-        raise ValueError("this user has no home folder; ALEXNET_JAX_CACHE names a cache folder")
-    return folder / "alexnet_jax"
+    return folder / "alexnet_jax" if folder.is_absolute() else None
 
 
 def find_or_fetch(weights: Pretrained) -> Path:

@@ -41,9 +41,8 @@ class Sentence(Exception):
         sentence = self.with_flags(flags)
         if len(sentence) <= LONGEST and sentence.isprintable():
             return sentence
-        from alexnet_jax.printable import (
-            printable,
-        )  # takes JAX, which a short one does not wait for
+        # It takes JAX, for which a short sentence does not wait.
+        from alexnet_jax.printable import printable
 
         return printable(sentence, LONGEST)
 

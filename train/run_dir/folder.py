@@ -117,10 +117,8 @@ def _check_validation(config: Config, data: DataSet) -> None:
     assert run_dir is not None
     if not (run_dir / "config.json").exists():
         return
-    saved, part = (
-        load_config(run_dir).recipe,
-        read_record(run_dir)["data"].get("validation", "none"),
-    )
+    saved = load_config(run_dir).recipe
+    part = read_record(run_dir)["data"].get("validation", "none")
     for name in ("validation", "validation_from"):
         before, now = getattr(saved, name), getattr(recipe, name)
         if before != now:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib
-import os
 import platform
 import stat
 import warnings
@@ -20,12 +19,12 @@ def enable() -> None:
     """
     import jax
 
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    no_home = cache.startswith("~")  # some containers run as a user without one
+    from alexnet_jax.weights.pretrained import user_cache
+
     # pyright does not see the options that JAX defines while it runs.
     folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    if folder is None and not no_home:
-        folder = str(Path(cache) / "alexnet_jax" / "xla" / platform.node())
+    if folder is None and (cache := user_cache()):  # some containers run as a user without one
+        folder = str(cache / "xla" / platform.node())
         jax.config.update("jax_compilation_cache_dir", folder)
     if folder and "://" not in folder:
         _delete_damaged_entries(Path(folder))
