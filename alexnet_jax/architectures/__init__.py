@@ -3,6 +3,10 @@
 import re
 
 from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures.cifar import CIFAR_11PCT as CIFAR_11PCT
+from alexnet_jax.architectures.cifar import CIFAR_13PCT as CIFAR_13PCT
+from alexnet_jax.architectures.cifar import CIFAR_18PCT as CIFAR_18PCT
+from alexnet_jax.architectures.cifar import CIFAR_19PCT as CIFAR_19PCT
 from alexnet_jax.architectures.notebooks import BATCH_NORM as BATCH_NORM
 from alexnet_jax.architectures.notebooks import KERAS_FIFTH_11 as KERAS_FIFTH_11
 from alexnet_jax.architectures.notebooks import KERAS_STRIDE_4 as KERAS_STRIDE_4
@@ -44,6 +48,10 @@ NETS = (
     KERAS_TUTORIAL,
     KERAS_FIFTH_11,
     PHOTOGRAPHS,
+    CIFAR_19PCT,
+    CIFAR_18PCT,
+    CIFAR_13PCT,
+    CIFAR_11PCT,
 )
 
 

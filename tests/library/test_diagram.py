@@ -10,7 +10,7 @@ from PIL import Image
 
 from alexnet_jax import architectures
 from alexnet_jax.__main__ import main
-from alexnet_jax.layer_specs import Gather, LayerSpec, Output, Split
+from alexnet_jax.layer_specs import Gather, LayerSpec, LocallyConnected, Output, Split
 from alexnet_jax.visualize import diagram
 from alexnet_jax.visualize.canvas import ACCENT
 from tests.support.tiny import TINY
@@ -42,7 +42,10 @@ def test_a_net_is_drawn_layer_below_layer_with_names_and_shapes(net):
         if info.parameters:
             assert f"{info.parameters:,} parameters" in row
         if info.weight_shape and len(info.weight_shape) == 4:
-            assert any(dimensions(info.weight_shape[:3]) in text for text in row)
+            kernels = dimensions(info.weight_shape[:3])
+            if isinstance(info.spec, LocallyConnected):  # height x width x values of one kernel
+                kernels = f"{dimensions([info.spec.kernel] * 2)}, others at each pixel"
+            assert any(kernels in text for text in row)
             assert any(f"stride {info.spec.stride}" in text for text in row)
     down = [heights[info.name] for info in infos]
     assert down == sorted(down)

@@ -72,9 +72,9 @@ def batch_norm(x, scaling, batch_stats, epsilon=1e-3):
     return out
 
 
-def max_pool(x, size=3, stride=2):
-    """The largest value of each window."""
-    rows, columns = ((n - size) // stride + 1 for n in x.shape[1:3])
+def max_pool(x, size=3, stride=2, after=0):
+    """The largest value of each window, which may reach `after` pixels past the last ones."""
+    rows, columns = ((n + after - size) // stride + 1 for n in x.shape[1:3])
     out = np.zeros((len(x), rows, columns, x.shape[-1]))
     for i in range(rows):
         for j in range(columns):

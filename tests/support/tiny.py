@@ -12,6 +12,7 @@ from alexnet_jax.layer_specs import (
     Dropout,
     Flatten,
     Gather,
+    LocallyConnected,
     MaxPool,
     Output,
     Relu,
@@ -75,7 +76,7 @@ def narrow(net):
     """Narrow any network to a sixteenth of its maps, with larger weights that keep its signal."""
 
     def scale(layer):
-        if isinstance(layer, Conv):
+        if isinstance(layer, Conv | LocallyConnected):
             return dataclasses.replace(layer, maps=max(layer.maps // 16, 4), std=0.05)
         if isinstance(layer, Dense):
             return dataclasses.replace(layer, features=max(layer.features // 128, 16), std=0.3)

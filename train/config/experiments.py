@@ -193,8 +193,8 @@ PHOTOGRAPHS = Recipe(
 )
 """Photographs on CPUs in minutes; --data alone chooses it for them.
 
-76.22 % test accuracy on photographs of flowers, the mean of three seeds, in 3 minutes on 2 quiet CPU
-cores; 80.3 % on 441 training photographs that were held out to choose it.
+76.22 % test accuracy on photographs of flowers, the mean of three seeds, in 3 minutes on 2 quiet
+CPU cores; 80.3 % on 441 training photographs that were held out to choose it.
 
     python -m train.main --data DIR
 """
