@@ -1,6 +1,7 @@
 """The paper's two-tower network and training step in PyTorch, eager or compiled."""
 
 import sys
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's convention
@@ -20,9 +21,10 @@ def response_norm(x: torch.Tensor) -> torch.Tensor:
 class Paper(nn.Module):
     """The same layers as alexnet_jax.architectures.PAPER."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Callable[[torch.Tensor], torch.Tensor] = response_norm) -> None:
         """Make the layers, with PyTorch's initial values: values do not change the time."""
         super().__init__()
+        self.norm = norm
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4)
         self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
@@ -34,9 +36,9 @@ class Paper(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits [n, 1000] of images [n, 3, 224, 224]."""
         x = F.relu(self.conv1(F.pad(x, (0, 3, 0, 3))))
-        x = F.max_pool2d(response_norm(x), 3, 2)
+        x = F.max_pool2d(self.norm(x), 3, 2)
         x = F.relu(self.conv2(x))
-        x = F.max_pool2d(response_norm(x), 3, 2)
+        x = F.max_pool2d(self.norm(x), 3, 2)
         x = F.relu(self.conv3(x))
         x = F.relu(self.conv4(x))
         x = F.max_pool2d(F.relu(self.conv5(x)), 3, 2).flatten(1)

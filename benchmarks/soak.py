@@ -73,7 +73,7 @@ def soak(arguments: argparse.Namespace, out: Path) -> None:
 
     each = ", ".join(f"{count} {moment}" for moment, count in kills.items())
     print(f"killed {sum(kills.values())} times behind a checkpoint ({each}), to step {step:,}")
-    different = _count_differences(straight, killed, step)
+    different = count_differences(straight, killed, step)
     losses = _losses(straight, step) != _losses(killed, step)
     print(f"arrays of the last checkpoint that differ: {different}; losses differ: {losses}")
     missing = arguments.kills - sum(kills.values())
@@ -146,7 +146,7 @@ def _report(samples: list[tuple[float, int]]) -> float:
     return memory[3] / memory[1] - 1 if len(samples) >= _MIN_SAMPLES else 0.0
 
 
-def _count_differences(one: Path, other: Path, step: int) -> int:
+def count_differences(one: Path, other: Path, step: int) -> int:
     """Return the number of arrays whose bits differ between the two checkpoints."""
     pairs = zip(_arrays(one, step), _arrays(other, step), strict=True)
     return sum(a.tobytes() != b.tobytes() for a, b in pairs)

@@ -71,15 +71,21 @@ def main(argv: list[str] | None = None) -> None:
 def needed_bytes(net: "Architecture", batch: int) -> int:
     """Return the bytes that any implementation of a step needs, all devices together.
 
-    Parameters, velocity and gradients; and the inputs of the layers whose backward pass reads
-    them: convolutions, dense layers, norms and pools. A ReLU's sign and a dropout's mask can be
-    read off the next of these. One array of floats each.
+    Parameters, velocity and gradients, and `kept_numbers`; one array of floats each.
+    """
+    return 4 * (3 * sum(info.parameters for info in net.layer_info()) + batch * kept_numbers(net))
+
+
+def kept_numbers(net: "Architecture") -> int:
+    """Return how many activations of an image any implementation keeps for the backward pass.
+
+    These are the inputs of the layers whose backward pass reads them: convolutions, dense layers,
+    norms and pools. A ReLU's sign and a dropout's mask can be read off the next of these.
     """
     from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Output, ResponseNorm
 
     reads = Conv | Dense | Output | ResponseNorm | MaxPool
-    kept = sum(math.prod(s.input_shape) for s in net.layer_info() if isinstance(s.spec, reads))
-    return 4 * (3 * sum(info.parameters for info in net.layer_info()) + batch * kept)
+    return sum(math.prod(s.input_shape) for s in net.layer_info() if isinstance(s.spec, reads))
 
 
 if __name__ == "__main__":

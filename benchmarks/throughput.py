@@ -1,9 +1,7 @@
 """Images per second compared with PyTorch and ONNX Runtime: `python -m benchmarks.throughput`."""
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alexnet_jax.visualize.matplotlib_import import import_matplotlib
+from benchmarks import children
 from train.config.errors import BadInput
 from train.runtime.cli import make_parser, new_file, positive, run_command
 
@@ -25,33 +24,21 @@ HUGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
 HUGE_PAGES += ":glibc.malloc.trim_threshold=8589934592:glibc.malloc.arena_max=1"
 
 
-class Worker:
+class Worker(children.Worker):
     """A process that times its implementation on request (see benchmarks.worker)."""
 
     def __init__(self, python: str, module: list[str], huge_pages: bool) -> None:
         """Start the process in this checkout."""
-        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent))
-        if huge_pages:
-            environment["GLIBC_TUNABLES"] = HUGE_PAGES
-        self.name = " ".join(module)
-        self.process = subprocess.Popen(
-            [python, "-m", *module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
+        environment = {"GLIBC_TUNABLES": HUGE_PAGES} if huge_pages else {}
+        super().__init__([python, "-m", *module], environment=environment)
 
     def seconds(self, task: str, batch: int, repeats: int) -> list[float]:
-        """Return the seconds of `repeats` runs of a task. Raises BadInput if the process died."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        request = {"task": task, "batch": batch, "repeats": repeats}
+        """Return the seconds of `repeats` runs of a task. Raises BadInput if it does not run."""
         try:
-            print(json.dumps(request), file=self.process.stdin, flush=True)
-            return json.loads(self.process.stdout.readline())["seconds"]
-        except (BrokenPipeError, ValueError):
+            return self.ask("seconds", task=task, batch=batch, repeats=repeats)["seconds"]
+        except children.RequestFailed as error:
+            raise BadInput(f"{self.name} fails: {error}") from None
+        except children.WorkerGone:
             raise BadInput(f"{self.name} ended; does --peer-python have what it imports?") from None
 
 

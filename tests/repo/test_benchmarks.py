@@ -85,7 +85,7 @@ def test_the_soak_test_fails_unless_every_kill_falls_behind_a_new_checkpoint(tmp
     finished = types.SimpleNamespace(samples=[])
     monkeypatch.setattr(soak, "_finish", lambda *_: finished)
     monkeypatch.setattr(soak, "_losses", lambda *_: [])
-    monkeypatch.setattr(soak, "_count_differences", lambda *_: 0)
+    monkeypatch.setattr(soak, "count_differences", lambda *_: 0)
     flags = argparse.Namespace(net="DIGITS", devices=2, save_steps=1, processes=2)
     flags.seed, flags.minutes = 0, 0.0
     flags.kills = 1
