@@ -4,10 +4,11 @@
 """
 
 from ..runtime.cli import make_parser, run_command
-from . import classes, confusion, curves, gradcam, kernels, neighbors, saliency
+from . import classes, compare, confusion, curves, gradcam, kernels, neighbors, saliency
 
 FIGURES = {
     "curves": curves,
+    "compare": compare,
     "kernels": kernels,
     "neighbors": neighbors,
     "saliency": saliency,
