@@ -50,7 +50,23 @@ def labeled_names(source: Source) -> list[LabeledName]:
     return [(example_name(source, index), source[index]["label"]) for index in range(len(source))]
 
 
-class CheckedSource:
+class WrappedSource:
+    """A source around another one, which names the same examples. Subclasses read them."""
+
+    def __init__(self, source: Source) -> None:
+        """Keep the source."""
+        self.source = source
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.source)
+
+    def name(self, index: int) -> str:
+        """Return the source's name for an example."""
+        return example_name(self.source, index)
+
+
+class CheckedSource(WrappedSource):
     """A source of a user's own, each example of which is checked when it is read."""
 
     def __init__(self, source: Source, size: int, classes: int, split: str) -> None:
@@ -65,12 +81,9 @@ class CheckedSource:
             )
         if not len(source):
             raise BadInput(f"`data`: the {split} source holds no examples")
-        self.source, self.size, self.classes, self.split = source, size, classes, split
+        super().__init__(source)
+        self.size, self.classes, self.split = size, classes, split
         self[0]
-
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Example:
         """Return an example. Raises BadInput, with its index, unless it is an `Example`."""
@@ -84,16 +97,30 @@ class CheckedSource:
                 f"`data`: the image of {which} should be uint8 {[self.size, self.size, 3]}, "
                 f"not {dtype} {[*shape] if shape else ''}".rstrip()
             )
+        return {"image": np.asarray(image), "label": self._checked_label(label, which)}
+
+    def labeled_names(self) -> list[LabeledName]:
+        """Return the name and the label of each example; the source may know them unread."""
+        if not hasattr(self.source, "labeled_names"):
+            return [(self.name(index), self[index]["label"]) for index in range(len(self))]
+        images = labeled_names(self.source)
+        if len(images) != len(self):
+            raise BadInput(
+                f"`data`: labeled_names of the {self.split} source should return one pair for each "
+                f"of {len(self):,} examples, not {len(images):,}"
+            )
+        return [
+            (str(name), self._checked_label(label, f"{self.split} example {index}"))
+            for index, (name, label) in enumerate(images)
+        ]
+
+    def _checked_label(self, label: object, which: str) -> int:
         if not isinstance(label, int | np.integer) or not 0 <= label < self.classes:
             raise BadInput(
                 f"`data`: the label of {which} should be an int from 0 to {self.classes - 1}, "
                 f"not {label!r}"
             )
-        return {"image": np.asarray(image), "label": int(label)}
-
-    def name(self, index: int) -> str:
-        """Return the source's name for an example."""
-        return example_name(self.source, index)
+        return int(label)
 
 
 class ImageStatistics(NamedTuple):

@@ -2,23 +2,19 @@
 
 import dataclasses
 
-from .examples import DataSet, Example, LabeledName, Source, example_name, labeled_names
+from .examples import DataSet, Example, LabeledName, Source, WrappedSource, labeled_names
 
 MAX_BYTES = 2**30
 """Of all images of a data set together. Larger ones are decoded again in every epoch."""
 
 
-class InMemory:
+class InMemory(WrappedSource):
     """A source that keeps each example once it was read; reading it again decodes nothing."""
 
     def __init__(self, source: Source) -> None:
         """Wrap a source that returns the same example at every call."""
-        self.source = source
+        super().__init__(source)
         self._examples: dict[int, Example] = {}
-
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Example:
         """Return an example. What the source raises is not kept: it raises it again."""
@@ -26,10 +22,6 @@ class InMemory:
         if example is None:
             example = self._examples[index] = self.source[index]
         return example
-
-    def name(self, index: int) -> str:
-        """Return the source's name for an example."""
-        return example_name(self.source, index)
 
     def labeled_names(self) -> list[LabeledName]:
         """Return the name and the label of each example."""

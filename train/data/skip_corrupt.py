@@ -3,11 +3,11 @@
 import threading
 
 from ..config.errors import BadInput
-from .examples import Example, Source, example_name
+from .examples import Example, Source, WrappedSource
 from .formats.image_file import BadPicture
 
 
-class SkipCorrupt:
+class SkipCorrupt(WrappedSource):
     """Returns, for a picture that cannot be decoded, the next one that can be.
 
     The replacement depends on the index alone, so threads, devices and resuming change nothing.
@@ -15,14 +15,11 @@ class SkipCorrupt:
 
     def __init__(self, source: Source, bad_images: int) -> None:
         """Wrap `source`, of which up to `bad_images` pictures may be corrupt."""
-        self.source, self.bad_images = source, bad_images
+        super().__init__(source)
+        self.bad_images = bad_images
         self.corrupt: dict[int, str] = {}
         """The message about each corrupt picture that was read, by index."""
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        """Return the number of examples, corrupt ones included."""
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Example:
         """Return the example, or the next readable one.
@@ -37,10 +34,6 @@ class SkipCorrupt:
                 except BadPicture as error:
                     self._report(candidate, str(error))
         raise BadInput("none of the training pictures can be decoded")
-
-    def name(self, index: int) -> str:
-        """Return the source's name for an example."""
-        return example_name(self.source, index)
 
     def _report(self, index: int, message: str) -> None:
         """Print the message, the first time."""

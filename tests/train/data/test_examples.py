@@ -9,7 +9,7 @@ import pytest
 from train.config.config import DataConfig
 from train.config.errors import BadInput
 from train.data.dataset import FORMATS, open_data
-from train.data.examples import CheckedSource, DataSet, example_name
+from train.data.examples import CheckedSource, DataSet, example_name, labeled_names
 from train.data.image_statistics import measure_statistics
 from train.data.skip_corrupt import SkipCorrupt
 from train.data.synthetic import SyntheticSource
@@ -53,6 +53,41 @@ def test_an_invalid_example_is_refused_by_its_index_when_it_is_read():
     assert source[2]["label"] == 0
     with pytest.raises(BadInput, match="the image of train example 4 should be"):
         source[4]
+
+
+class Labeled(list):
+    """Examples with labels that can be had without reading them."""
+
+    def __init__(self, labels):
+        super().__init__(examples(np.zeros((8, 8, 3), np.uint8), count=3))
+        self.labels, self.reads = labels, 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        return super().__getitem__(index)
+
+    def labeled_names(self):
+        return [(f"row {row}", label) for row, label in enumerate(self.labels)]
+
+
+def test_labels_that_a_source_knows_are_taken_without_reading_its_examples():
+    source = Labeled([0, np.int64(1), 0])
+    checked = CheckedSource(source, 8, 2, "train")
+    assert labeled_names(checked) == [("row 0", 0), ("row 1", 1), ("row 2", 0)]
+    assert source.reads == 1  # the first, when the source is taken
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 1], "one pair for each of 3 examples, not 2"),
+        ([0, 1, 2], "the label of train example 2 should be an int from 0 to 1, not 2"),
+        ([0, "cat", 1], "the label of train example 1 should be an int from 0 to 1, not 'cat'"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, words):
+    with pytest.raises(BadInput, match=re.escape(words)):
+        labeled_names(CheckedSource(Labeled(labels), 8, 2, "train"))
 
 
 def test_examples_without_names_are_named_by_their_index():
