@@ -98,6 +98,7 @@ def shards(tmp_path_factory):
 def read_pictures(folder):
     """The training examples, None for each that is refused."""
     data = open_data(folder, "records", 16)
+    read_or_refuse(data.train.labeled_names)
     return [read_or_refuse(lambda i=i: data.train[i]) for i in range(len(data.train))]
 
 

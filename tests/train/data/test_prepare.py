@@ -31,7 +31,8 @@ from train.prepare import main
 
 
 def test_the_shards_hold_every_picture_once_with_its_label(prepared):
-    names = ["colours.npy", "manifest.json", "mean.npy", "test-00000-of-00001.array_record"]
+    names = ["colours.npy", "labels.json", "manifest.json", "mean.npy"]
+    names += ["test-00000-of-00001.array_record"]
     assert sorted(contents(prepared)) == names + [
         f"train-{i:05}-of-00004.array_record" for i in range(4)
     ]
@@ -187,6 +188,8 @@ def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_pa
         assert f"  train/broken/{name} {reason}" in output
     assert "left out: 5" in output
     assert "1 CMYK, 1 PNG named .JPEG" in output
+    listed = json.loads((tmp_path / "out" / "labels.json").read_text())["train"]
+    assert listed == [[r["name"], r["label"]] for r in records(tmp_path / "out")]
     for record in records(tmp_path / "out"):
         gray = {"gray.JPEG": (82, 82, 82), "deep.png": (200, 200, 200)}
         if record["label"] == 1:

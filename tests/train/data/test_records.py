@@ -1,6 +1,7 @@
 """Records as a source of training images."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import shutil
@@ -272,6 +273,86 @@ def test_a_run_on_records_takes_their_statistics(prepared, tmp_path, mean):
 
 def test_statistics_of_records_are_not_used_at_another_size(prepared):
     assert open_data(prepared, "auto", 16).statistics is None
+
+
+def in_the_records(source):
+    """The name and the label of each record, from the record itself."""
+    return [(source.name(i), source[i]["label"]) for i in range(len(source))]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_names_and_labels_are_listed_so_that_no_record_is_read_for_them(prepared, split):
+    source = getattr(open_data(prepared, "auto", 32), split)
+    expected = in_the_records(source)
+    source.records = None
+    assert source.labeled_names() == expected
+
+
+def test_records_without_the_list_are_read_for_their_labels_until_prepare_adds_it(
+    out, tree, monkeypatch, capsys
+):
+    values = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({k: values[k] for k in values if k != "labels"}))
+    (out / "labels.json").unlink()
+    source = open_data(out, "auto", 32).train
+    assert source.labeled_names() == in_the_records(source)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(records, "_ANNOUNCED", 24)
+    source.labeled_names()
+    assert capsys.readouterr().out == (
+        f"reading 24 records for their labels, of which {out} has no list; the same train.prepare "
+        "command, run again, adds one\n"
+    )
+    prepare(PrepareOptions(source=tree, out=out, size=32, shard_size=10))
+    assert json.loads((out / "manifest.json").read_text()) == values
+    assert open_data(out, "auto", 32).train.labeled_names() == in_the_records(source)
+
+
+def test_the_name_of_a_picture_that_is_no_utf8_is_listed_as_it_was(tmp_path):
+    for part in ("train", "test"):
+        for name in "ab":
+            (tmp_path / "in" / part / name).mkdir(parents=True)
+            write_photograph(tmp_path / "in" / part / name / "gr\udcfcn\n]],.jpg", 0)
+    prepare(PrepareOptions(source=tmp_path / "in", out=tmp_path / "out", size=16))
+    source = open_data(tmp_path / "out", "auto", 16).train
+    assert source.labeled_names() == in_the_records(source)
+    assert "train/a/gr\udcfcn\n]],.jpg" in dict(source.labeled_names())
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.unlink(), "labels.json is missing; train.prepare writes it again"),
+        (lambda path: rewrite(path, lambda b: b[:-9]), "labels.json is damaged: its SHA-256 is"),
+        (lambda path: rewrite(path, lambda b: b.replace(b",0]", b",1]")), "labels.json is damaged"),
+    ],
+)
+def test_a_damaged_list_of_labels_is_named(out, damage, words):
+    damage(out / "labels.json")
+    with pytest.raises(BadInput, match=words):
+        open_data(out, "auto", 32).train.labeled_names()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"train": [["x.jpg", 0]]}, "lists 1 train pictures, and holds 24; train.prepare mends it"),
+        ({"train": [["x.jpg", 3]] * 24}, "has a picture of class 3, of 3 classes"),
+        ({"train": [["x.jpg", True]] * 24}, "labels.json is damaged"),
+        ({"train": [[7, 0]] * 24}, "labels.json is damaged"),
+        ({"train": [["x.jpg"]] * 24}, "labels.json is damaged"),
+        ({"train": 7}, "labels.json is damaged"),
+        ([], "labels.json is damaged"),
+    ],
+)
+def test_a_list_of_labels_that_somebody_else_made_is_checked(out, content, words):
+    data = json.dumps(content).encode()
+    (out / "labels.json").write_bytes(data)
+    values = json.loads((out / "manifest.json").read_text())
+    values["labels"] = hashlib.sha256(data).hexdigest()
+    (out / "manifest.json").write_text(json.dumps(values))
+    with pytest.raises(BadInput, match=words):
+        open_data(out, "auto", 32).train.labeled_names()
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])

@@ -96,6 +96,8 @@ class Manifest:
     """None in the folders of early versions, which did not measure them."""
     class_descriptions: dict[str, str] = field(default_factory=dict)
     """Readable descriptions of classes, if a list of them was given; it need not have all."""
+    labels_digest: str | None = None
+    """The SHA-256 of the list of names and labels; None in folders of early versions, without."""
     only_val: bool = False
     """Whether the test pictures are the only held-out ones and lay in a folder called val."""
 
@@ -125,6 +127,8 @@ class Manifest:
             "words": self.class_descriptions,
             "oddities": count_conversions(s for shards in self.shards.values() for s in shards),
         }
+        if self.labels_digest is not None:
+            values["labels"] = self.labels_digest
         if self.only_val:
             values["only_val"] = True
         write_atomically(directory / NAME, f"{json.dumps(values, indent=1)}\n")
@@ -157,7 +161,7 @@ def read(directory: Path) -> Manifest:
     try:
         if values["kind"] != _KIND:
             raise BadInput(f"{path} is of the kind {values['kind']!r}, not {_KIND!r}")
-        optional = {"statistics": None, "words": {}, "only_val": False}
+        optional = {"statistics": None, "words": {}, "labels": None, "only_val": False}
         values = _check(optional | values, _MANIFEST_KEYS)
         statistics = values["statistics"]
         splits = [*SPLITS, *({VAL} & {*values["shards"]})]
@@ -170,6 +174,7 @@ def read(directory: Path) -> Manifest:
             },
             statistics=None if statistics is None else _statistics_from_json(statistics),
             class_descriptions=values["words"],
+            labels_digest=values["labels"],
             only_val=values["only_val"],
         )
         if _is_consistent(manifest):
@@ -206,6 +211,7 @@ _MANIFEST_KEYS = {
     "shards": dict[str, list[Any]],
     "statistics": Any,
     "words": dict[str, str],
+    "labels": str | None,
     "only_val": bool,
 }
 _SHARD_KEYS = {

@@ -14,18 +14,22 @@ from typing import Any
 import msgpack
 from PIL import Image
 
-from ...config.errors import BadInput
+from ...config.errors import BadInput, as_called
+from ...runtime.progress import PictureProgress
 from ..examples import DataSet, Example, ImageStatistics, LabeledName
 from ..image_statistics import read_statistics
 from . import manifest
 from .image_file import decode_jpeg
 from .image_resize import ResizeRule
 from .manifest import SPLITS, VAL, Manifest, Shard
+from .record_labels import read_labels
 
 KIND: str = "records"
 LAYOUT: str = "records of train.prepare"
 _DIGEST_BYTES = 2**30  # up to this total, digests are checked: a second or two of SHA-256
 _OPEN_THREADS = 16  # hide the latency of a network file system
+_ANNOUNCED = 10_000  # records that are read for their labels; a second or two
+_SHOWN_EVERY = 1000  # records; a tenth of a second or so
 
 
 def detect(directory: Path) -> bool:
@@ -76,6 +80,7 @@ class RecordSource:
         shards = [shard for shard in contents.shards[split] if shard.picture_count]
         self.paths = [directory / shard.file for shard in shards]
         self.size, self.resize, self.classes = size, resize, len(contents.class_names)
+        self.directory, self.split, self.labels_digest = directory, split, contents.labels_digest
         total = sum(shard.byte_count for split in contents.shards.values() for shard in split)
         with ThreadPoolExecutor(_OPEN_THREADS) as pool:
             digests = itertools.repeat(total <= _DIGEST_BYTES)
@@ -94,30 +99,66 @@ class RecordSource:
     def __getitem__(self, index: int) -> Example:
         """Decode one picture. Raises BadInput, with the shard, if the record is damaged."""
         path, record = self._read_record(index)
-        label = record["label"]
-        if label not in range(self.classes):
-            raise BadInput(f"{path} has a picture of class {label}, of {self.classes} classes")
         image = decode_jpeg(record["jpeg"], f"{path}: {record['name']}")
         if len(image) != self.size:
             image = self.resize(Image.fromarray(image), self.size)
-        return {"image": image, "label": label}
+        return {"image": image, "label": record["label"]}
 
     def name(self, index: int) -> str:
         """Return the path of the original picture. Raises BadInput if the record is damaged."""
         return self._read_record(index)[1]["name"]
 
     def labeled_names(self) -> list[LabeledName]:
-        """Return the name and the label of each picture; all records are read, none is decoded."""
-        with ThreadPoolExecutor(_OPEN_THREADS) as pool:
-            records = pool.map(self._read_record, range(len(self)))
-            return [(record["name"], record["label"]) for _, record in records]
+        """Return the name and the label of each picture; none is decoded.
+
+        Raises BadInput if the list of them, or a record, is damaged.
+        """
+        if self.labels_digest is None:
+            return self._scan_labels()
+        images = read_labels(self.directory, self.labels_digest, self.split)
+        if len(images) != len(self):
+            raise BadInput(
+                f"{self.directory} lists {len(images):,} {self.split} pictures, and holds "
+                f"{len(self):,}; train.prepare mends it"
+            )
+        for _, label in images:
+            self._check_label(label, self.directory)
+        return images
+
+    def _scan_labels(self) -> list[LabeledName]:
+        """Read all records, as those of early versions have no list of names and labels."""
+        if len(self) >= _ANNOUNCED:
+            print(
+                as_called(
+                    f"reading {len(self):,} records for their labels, of which {self.directory} "
+                    "has no list; the same train.prepare command, run again, adds one"
+                ),
+                flush=True,
+            )
+        images = []
+        with ThreadPoolExecutor(_OPEN_THREADS) as pool, PictureProgress(len(self)) as progress:
+            for image in pool.map(self._read_label, range(len(self))):
+                images.append(image)
+                if len(images) % _SHOWN_EVERY == 0:
+                    progress.done(len(images))
+        return images
+
+    def _read_label(self, index: int) -> LabeledName:
+        record = self._read_record(index)[1]
+        return record["name"], record["label"]
 
     def _read_record(self, index: int) -> tuple[Path, dict[str, Any]]:
         path = self.paths[bisect.bisect_right(self.ends, index)]
         try:
-            return path, unpack_record(self.records[index])
+            record = unpack_record(self.records[index])
         except Exception as error:  # RuntimeError if a checksum in the file does not match
             raise BadInput(f"{path} is damaged: {str(error).split(';')[0]}") from None
+        self._check_label(record["label"], path)
+        return path, record
+
+    def _check_label(self, label: int, path: Path) -> None:
+        if label not in range(self.classes):
+            raise BadInput(f"{path} has a picture of class {label}, of {self.classes} classes")
 
 
 def _lay_in_val(test: RecordSource) -> bool:

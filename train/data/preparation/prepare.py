@@ -11,7 +11,7 @@ from typing import Any
 from ...config.errors import BadInput, Ended, as_called
 from ...runtime import lock
 from ...runtime.progress import PictureProgress
-from ..formats import imagenet, manifest
+from ..formats import imagenet, manifest, record_labels
 from ..formats.class_folders import LabeledFile
 from ..formats.image_folder import PictureSet, find_pictures, find_unlabeled, shuffle_key
 from ..formats.image_resize import RULES
@@ -80,6 +80,7 @@ def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
         shards,
         _measure(options, shards["train"], journal.manifest),
         _describe_classes(options, pictures.class_names, journal.manifest),
+        record_labels.write_labels(options.out, _kept(assignment, journal.shards)),
         only_val=pictures.only_val,
     )
     contents.write(options.out)
@@ -94,7 +95,7 @@ def _remove_leftovers(out: Path) -> None:
 
     for temporary in out.glob("*.array_record.*"):
         temporary.unlink()
-    for name in (MEAN, COLORS, manifest.NAME):
+    for name in (MEAN, COLORS, record_labels.NAME, manifest.NAME):
         remove_leftovers(out / name)
 
 
@@ -171,6 +172,19 @@ def _assign(pictures: PictureSet, options: PrepareOptions) -> Assignment:
         names = (f"{split}-{i:05}-of-{count:05}.array_record" for i in range(count))
         assignment[split] = {name: files[a:b] for name, (a, b) in zip(names, ranges, strict=True)}
     return assignment
+
+
+def _kept(assignment: Assignment, shards: dict[str, Shard]) -> dict[str, list[LabeledFile]]:
+    """Return the pictures in the shards of each split, in the order of the records."""
+    return {
+        split: [
+            picture
+            for file, pictures in files.items()
+            for picture in pictures
+            if picture[0] not in shards[file].skipped
+        ]
+        for split, files in assignment.items()
+    }
 
 
 def _files(pictures: PictureSet, split: str) -> Sequence[LabeledFile]:
