@@ -1,9 +1,10 @@
 """train.prepare and train.fetch, killed again and again: `python -m benchmarks.interruptions`.
 
-Each command is killed (SIGKILL) at random moments and started again, until it ends by itself. A
-kill counts if part of the work was on the disk, and not all of it. Of train.prepare, the parent
-alone and the whole process group are killed in turn. The files must then be those of a command that
-nobody stopped, byte for byte, and there must be no others.
+train.prepare writes JPEG records, and then raw ones. Each command is killed (SIGKILL) at random
+moments and started again, until it ends by itself. A kill counts if part of the work was on the
+disk, and not all of it. Of train.prepare, the parent alone and the whole process group are killed
+in turn. The files must then be those of a command that nobody stopped, byte for byte, and there
+must be no others.
 """
 
 import contextlib
@@ -78,6 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--kills", type=positive, default=50, help="of each command (%(default)s)")
     flags.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
     arguments = flags.parse_args(argv)
+    moments = arguments.kills, arguments.seed
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_pictures(folder / "pictures")
@@ -85,20 +87,24 @@ def main(argv: list[str] | None = None) -> None:
         prepare += ["--size", "32", "--shard-size", str(_SHARD), "--processes", "2"]
         address, sums = stack.enter_context(serving(folder / "published"))
         jobs = {
-            "prepare": Job(prepare, manifest.NAME, "*.array_record"),
-            "fetch": Job(
+            f"train.prepare --encoding {encoding}": Job(
+                [*prepare, "--encoding", encoding], manifest.NAME, "*.array_record"
+            )
+            for encoding in manifest.KINDS
+        } | {
+            "train.fetch": Job(
                 [sys.executable, "-c", _FETCH, address, json.dumps(sums)],
                 f"{idx.file_name('test', 'labels')}.gz",
                 "*.gz",
             ),
         }
         outcomes = {
-            name: kill_again_and_again(job, folder / name, arguments.kills, arguments.seed)
+            name: kill_again_and_again(job, folder / name.split()[-1], *moments)
             for name, job in jobs.items()
         }
     for name, outcome in outcomes.items():
         print(
-            f"train.{name}: killed {outcome.kills} times with part of the work done, "
+            f"{name}: killed {outcome.kills} times with part of the work done, "
             f"{outcome.early} times before; ended by itself {outcome.ends} times; "
             f"files that differ: {outcome.different}"
         )

@@ -165,8 +165,8 @@ def write_shard(path, *contents):
     ("record", "words"),
     [
         (b"no map", "is damaged"),
-        (records.pack_record("x.jpg", 3, b""), "has a picture of class 3, of 3 classes"),
-        (records.pack_record("x.jpg", 0, b"no JPEG"), "x.jpg is not a picture"),
+        (records.pack_record("x.jpg", 3, "jpeg", b""), "has a picture of class 3, of 3 classes"),
+        (records.pack_record("x.jpg", 0, "jpeg", b"no JPEG"), "x.jpg is not a picture"),
     ],
 )
 def test_an_invalid_record_is_named(out, monkeypatch, record, words):

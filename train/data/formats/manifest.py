@@ -22,9 +22,14 @@ VAL = "val"
 """The validation part, which only some folders have."""
 CROP = "after resizing, as torchvision does"
 """The setting "crop" of records whose shorter side was resized."""
-FORMER_SETTINGS = {"crop": "before resizing"}
+FORMER_SETTINGS = {"crop": "before resizing", "encoding": "jpeg"}
 """What records without these settings were made with, until November 2026."""
-_KIND = "ArrayRecord shards of JPEG pictures, by python -m train.prepare, version 1"
+KINDS = {
+    encoding: f"ArrayRecord shards of {pictures}, by python -m train.prepare, version 1"
+    for encoding, pictures in {"jpeg": "JPEG pictures", "raw": "raw pixels"}.items()
+}
+"""What the manifest calls a folder by the encoding of its pictures: a version of this program that
+does not know the encoding refuses the folder by this name."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ class Manifest:
         return self.settings["size"]
 
     @property
+    def encoding(self) -> str:
+        """How the records hold pictures: "jpeg" or "raw"."""
+        return self.settings.get("encoding", "jpeg")
+
+    @property
     def resize(self) -> str:
         """The name, in `RULES`, of the rule that resized the pictures."""
         if self.settings.get("resize") == "squash":
@@ -118,7 +128,7 @@ class Manifest:
         from alexnet_jax.weights.files.atomic import write_atomically  # JAX; workers do without
 
         values = {
-            "kind": _KIND,
+            "kind": KINDS[self.encoding],
             "settings": self.settings,
             "classes": self.class_names,
             "by_class": self.class_counts,
@@ -159,8 +169,10 @@ def read(directory: Path) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     try:
-        if values["kind"] != _KIND:
-            raise BadInput(f"{path} is of the kind {values['kind']!r}, not {_KIND!r}")
+        kind = values["kind"]
+        if kind not in KINDS.values():
+            known = " or ".join(map(repr, KINDS.values()))
+            raise BadInput(f"{path} is of the kind {kind!r}, not {known}")
         optional = {"statistics": None, "words": {}, "labels": None, "only_val": False}
         values = _check(optional | values, _MANIFEST_KEYS)
         statistics = values["statistics"]
@@ -177,7 +189,7 @@ def read(directory: Path) -> Manifest:
             labels_digest=values["labels"],
             only_val=values["only_val"],
         )
-        if _is_consistent(manifest):
+        if _is_consistent(manifest) and kind == KINDS[manifest.encoding]:
             return manifest
     except BadInput:
         raise

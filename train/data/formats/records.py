@@ -1,8 +1,8 @@
 """Records: pictures in ArrayRecord files, which are read by index.
 
 A record is a MessagePack map: `name`, the picture's path below the folder that it came from;
-`label`, the index of its class in the manifest; `jpeg`, the bytes of a square RGB JPEG file of the
-manifest's size.
+`label`, the index of its class in the manifest; and the picture, RGB and square, of the manifest's
+size: `jpeg`, the bytes of a JPEG file, or `raw`, its pixels as uint8 [size, size, 3].
 """
 
 import bisect
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import numpy as np
 from PIL import Image
 
 from ...config.errors import BadInput, as_called
@@ -19,7 +20,7 @@ from ...runtime.progress import PictureProgress
 from ..examples import DataSet, Example, ImageStatistics, LabeledName
 from ..image_statistics import read_statistics
 from . import manifest
-from .image_file import decode_jpeg
+from .image_file import BadPicture, decode_jpeg
 from .image_resize import ResizeRule
 from .manifest import SPLITS, VAL, Manifest, Shard
 from .record_labels import read_labels
@@ -80,6 +81,7 @@ class RecordSource:
         shards = [shard for shard in contents.shards[split] if shard.picture_count]
         self.paths = [directory / shard.file for shard in shards]
         self.size, self.resize, self.classes = size, resize, len(contents.class_names)
+        self.recorded_size = contents.size
         self.directory, self.split, self.labels_digest = directory, split, contents.labels_digest
         total = sum(shard.byte_count for split in contents.shards.values() for shard in split)
         with ThreadPoolExecutor(_OPEN_THREADS) as pool:
@@ -99,7 +101,7 @@ class RecordSource:
     def __getitem__(self, index: int) -> Example:
         """Decode one picture. Raises BadInput, with the shard, if the record is damaged."""
         path, record = self._read_record(index)
-        image = decode_jpeg(record["jpeg"], f"{path}: {record['name']}")
+        image = decode_record(record, self.recorded_size, path)
         if len(image) != self.size:
             image = self.resize(Image.fromarray(image), self.size)
         return {"image": image, "label": record["label"]}
@@ -166,10 +168,10 @@ def _lay_in_val(test: RecordSource) -> bool:
     return test.name(0).split("/")[0] in ("val", "validation")
 
 
-def pack_record(name: str, label: int, jpeg: bytes) -> bytes:
-    """Return the bytes of a record."""
+def pack_record(name: str, label: int, encoding: str, picture: bytes) -> bytes:
+    """Return the bytes of a record; `encoding` is "jpeg" or "raw"."""
     # Bytes of a file name that are not UTF-8 are surrogates in `name`, and are stored as they were.
-    record = {"name": name, "label": label, "jpeg": jpeg}
+    record = {"name": name, "label": label, encoding: picture}
     data = msgpack.packb(record, unicode_errors="surrogateescape")
     assert data is not None
     return data
@@ -181,7 +183,25 @@ def unpack_record(data: bytes) -> dict[str, Any]:
     match values:
         case {"name": str(), "label": int(), "jpeg": bytes()}:
             return values
+        case {"name": str(), "label": int(), "raw": bytes()}:
+            return values
     raise ValueError("it holds no records of pictures")
+
+
+def decode_record(record: dict[str, Any], size: int, shard: Path) -> np.ndarray:
+    """Return the picture of a record, uint8 [size, size, 3].
+
+    The size is the manifest's; a JPEG file may have another. Raises BadPicture, with the shard.
+    """
+    name = f"{shard}: {record['name']}"
+    if "jpeg" in record:
+        return decode_jpeg(record["jpeg"], name)
+    pixels = np.frombuffer(record["raw"], np.uint8)
+    if pixels.size != 3 * size**2:
+        raise BadPicture(
+            f"{name} cannot be decoded: it holds {pixels.size:,} bytes, not {size} x {size} x 3"
+        )
+    return pixels.reshape(size, size, 3)
 
 
 def read_record_statistics(

@@ -5,8 +5,7 @@ from functools import partial, reduce
 from pathlib import Path
 
 from ..examples import ImageStatistics
-from ..formats.image_file import decode_jpeg
-from ..formats.records import unpack_record
+from ..formats.records import decode_record, unpack_record
 from ..image_statistics import PixelSums, compute_statistics, sum_images, zero_sums
 from .worker_pool import report_done, run_in_workers
 
@@ -32,7 +31,7 @@ def _sum_shard(path: Path, size: int) -> PixelSums:
     total, count = zero_sums(size), reader.num_records()
     for first in range(0, count, _RECORDS_AT_ONCE):
         records = reader.read(first, min(first + _RECORDS_AT_ONCE, count))
-        images = [decode_jpeg(unpack_record(record)["jpeg"], path) for record in records]
+        images = [decode_record(unpack_record(record), size, path) for record in records]
         total = total.plus(sum_images(images, size))
         report_done(len(images))
     reader.close()

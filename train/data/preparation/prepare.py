@@ -19,6 +19,7 @@ from ..formats.manifest import Manifest, Shard, StatisticsFiles
 from ..image_statistics import COLORS, MEAN, write_statistics
 from .journal import Journal
 from .measure import measure_records
+from .out_folder import check_folders, check_room, remove_leftovers
 from .shards import QUALITY, ShardTask, write_shards
 
 Assignment = dict[str, dict[str, Sequence[LabeledFile]]]
@@ -37,6 +38,7 @@ class PrepareOptions:
     held_out: float = 0.1
     size: int = 256  # §2
     resize: str = "crop"
+    encoding: str = "jpeg"
     seed: int = 0
     shard_size: int = 2048  # 65 MB of ILSVRC: few files, and little is lost by an interruption
     processes: int = 1
@@ -49,7 +51,7 @@ def prepare(options: PrepareOptions) -> Manifest:
     The shards depend on the pictures and the options, but not on the number of processes. Raises
     BadInput if an option or a folder is not as it should be, Ended after Ctrl-C.
     """
-    _check_folders(options.source, options.out)
+    check_folders(options.source, options.out)
     pictures = _find_pictures(options)
     for note in pictures.notes:
         print(as_called(note), flush=True)
@@ -63,6 +65,7 @@ def prepare(options: PrepareOptions) -> Manifest:
 
 
 def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
+    remove_leftovers(options.out)  # for the room that they take
     settings = _settings(options, pictures)
     journal = Journal(options.out, settings)
     assignment = _assign(pictures, options)
@@ -85,33 +88,8 @@ def _write(options: PrepareOptions, pictures: PictureSet) -> Manifest:
     )
     contents.write(options.out)
     journal.close()
-    _remove_leftovers(options.out)
+    remove_leftovers(options.out)  # of workers that have outlived a killed parent for a moment
     return contents
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove the temporary files of processes that were killed."""
-    from alexnet_jax.weights.files.atomic import remove_leftovers  # JAX; workers do without
-
-    for temporary in out.glob("*.array_record.*"):
-        temporary.unlink()
-    for name in (MEAN, COLORS, record_labels.NAME, manifest.NAME):
-        remove_leftovers(out / name)
-
-
-def _check_folders(source: Path, out: Path) -> None:
-    """Check that the folders can be read and written, and that `out` holds no foreign files."""
-    if not source.is_dir():
-        raise BadInput(f"{source} is not a folder")
-    if source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise BadInput(f"{out} lies in {source}; the shards need a folder elsewhere")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
-    except OSError as error:
-        raise BadInput(f"{out} cannot be made a folder: {error.strerror}") from None
-    if names and not names & {manifest.NAME, manifest.JOURNAL}:
-        raise BadInput(f"{out} holds other files already; the shards need a folder of their own")
 
 
 def _find_pictures(options: PrepareOptions) -> PictureSet:
@@ -139,7 +117,8 @@ def _settings(options: PrepareOptions, pictures: PictureSet) -> dict[str, Any]:
         "resize": options.resize,
         **({"crop": manifest.CROP} if options.resize == "crop" else {}),
         "filter": "bicubic, averaging where it shrinks",
-        "quality": QUALITY,
+        "encoding": options.encoding,
+        **({"quality": QUALITY} if options.encoding == "jpeg" else {}),
         "class_order": options.class_order,
         "held_out": options.held_out,
         "order": "training pictures by the SHA-256 of SEED/NAME, test pictures by class and name",
@@ -202,12 +181,17 @@ def _write_missing(
             pictures,
             options.size,
             RULES[options.resize],
+            options.encoding,
             options.strict,
             journal.shards.get(name),
         )
         for shards in assignment.values()
         for name, pictures in shards.items()
     ]
+    if options.encoding == "raw":
+        check_room(
+            options.out, options.size, sum(len(t.pictures) for t in tasks if not t.file.exists())
+        )
     total = sum(len(task.pictures) for task in tasks)
     with PictureProgress(total) as progress:
         for shard in write_shards(tasks, options.processes, progress.done):

@@ -3,10 +3,12 @@
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 from PIL import Image
 
 from ...config.errors import BadInput
@@ -21,7 +23,20 @@ QUALITY = 95
 """Of the JPEG files in the records: the highest that Pillow recommends. A picture of ILSVRC at 256
 pixels square takes 32 kB."""
 
-# JPEG data do not compress further; reading by index is fastest with one record per group.
+
+def _encode_jpeg(image: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "JPEG", quality=QUALITY)
+    return data.getvalue()
+
+
+ENCODINGS: Mapping[str, Callable[[np.ndarray], bytes]] = MappingProxyType(
+    {"jpeg": _encode_jpeg, "raw": np.ndarray.tobytes}
+)
+"""The bytes that a record holds of an image, uint8 [size, size, 3], by the key that they have."""
+
+# JPEG data do not compress further, and raw pixels are there to be read fast; reading by index is
+# fastest with one record per group.
 _OPTIONS = "group_size:1,uncompressed"
 
 
@@ -34,6 +49,7 @@ class ShardTask:
     pictures: Sequence[LabeledFile]
     size: int
     resize: ResizeRule
+    encoding: str  # "jpeg" or "raw"
     strict: bool  # fail at a picture that cannot be decoded, instead of skipping it
     previous: Shard | None  # as an earlier run wrote it
 
@@ -61,8 +77,9 @@ def _write_shard(task: ShardTask) -> Shard:
         with _open_writer(temporary) as write:
             for name, label in task.pictures:
                 try:
-                    jpeg, kinds = _encode_jpeg(task.root / name, task.size, task.resize)
-                    write(pack_record(name, label, jpeg))
+                    picture, kinds = open_rgb(task.root / name, task.root / name)
+                    image = task.resize(picture, task.size)
+                    write(pack_record(name, label, task.encoding, ENCODINGS[task.encoding](image)))
                     conversions |= {name: list(kinds)} if kinds else {}
                 except BadPicture as error:
                     if task.strict:
@@ -91,15 +108,6 @@ def _can_be_decoded(path: Path) -> bool:
     except BadPicture:
         return False
     return True
-
-
-def _encode_jpeg(path: Path, size: int, resize: ResizeRule) -> tuple[bytes, tuple[str, ...]]:
-    """Return a picture as a JPEG file, and the conversions that `open_rgb` made."""
-    picture, conversions = open_rgb(path, path)
-    data = io.BytesIO()
-    square = Image.fromarray(resize(picture, size))
-    square.save(data, "JPEG", quality=QUALITY)
-    return data.getvalue(), conversions
 
 
 @contextlib.contextmanager
