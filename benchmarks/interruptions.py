@@ -74,7 +74,7 @@ class Job(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Kill both commands, compare, and print the counts."""
+    """Kill the commands, compare, and print the counts."""
     flags = make_parser(__spec__.name, __doc__)
     flags.add_argument("--kills", type=positive, default=50, help="of each command (%(default)s)")
     flags.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
@@ -98,17 +98,17 @@ def main(argv: list[str] | None = None) -> None:
                 "*.gz",
             ),
         }
-        outcomes = {
-            name: kill_again_and_again(job, folder / name.split()[-1], *moments)
-            for name, job in jobs.items()
-        }
-    for name, outcome in outcomes.items():
-        print(
-            f"{name}: killed {outcome.kills} times with part of the work done, "
-            f"{outcome.early} times before; ended by itself {outcome.ends} times; "
-            f"files that differ: {outcome.different}"
-        )
-    if any(o.different or not o.ends or o.kills < arguments.kills for o in outcomes.values()):
+        outcomes = []
+        for name, job in jobs.items():
+            outcome = kill_again_and_again(job, folder / name.split()[-1], *moments)
+            print(
+                f"{name}: killed {outcome.kills} times with part of the work done, "
+                f"{outcome.early} times before; ended by itself {outcome.ends} times; "
+                f"files that differ: {outcome.different}",
+                flush=True,
+            )
+            outcomes.append(outcome)
+    if any(o.different or not o.ends or o.kills < arguments.kills for o in outcomes):
         raise Ended("stopped: a killed command has left other files, or too few kills counted", 1)
 
 
