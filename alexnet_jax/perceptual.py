@@ -27,6 +27,7 @@ from alexnet_jax.architectures import TORCHVISION
 from alexnet_jax.model import activations
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import Params
+from alexnet_jax.regular_file import open_regular
 from alexnet_jax.weights.files import torch_file
 from alexnet_jax.weights.files.zip_members import ZipMembers
 from alexnet_jax.weights.known_files import KnownFile, Pretrained
@@ -161,7 +162,7 @@ def _installed_file() -> Path | None:
 
 
 def _read_linear(path: Path) -> dict[str, jax.Array]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         tensors = torch_file.tensors(path, data)
         first = "lin0.model.1.weight"
         prefixes = [n.removesuffix(first) for n in tensors if f"/{n}".endswith("/" + first)]

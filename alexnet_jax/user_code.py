@@ -21,6 +21,7 @@ from pathlib import Path
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import by_name
 from alexnet_jax.layer_type import LayerSpec
+from alexnet_jax.regular_file import read_regular
 
 _PREFIX = "alexnet_jax_net_"
 """Before the name of a file whose own name is that of another module."""
@@ -87,7 +88,7 @@ def _run_file(text: str) -> types.ModuleType:
     """Run a file as a module. A second call returns the same one, until the file changes."""
     path = Path(text).expanduser().resolve()
     try:
-        source = path.read_bytes()
+        source = read_regular(path)
     except OSError as error:
         raise ValueError(f"{text} cannot be read: {error.strerror}") from None
     loaded = _loaded_from(path)

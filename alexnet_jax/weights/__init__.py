@@ -14,6 +14,7 @@ from alexnet_jax.architectures import get
 from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.printable import printable
+from alexnet_jax.regular_file import open_regular
 from alexnet_jax.weights import imagenet as imagenet
 from alexnet_jax.weights import known_files as known_files
 from alexnet_jax.weights import pretrained
@@ -125,7 +126,7 @@ def _read(
                 raise ValueError(NO_MEAN)
             return run_folder.read_weights(path, architecture)
     mean_image = None if mean is None else caffe.read_mean_image(Path(mean))
-    with path.open("rb") as file, _one_sentence(path):
+    with open_regular(path) as file, _one_sentence(path):
         if not os.fstat(file.fileno()).st_size:
             raise ValueError("it is empty")
         # Mapped, so that its arrays need no copy in memory.

@@ -92,6 +92,8 @@ def read_mean(folder: Path, size: int) -> np.ndarray:
 
 
 def _read(path: Path, shape: tuple[int, ...], dtype: type, content: str) -> np.ndarray:
+    if path.exists() and not path.is_file():  # a pipe would wait for its writer
+        raise BadInput(f"{path} is not a file")
     try:
         # Mapping reads no more than the header promises and the file holds.
         array = np.load(path, mmap_mode="r")

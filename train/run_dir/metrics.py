@@ -27,7 +27,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """
     path = run_dir / "metrics.jsonl"
     try:
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     rows = []

@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from alexnet_jax.regular_file import read_regular
 from alexnet_jax.weights.files.atomic import write_atomically
 
 NAME = "digests.json"
@@ -33,7 +34,7 @@ def fault(folder: Path) -> str | None:
     Every file in digests.json is read completely.
     """
     try:
-        digests = json.loads((folder / NAME).read_bytes())["sha256"].items()
+        digests = json.loads(read_regular(folder / NAME))["sha256"].items()
     except FileNotFoundError:
         return f"it has no {NAME}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

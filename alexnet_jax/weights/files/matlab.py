@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax.regular_file import open_regular
+
 VERSION_5, VERSION_7_3 = b"MATLAB 5.0", b"MATLAB 7.3"
 MAX_BYTES = 2**30  # of one file, unpacked; AlexNet has 2**28
 MAX_RATIO = 10  # of a file unpacked to the file itself, beyond MIN_BYTES; weights have less than 2
@@ -53,7 +55,7 @@ def read_mat(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
       OSError: a file that cannot be opened.
     """
     max_bytes = min(max_bytes, MIN_BYTES + MAX_RATIO * path.stat().st_size)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         version = file.read(10)
         if version == VERSION_7_3:
             return _read_version_7_3(path, max_bytes)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax.regular_file import open_regular
+
 MAGIC = b"\x93NUMPY"
 MAX_BYTES = 2**26  # a mean image of 2,048 pixels has 50 MB
 
@@ -18,7 +20,7 @@ def read(path: Path) -> np.ndarray:
       ValueError: a file of something else than numbers, that is cut off, or larger than any mean.
       OSError: a file that cannot be opened.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
         shape, by_columns, dtype = read_header(file)

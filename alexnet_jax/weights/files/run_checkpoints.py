@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from alexnet_jax.regular_file import read_regular
 from alexnet_jax.weights.files import checksums
 
 
@@ -52,6 +53,6 @@ def _undamaged_steps(checkpoints: Path, fault: Callable[[Path], str | None]) -> 
 def _test_error(folder: Path) -> float | None:
     """The test error after a step, None if it was not evaluated."""
     try:
-        return float(json.loads((folder / "metrics" / "metrics").read_bytes())["top1_error"])
+        return float(json.loads(read_regular(folder / "metrics" / "metrics"))["top1_error"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -16,6 +16,7 @@ from alexnet_jax.architectures import CAFFE, CAFFENET
 from alexnet_jax.layer_specs import Conv, Dense, MaxPool, Relu, ResponseNorm
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.printable import printable
+from alexnet_jax.regular_file import open_regular
 from alexnet_jax.weights.files import npy_file
 from alexnet_jax.weights.files.protobuf_wire import Message
 from alexnet_jax.weights.loaded import LoadedWeights, convert_params, fit_preprocessing
@@ -92,7 +93,7 @@ def read_mean_image(path: Path) -> np.ndarray:
     Both hold it as [3, size, size], blue, green, red. Raises ValueError for another file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(npy_file.MAX_BYTES)
         if data.startswith(npy_file.MAGIC):
             image = npy_file.read(path)

@@ -20,6 +20,7 @@ from alexnet_jax.image_resize import Resize
 from alexnet_jax.model import init
 from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.regular_file import read_regular
 from alexnet_jax.weights.files import npy_file, run_checkpoints
 from alexnet_jax.weights.loaded import LoadedWeights
 from alexnet_jax.weights.spec_json import architecture_from_json
@@ -64,7 +65,7 @@ def read_run_record(folder: Path) -> dict[str, Any]:
       OSError: a file that cannot be read.
     """
     try:
-        record = json.loads((folder / "config.json").read_text("utf-8"))
+        record = json.loads(read_regular(folder / "config.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError("it holds no run, for there is no config.json in it") from None
     except (ValueError, RecursionError):

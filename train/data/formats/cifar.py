@@ -100,10 +100,10 @@ def class_names(folder: Path, variant: CifarVariant) -> tuple[str, ...]:
     Raises BadInput if that file has the wrong number of names.
     """
     path = folder / variant.names
+    if not path.is_file():
+        return tuple(str(label) for label in range(variant.classes))
     try:
         names = tuple(path.read_text().split())
-    except FileNotFoundError:
-        return tuple(str(label) for label in range(variant.classes))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     if len(names) != variant.classes:

@@ -148,10 +148,10 @@ def exists(directory: Path) -> bool:
     """Return whether a folder holds records, complete or not. A foreign manifest.json is none."""
     if (directory / JOURNAL).exists():
         return True
+    if not (directory / NAME).is_file():
+        return False
     try:
         values = json.loads((directory / NAME).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except (OSError, ValueError, RecursionError):
         return True  # a damaged one, which `read` rejects
     return isinstance(values, dict) and "kind" in values and "shards" in values
@@ -160,12 +160,12 @@ def exists(directory: Path) -> bool:
 def read(directory: Path) -> Manifest:
     """Read manifest.json. Raises BadInput if it is missing, damaged or of another version."""
     path = directory / NAME
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.is_file():
         raise BadInput(
             f"{directory} holds no {NAME}, which train.prepare writes when all shards are complete"
-        ) from None
+        )
+    try:
+        values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     try:

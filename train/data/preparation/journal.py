@@ -58,7 +58,7 @@ class Journal:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the lines of the journal without half-written ones."""
     lines = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError, RecursionError):
             values = json.loads(line)
             lines += [values] if isinstance(values, dict) else []
