@@ -167,19 +167,72 @@ def test_a_second_copy_in_the_set_is_no_class(tmp_path):
     assert found.notes[1] == "left out: pictures in cell_images (10)"
 
 
-@pytest.mark.parametrize("parts", [("fold_a", "fold_b"), ("color", "grayscale"), ("lehren", "x")])
+def test_the_evaluation_part_beside_a_validation_part_is_to_test_on(tmp_path):
+    for part, count in {"training": 5, "validation": 3, "evaluation": 2}.items():  # of Food-11
+        write_classes(tmp_path / part, count)
+    assert counts(tmp_path) == (10, 6, 4, CLASSES)
+    found = find_pictures(tmp_path)
+    assert {name.split("/")[0] for name, _ in found.test} == {"evaluation"}
+
+
+def refuse_the_same_classes(root, name="cat"):
+    with pytest.raises(
+        BadInput, match=rf"hold folders of the same names, such as {name}; if these are"
+    ):
+        find_pictures(root)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("fold_a", "fold_b"),
+        ("color", "grayscale"),
+        ("lehren", "x"),
+        ("amazon/images", "dslr/images"),  # Office-31
+        ("photo/data/images", "sketch"),
+        ("a", "b", "c"),
+    ],
+)
 def test_folders_that_hold_the_same_classes_are_refused(tmp_path, parts):
     for part in parts:
         write_classes(tmp_path / part, 3)
-    with pytest.raises(
-        BadInput, match=r"hold folders of the same names, such as cat; if these are"
-    ):
-        find_pictures(tmp_path)
+    refuse_the_same_classes(tmp_path)
 
 
-def test_pictures_in_numbered_folders_of_their_classes_are_read(tmp_path):
+@pytest.mark.parametrize(
+    "classes", [("n01440764", "n02102040"), tuple("0123456789"), ("class1", "class2")]
+)
+def test_numbers_of_classes_are_no_batches(tmp_path, classes):
+    for part in ("lehren", "pruefen"):
+        write_classes(tmp_path / part, 1, classes)
+    refuse_the_same_classes(tmp_path, classes[0])
+
+
+def test_neither_a_stray_picture_nor_a_third_folder_makes_parts_classes(tmp_path):
+    for part in ("lehren", "pruefen"):
+        write_classes(tmp_path / part, 3)
+    write_pictures(tmp_path / "lehren", 1)
+    write_pictures(tmp_path / "samples", 2)
+    refuse_the_same_classes(tmp_path)
+
+
+def test_a_class_with_most_of_its_pictures_outside_of_folders_is_one(tmp_path):
     for name in CLASSES:
-        for batch in ("batch_1", "batch_2"):
+        write_pictures(tmp_path / name, 6)
+        write_classes(tmp_path / name, 1, ("indoors", "outdoors"))
+    assert counts(tmp_path)[::3] == (14, CLASSES)
+
+
+def test_segmentations_beside_the_set_are_no_class(tmp_path):
+    write_classes(tmp_path / "CUB_200_2011" / "images", 5)
+    write_classes(tmp_path / "segmentations", 5)
+    assert counts(tmp_path)[::3] == (8, CLASSES)
+
+
+@pytest.mark.parametrize("batches", [("batch_1", "batch_2"), ("2019", "2020")])
+def test_pictures_in_numbered_folders_of_their_classes_are_read(tmp_path, batches):
+    for name in CLASSES:
+        for batch in batches:
             write_pictures(tmp_path / name / batch, 3)
     assert counts(tmp_path)[::3] == (10, CLASSES)
 

@@ -1,6 +1,5 @@
 """The pictures in the class folders of a layout, labeled, and a count of what is left out."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from ...config.errors import BadInput
 from .folder_layout import Layout, find_parts, is_class_folder
 from .label_list import match_names, read_rows
 from .picture_files import OUTSIDE, describe, list_pictures, subfolders
+from .shared_folders import shared_folders
 
 LabeledFile = tuple[str, int]
 """A path below the root, with slashes, and the label. A string, because there are millions."""
@@ -95,32 +95,21 @@ class ClassFolders:
         classes, but parts or variants of one set.
         """
         classes = self.layout.class_folders
-        shared = self._shared_folders(classes)
-        first = self.root / classes[0]
-        inner = find_parts(first, sorted(shared)) if shared else {}
-        if (shared and not inner) or any(subfolders(first / n) for n in inner.get("train", [])):
+        shared = shared_folders(self.root, classes)
+        if not shared:
+            return {}
+        first, second, *_ = shared[min(shared)]
+        folder = self.root / first
+        inner = find_parts(folder, [name for name in subfolders(folder) if name in shared])
+        if not inner or any(subfolders(folder / name) for name in inner.get("train", [])):
             raise BadInput(
-                f"{first} and {classes[1]} hold folders of the same names, such as "
+                f"{folder} and {second} hold folders of the same names, such as "
                 f"{min(shared)}; if these are the classes, choose one of the two, or call the two "
                 "train and test"
             )
         part_of = {name: part for part, names in inner.items() for name in names}
-        second = ((name, name.split("/")[1]) for name in pictures)
-        return {name: part_of[folder] for name, folder in second if folder in part_of}
-
-    def _shared_folders(self, classes: Sequence[str]) -> set[str]:
-        """Return the folders that all classes have, if these hold all pictures.
-
-        Folders that differ in numbers alone, such as batches and years, are no classes.
-        """
-        shared = {*subfolders(self.root / classes[0])}
-        for name in classes:
-            if len({re.sub(r"\d+", "", folder) for folder in shared}) < 2:
-                return set()
-            if list_pictures(self.root, name, recursive=False):
-                return set()
-            shared &= {*subfolders(self.root / name)}
-        return shared if len(shared) > 1 else set()
+        inside = ((name, name.split("/")[1]) for name in pictures)
+        return {name: part_of[inner] for name, inner in inside if inner in part_of}
 
     def _class_folders(self, path: str) -> tuple[str, ...]:
         """Return the class folders in a folder of a part."""

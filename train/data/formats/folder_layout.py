@@ -24,7 +24,7 @@ _PART_OF_WORD = {
     **dict.fromkeys(("valset", "validset", "validationset", "dev", "devset", "eval"), "val"),
     **dict.fromkeys(("evaluation",), "val"),
     **dict.fromkeys(("test", "testing", "tests", "testset", "testingset", "testdata"), "test"),
-    **dict.fromkeys(("tst",), "test"),
+    **dict.fromkeys(("tst", "holdout", "heldout"), "test"),
     **dict.fromkeys(("pred", "predict", "prediction", "predictions"), UNLABELED),
     **dict.fromkeys(("unlabeled", "unlabelled", "submission"), UNLABELED),
 }
@@ -35,6 +35,7 @@ _FILLERS |= {word + ending for word in _PLURALS for ending in ("", "s")}
 
 _BESIDE = {"annotation", "annotations", "label", "labels", "mask", "masks", "trimaps", "bbox"}
 _BESIDE |= {
+    "segmentations",
     "bboxes",
     "boxes",
     "meta",
@@ -87,13 +88,14 @@ def find_layout(directory: Path) -> Layout:
 
     Raises BadInput if a folder cannot be read.
     """
-    root = _descend(directory)
+    root = descend(directory)
     names = subfolders(root)
     parts = find_parts(root, names)
     if not parts:
         classes = tuple(name for name in names if is_class_folder(root, name, names))
         beside = tuple(name for name in names if name not in classes)
         return Layout(root, {}, beside=beside, class_folders=classes)
+    parts = _with_evaluation_to_test_on(parts)
     unlabeled = [*parts.pop(UNLABELED, [])]
     for name in [*parts.get("test", [])]:
         if _is_unlabeled(root / name):
@@ -141,6 +143,15 @@ def find_parts(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
     return merged
 
 
+def _with_evaluation_to_test_on(parts: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the parts of training, validation and evaluation, as in Food-11, with a test part."""
+    evaluation = [name for name in parts.get("val", []) if "eval" in name.lower()]
+    rest = [name for name in parts.get("val", []) if name not in evaluation]
+    if "test" in parts or not (evaluation and rest):
+        return parts
+    return parts | {"val": rest, "test": evaluation}
+
+
 def _parse(name: str) -> tuple[str | None, tuple[str, ...]]:
     """Return the part that a folder's name says, or None, and the words that say something else."""
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
@@ -157,7 +168,7 @@ def is_filler(name: str) -> bool:
     return re.fullmatch(r"[\W\d_]*", name) is None and _parse(name) == (None, ())
 
 
-def _descend(folder: Path) -> Path:
+def descend(folder: Path) -> Path:
     """Return the folder itself, or the one in it that holds all class folders, at any depth."""
     names = subfolders(folder)
     if len(names) == 1 and len(find_parts(folder / names[0], subfolders(folder / names[0]))) > 1:
@@ -167,7 +178,7 @@ def _descend(folder: Path) -> Path:
     sole = _sole_with_pictures(folder, names)
     if sole is None:
         return folder
-    inner = _descend(folder / sole)
+    inner = descend(folder / sole)
     inner_names = subfolders(inner)
     return inner if len(inner_names) > 1 or find_parts(inner, inner_names) else folder
 
@@ -178,7 +189,7 @@ def _inside(folder: Path) -> Path:
         if not (_parse(names[0])[0] or is_filler(names[0])):
             return folder
         folder /= names[0]
-    return folder if find_parts(folder, names) else _descend(folder)
+    return folder if find_parts(folder, names) else descend(folder)
 
 
 def _sole_with_pictures(folder: Path, names: Sequence[str]) -> str | None:
