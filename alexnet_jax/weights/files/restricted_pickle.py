@@ -63,6 +63,10 @@ class PickledObject:
         """Ignore an item of a list."""
 
 
+class RefusedName(ValueError):
+    """A pickle asks for a name that nothing replaces."""
+
+
 def latin1_bytes(text: str, _: str) -> bytes:
     """Replace _codecs.encode, in which Python 3 wraps bytes so that Python 2 reads them."""
     return text.encode("latin1")
@@ -121,7 +125,7 @@ class _RestrictedUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what replaces a name. Raises ValueError if nothing does."""
         if (module, name) not in self.names:
-            raise ValueError(f"it asks for {module}.{name}, which is refused")
+            raise RefusedName(f"it asks for {module}.{name}, which is refused")
         found = self.names[module, name]
         return self._encode_once if found is latin1_bytes else found
 

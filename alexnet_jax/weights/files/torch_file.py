@@ -8,13 +8,14 @@ numbers are outside of it.
 import functools
 import io
 import mmap
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alexnet_jax.weights.files.restricted_pickle import load_pickle
+from alexnet_jax.weights.files.restricted_pickle import RefusedName, load_pickle
 from alexnet_jax.weights.files.safetensors_file import TensorReaders
 from alexnet_jax.weights.files.torch_names import TORCH_NAMES, Parameter, Storage, Tensor
 from alexnet_jax.weights.files.zip_members import ZipMembers
@@ -35,13 +36,19 @@ def tensors(path: Path, data: mmap.mmap) -> TensorReaders:
     Raises:
       ValueError: a file that holds no tensors, or asks for more than data.
     """
-    if data[:2] == b"PK":
-        content = _read_zip(path)
-    elif data[: len(MAGIC)] == MAGIC:
-        content = _read_sequence(data)
-    else:
-        content = _read_tar(data)
+    try:
+        content = _read_content(path, data)
+    except RefusedName as error:  # a whole module, or settings of a class of somebody's own
+        raise ValueError(f"{error}: save the state_dict() of the model alone") from None
     return {name: tensor.array for name, tensor in _find_tensors(content).items()}
+
+
+def _read_content(path: Path, data: mmap.mmap) -> Any:
+    if data[:2] == b"PK":
+        return _read_zip(path)
+    if data[: len(MAGIC)] == MAGIC:
+        return _read_sequence(data)
+    return _read_tar(data)
 
 
 def _find_tensors(content: Any) -> dict[str, Tensor]:
@@ -155,7 +162,10 @@ def _tar_members(data: mmap.mmap) -> dict[str, int]:
         if header[257:262] != b"ustar":
             break
         starts[header[:100].split(b"\0")[0].decode("latin1")] = at + 512
-        at += 512 + -(-int(header[124:136].strip(b"\0 ") or b"0", 8) // 512) * 512
+        size = header[124:136].strip(b"\0 ") or b"0"
+        if not re.fullmatch(b"[0-7]+", size):
+            raise ValueError("it is a tar archive with a member without a size")
+        at += 512 + -(-int(size, 8) // 512) * 512
     if missing := {"storages", "tensors", "pickle"} - starts.keys():
         raise ValueError(f"it is a tar archive without {min(missing)}, which PyTorch's have")
     return starts

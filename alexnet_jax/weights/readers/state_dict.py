@@ -14,7 +14,7 @@ from alexnet_jax.printable import printable
 
 _WRAPPER = r"(?:(?:module|_orig_mod)\.)*"  # of a part of the network
 _NAME = re.compile(
-    rf"((?:.*[./])?)(features|classifier)[./]{_WRAPPER}(\d+)[./]{_WRAPPER}(weight|bias)"
+    rf"((?s:.*[./])?)(features|classifier)[./]{_WRAPPER}(\d+)[./]{_WRAPPER}(weight|bias)"
 )
 _SHOWN = 4  # names in a message
 Value = TypeVar("Value")

@@ -99,7 +99,7 @@ BESIDE = {  # all that torch.load(weights_only=True) admits, and what is often b
 
 
 @pytest.mark.parametrize(
-    "key", ["state_dict", "model", "model_state_dict", "net", "ema", "a.b", "Мой", "0"]
+    "key", ["state_dict", "model", "model_state_dict", "net", "ema", "a.b", "Мой", "0", "a\nb"]
 )
 def test_it_is_found_under_any_key_beside_all_that_torch_admits(
     tmp_path, tensors, expected, capsys, key
@@ -107,7 +107,8 @@ def test_it_is_found_under_any_key_beside_all_that_torch_admits(
     pairs = [(text(one), content) for one, content in BESIDE.items()]
     pairs.insert(5, (text(key), state(tensors)))
     assert_reads(tmp_path, dictionary(pairs), tensors, expected)
-    assert f"16 are the network, under {key}/; left out are" in capsys.readouterr().err
+    shown = key.replace("\n", "\\n")
+    assert f"16 are the network, under {shown}/; left out are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,10 @@ def two(tensors):
             ),
             "parts of 2 networks: a/features.0.weight is missing, of conv1; b/features",
         ),
-        (lambda t: call("mine.AlexNet"), "it asks for mine.AlexNet, which is refused"),
+        (
+            lambda t: call("mine.AlexNet"),
+            r"mine.AlexNet, which is refused: save the state_dict\(\) of the model alone",
+        ),
         (lambda t: call("mine.\x1b[2JNet"), r"it asks for mine.\\x1b\[2JNet, which is refused"),
     ],
 )

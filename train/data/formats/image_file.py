@@ -126,7 +126,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 def _to_eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """Scale gray values of 16 bits, or of a wider type by the range that they use, to 8 bits."""
-    values = np.nan_to_num(values)
+    values = np.where(np.isfinite(values), values, 0)
     largest = values.max()
     scale = 255.0 if mode == "F" and largest <= 1 else 1.0
     if mode.startswith("I;16") or largest > 255:
