@@ -32,7 +32,7 @@ python -m alexnet_jax export --help how to write a network for them."""
 SOURCE_HELP = """\
 IN is torchvision's .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the
 ONNX zoo's bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet, a file that convert wrote,
-the run folder of train.main, or the name of published weights, such as torchvision or caffe, which
+the folder of a training run, or the name of published weights, such as torchvision or caffe, which
 are fetched. The content of a file selects the reader, and no code in it is run."""
 
 CONVERT_HELP = f"""\
@@ -136,9 +136,13 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
         loaded = weights.read(source, architecture=net, mean=options.mean)
         path = weights.find(source)
         origin = "" if path.is_dir() else f"; {weights.known_files.identify(path)}"
+    except OSError as error:
+        path = error.filename or source
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    try:
         write(target, loaded.params, loaded.architecture, loaded.preprocessing, loaded.class_names)
     except OSError as error:
-        raise ValueError(f"{error.filename}: {error.strerror}") from None
+        raise ValueError(f"OUT {target} cannot be written: {error.strerror or error}") from None
     net = loaded.architecture
     parameters = sum(info.parameters for info in net.layer_info())
     print(f"{source}: {loaded.kind} format{origin}")

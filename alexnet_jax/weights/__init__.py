@@ -54,7 +54,7 @@ def load(
 
     The content of a file selects the reader, not its name: our own .safetensors, torchvision's
     .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the ONNX zoo's
-    bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet; or the run folder of `train.main`,
+    bvlcalexnet, MatConvNet's .mat, a checkpoint of cuda-convnet; or the folder of a training run,
     whose best checkpoint is read (a damaged one is skipped with a note on stderr).
     No code in a file is run. Colors are converted to RGB and features to our order.
 

@@ -112,14 +112,16 @@ def test_published_weights_are_converted_by_their_name(saved, tmp_path, monkeypa
 def test_bad_arguments_end_in_one_sentence_and_nothing_is_overwritten(saved, tmp_path, capsys):
     target = tmp_path / "x.safetensors"
     assert "OUT must end in .safetensors" in refusal(capsys, "convert", saved, "x.onnx")
-    assert "none: No such file or directory" in refusal(
-        capsys, "convert", tmp_path / "none", target
-    )
+    message = refusal(capsys, "convert", tmp_path / "none", target)
+    assert message == f"error: {tmp_path / 'none'} cannot be read: No such file or directory\n"
     assert f"{tmp_path}: it holds no run" in refusal(capsys, "convert", tmp_path, target)
     words = "it holds none of Caffe's weights, to which a mean image belongs"
     mean = tmp_path / "mean.npy"
     np.save(mean, np.zeros((3, 9, 9)))
     assert words in refusal(capsys, "convert", saved, target, "--mean", mean)
+    path = tmp_path / "none.npy"
+    message = refusal(capsys, "convert", saved, target, "--mean", path)
+    assert message == f"error: {path} cannot be read: No such file or directory\n"
     assert "--help explains the arguments" in refusal(capsys, "convert", saved)
     target.write_bytes(b"mine")
     assert f"OUT {target} exists already" in refusal(capsys, "convert", saved, target)

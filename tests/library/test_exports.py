@@ -244,7 +244,8 @@ def test_an_export_that_cannot_be_made_is_refused_in_one_sentence(
     assert f"{tmp_path / 'old.onnx'} exists already" in refusal(saved, tmp_path / "old.onnx")
     (tmp_path / "old.onnx").unlink()
     assert f"{tmp_path}: it holds no run" in refusal(tmp_path, tmp_path / "x.onnx")
-    assert "No such file or directory" in refusal(tmp_path / "none", tmp_path / "x.onnx")
+    message = f"{tmp_path / 'none'} cannot be read: No such file or directory"
+    assert message in refusal(tmp_path / "none", tmp_path / "x.onnx")
     message = f"there is no folder {tmp_path / 'none'}"
     assert message in refusal(saved, tmp_path / "none" / "x.stablehlo")
     monkeypatch.setitem(sys.modules, "onnx", None)

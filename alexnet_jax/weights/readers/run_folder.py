@@ -54,7 +54,7 @@ def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
         resize=_RESIZES.get(resize, "shorter side"),
         interpolation="cubic",
     )
-    return LoadedWeights("train.main's", _read_params(folder, net), net, preprocessing, names)
+    return LoadedWeights("a training run's", _read_params(folder, net), net, preprocessing, names)
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:
