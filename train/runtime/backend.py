@@ -5,9 +5,11 @@ import contextlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from ..config.errors import BadInput
+from . import accelerators
 
 
 def restart_with_huge_pages() -> None:
@@ -49,6 +51,7 @@ def set_up_devices(
     """Start JAX with `devices` devices, and with settings that make XLA safe and fast on a CPU.
 
     Must precede the first JAX computation. Values that the user has set in the environment stay.
+    A warning tells of a GPU or TPU that JAX does not use, unless JAX_PLATFORMS chooses the CPU.
 
     Args:
       devices: of all processes together; on a CPU they are virtual.
@@ -57,20 +60,8 @@ def set_up_devices(
 
     Raises BadInput if JAX finds fewer devices.
     """
-    jaxlib = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
-    if jaxlib < (0, 12):
-        # Up to jaxlib 0.11 the virtual CPU devices share a pool of one thread per core, and wait
-        # in it for each other: collectives deadlock as soon as steps are dispatched ahead. Four
-        # threads a device, and eight at least, leave room for those that wait.
-        os.environ.setdefault("PJRT_NPROC", str(max(8, 4 * devices)))
     flags = os.environ.get("XLA_FLAGS", "")
-    if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
-        # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its sums over batch and
-        # pixels, measured with 0.12, halve the step of a network with batch normalization, and
-        # slow down the paper's by 5 %. The flag exists since 0.10; an unknown flag or value would
-        # end the process.
-        kinds = "LIBRARY_FUSION_TYPE_REDUCE" if batch_norm and jaxlib >= (0, 12) else ""
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type={kinds}".strip()
+    _set_variables(devices, batch_norm)
 
     from absl import logging
 
@@ -88,10 +79,54 @@ def set_up_devices(
         # Raises if the backend has started, as in a notebook; then its devices have to do.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices // processes)
+    available, unused = _start_backend(), _unused_accelerator()
+    if available[0].platform == "cpu" and unused and jax.process_index() == 0:
+        print(f"warning: {accelerators.unused_sentence(unused)}", file=sys.stderr, flush=True)
+    _check_devices(devices, available)
+
+
+def _set_variables(devices: int, batch_norm: bool) -> None:
+    """Set the environment that XLA reads when its backend starts."""
+    jaxlib = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
+    if jaxlib < (0, 12):
+        # Up to jaxlib 0.11 the virtual CPU devices share a pool of one thread per core, and wait
+        # in it for each other: collectives deadlock as soon as steps are dispatched ahead. Four
+        # threads a device, and eight at least, leave room for those that wait.
+        os.environ.setdefault("PJRT_NPROC", str(max(8, 4 * devices)))
+    flags = os.environ.get("XLA_FLAGS", "")
+    if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
+        # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its sums over batch and
+        # pixels, measured with 0.12, halve the step of a network with batch normalization, and
+        # slow down the paper's by 5 %. The flag exists since 0.10; an unknown flag or value would
+        # end the process.
+        kinds = "LIBRARY_FUSION_TYPE_REDUCE" if batch_norm and jaxlib >= (0, 12) else ""
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type={kinds}".strip()
+
+
+def _start_backend() -> Sequence[Any]:
+    """Return JAX's devices. Raises BadInput if there are none."""
+    import jax
+
     try:
-        available = jax.devices()
-    except RuntimeError as error:
-        raise BadInput(f"JAX finds no device: {str(error).splitlines()[0]}") from None
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter without a word
+        platforms = f"none of the platform {jax.config.jax_platforms}"
+        cause = (str(error) or platforms).splitlines()[0]
+        unused = _unused_accelerator()
+        hint = f"; {accelerators.unused_sentence(unused)}" if unused else ""
+        raise BadInput(f"JAX finds no device: {cause}{hint}") from None
+
+
+def _unused_accelerator() -> accelerators.Accelerator | None:
+    """Return the machine's GPU or TPU, as JAX does not use it; None if the user chose the CPU."""
+    import jax
+
+    chosen = jax.config.jax_platforms or os.environ.get("JAX_PLATFORM_NAME")
+    return None if chosen == "cpu" else accelerators.find(os.environ)
+
+
+def _check_devices(devices: int, available: Sequence[Any]) -> None:
+    """Raise BadInput if there are fewer devices, or not as many for each process."""
     counts = collections.Counter(device.process_index for device in available)
     if len({*counts.values()}) > 1:
         listed = ", ".join(str(counts[index]) for index in sorted(counts))
@@ -100,8 +135,12 @@ def set_up_devices(
         )
     if len(available) < devices:
         kind = available[0].platform
-        hint = "JAX_PLATFORMS=cpu trains on virtual devices of the CPU"
-        if kind == "cpu":
-            hint = "JAX_NUM_CPU_DEVICES or XLA_FLAGS in the environment sets that number"
+        hint = "JAX_NUM_CPU_DEVICES or XLA_FLAGS in the environment sets that number"
+        if kind != "cpu":
+            fewer = max(1, len(available) // 2 * 2)  # two towers need one device or pairs of them
+            hint = (
+                f"`devices` {fewer} computes the same numbers, and JAX_PLATFORMS=cpu makes "
+                f"{devices} virtual devices of the CPU"
+            )
         count = f"{len(available)} {kind.upper()}"
         raise BadInput(f"`devices` {devices}: JAX finds {count} only; {hint}")

@@ -14,11 +14,11 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ..config.config import Config
 from ..config.errors import BadInput, Ended
+from . import accelerators, tpu_slice
 
 PEER_GONE = 75
 """Exit status after another process of the run has died: EX_TEMPFAIL of sysexits.h, try again."""
@@ -31,16 +31,22 @@ _SECONDS_TO_REFUSE = 5
 """Bad input is refused by every process, usually. The wait lets a slower one print its sentence
 before it notices that this process is gone."""
 
-_PEER_GONE_MESSAGE = (
-    "stopped: another process of the run has ended or cannot be reached; lines of JAX above may "
-    "tell its number, and its own last message why; "
-    "the same command with --resume continues from the last checkpoint"
-)
+_PEER_NUMBER = re.compile(r"(?:/task:|unhealthy[^:]*:\n)(\d+)")
+_PEER_ADDRESS = re.compile(r"\[([\d.]+|[\da-f:]+)\]:\d+")
 _PEER_ERROR = re.compile(
     "gloo|nccl|connection|socket|heartbeat|coordination|unavailable|aborted|deadline", re.IGNORECASE
 )
 _joined = False
+_only_peer: int | None = None
+"""The number of the other process, if there are two and the launcher has told this one's."""
 _exiting = threading.Lock()
+
+
+_COUNT_AND_NUMBER = {
+    "SLURM": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+    "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+}
+"""Variables of launchers: how many processes there are, and the number of this one."""
 
 
 def is_main_process() -> bool:
@@ -60,26 +66,25 @@ def barrier(name: str) -> None:
 
 
 def detect_launcher(
-    environment: Mapping[str, str], devices: int, chips: int = 0
+    environment: Mapping[str, str], devices: int, tpu_hosts: int = 1
 ) -> tuple[str, int | None] | None:
     """Return the launcher that started this process as one of several, and their number.
 
     Args:
       environment: of this process.
       devices: of the run, over all processes.
-      chips: the number of TPU chips in this machine.
+      tpu_hosts: the number of hosts of this machine's TPU slice.
 
     Returns:
       None for a single process; otherwise the launcher's name, and the number of processes where
       the launcher states it.
     """
-    for name, count in (("SLURM", "SLURM_STEP_NUM_TASKS"), ("Open MPI", "OMPI_COMM_WORLD_SIZE")):
+    for name, (count, _) in _COUNT_AND_NUMBER.items():
         number = environment.get(count, "")
         if number.isdecimal() and int(number) > 1:
             return name, int(number)
-    # A TPU slice has more chips than one of its machines; GKE lists the machines.
-    if "," in environment.get("TPU_WORKER_HOSTNAMES", "") or devices > chips > 0:
-        return "Cloud TPU", None
+    if tpu_hosts > 1:
+        return "Cloud TPU", tpu_hosts
     indexed = "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment
     return ("Kubernetes", None) if indexed and devices > 1 else None
 
@@ -90,8 +95,11 @@ def join(config: Config) -> int | None:
     Returns the number of processes, None if only JAX knows it. Raises BadInput if the processes do
     not find each other, or cannot divide the devices.
     """
-    chips = len([*Path("/dev").glob("accel*"), *Path("/dev/vfio").glob("[0-9]*")])
-    launcher, count = detect_launcher(os.environ, config.launch.devices, chips) or ("", 1)
+    if config.launch.plan:
+        return 1
+    devices = config.launch.devices
+    tpu_hosts = tpu_slice.count_hosts(os.environ, devices, accelerators.count_tpu_chips())
+    launcher, count = detect_launcher(os.environ, devices, tpu_hosts) or ("", 1)
     address = {}
     if config.launch.processes is not None:
         launcher, count = "`processes`", config.launch.processes
@@ -100,21 +108,21 @@ def join(config: Config) -> int | None:
             "num_processes": config.launch.processes,
             "process_id": config.launch.process_id,
         }
-    if count == 1 or config.launch.plan:
+    if count == 1:
         return 1
-    if count and config.launch.devices % count:
+    if count and devices % count:
         raise BadInput(
-            f"`devices` {config.launch.devices} cannot be divided among {count} processes "
-            f"({launcher})"
+            f"`devices` {devices} cannot be divided among {count} processes ({launcher})"
         )
     if config.launch.run_dir is None:
         raise BadInput(f"several processes ({launcher}) need a `run_dir` that all of them see")
-    _initialize(launcher, address)
+    own = address.get("process_id", os.environ.get(_COUNT_AND_NUMBER.get(launcher, ("", ""))[1]))
+    _initialize(launcher, address, 1 - int(own) if count == 2 and own is not None else None)
     return count
 
 
-def _initialize(launcher: str, address: dict[str, Any]) -> None:
-    global _joined
+def _initialize(launcher: str, address: dict[str, Any], only_peer: int | None) -> None:
+    global _joined, _only_peer
     import jax
 
     # JAX calls abort(), from another thread, in a process whose peers are gone.
@@ -123,14 +131,12 @@ def _initialize(launcher: str, address: dict[str, Any]) -> None:
         jax.distributed.initialize(**address, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except Exception as error:  # of many types: each launcher is queried in its own way
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
-        if launcher == "Cloud TPU" and "," not in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
-            return  # a single machine, whose chips have two devices each
         first = str(error).strip().splitlines()[0].rstrip(".")
         raise BadInput(
             f"{launcher}: the processes do not find each other: {first}; "
             "`coordinator`, `processes` and `process_id` set their addresses by hand"
         ) from None
-    _joined = True
+    _joined, _only_peer = True, only_peer
     # JAX has installed its own handler of SIGTERM, which would not end the process.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
@@ -162,13 +168,35 @@ def fail_fast() -> Iterator[None]:
         if isinstance(error, BadInput):
             _exit_now(f"error: {error.shown()}", 2, delay=_SECONDS_TO_REFUSE)
         if _PEER_ERROR.search(str(error)):
-            _exit_now(_PEER_GONE_MESSAGE, PEER_GONE)
+            _exit_now(peer_gone_message(str(error), _only_peer), PEER_GONE)
         traceback.print_exc()
         _exit_now("stopped by an error in this process", 1)
     except KeyboardInterrupt:
         if not _joined:
             raise
         _exit_now("stopped by SIGINT before the first step", 130)
+
+
+def peer_gone_message(error: str, only_peer: int | None = None) -> str:
+    """Return what to print when another process is gone.
+
+    Args:
+      error: JAX's; it may have the number of the process or its address.
+      only_peer: the number of the only other process, if there are two.
+    """
+    if number := _PEER_NUMBER.search(error):
+        which = f"process {number[1]}"
+    elif only_peer is not None:
+        which = f"process {only_peer}"
+    elif address := _PEER_ADDRESS.search(error):
+        which = f"at {address[1]}"
+    else:
+        which = "which one is unknown here, JAX's lines above may tell"
+    return (
+        f"stopped: another process of the run has ended or cannot be reached ({which}); its own "
+        "last message may tell why; "
+        "the same command with --resume continues from the last checkpoint"
+    )
 
 
 def _exit_now(sentence: str, status: int, delay: float = 0) -> NoReturn:
@@ -184,7 +212,8 @@ def _exit_now(sentence: str, status: int, delay: float = 0) -> NoReturn:
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _handle_abort(number: int) -> None:
-    _exit_now(_PEER_GONE_MESSAGE, PEER_GONE)
+    # JAX has logged its error, and hands it to nobody.
+    _exit_now(peer_gone_message("", _only_peer), PEER_GONE)
 
 
 def _catch_abort() -> None:

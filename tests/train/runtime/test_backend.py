@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -41,3 +42,19 @@ def test_too_few_devices_after_jax_has_started_are_an_error():
     """As in a notebook, where a second run can no longer add devices."""
     with pytest.raises(BadInput, match="`devices` 64: JAX finds 8 CPU only; JAX_NUM_CPU_DEVICES"):
         backend.set_up_devices(64)
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "fewer"), [(1, 2, 1), (1, 8, 1), (2, 4, 2), (3, 4, 2), (8, 16, 8)]
+)
+def test_too_few_gpus_are_told_what_computes_the_same_on_those_that_there_are(
+    found, asked, fewer, monkeypatch
+):
+    gpu = types.SimpleNamespace(platform="gpu", process_index=0)
+    monkeypatch.setattr("jax.devices", lambda: [gpu] * found)
+    with pytest.raises(BadInput) as caught:
+        backend.set_up_devices(asked)
+    assert caught.value.with_flags() == (
+        f"--devices {asked}: JAX finds {found} GPU only; --devices {fewer} computes the same "
+        f"numbers, and JAX_PLATFORMS=cpu makes {asked} virtual devices of the CPU"
+    )

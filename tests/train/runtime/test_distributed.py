@@ -24,7 +24,8 @@ from train.data.dataset import DIGITS
 from train.data.examples import DataSet
 from train.data.formats import idx
 from train.run_dir.checkpoints import Checkpoints
-from train.runtime.distributed import PEER_GONE, detect_launcher, join
+from train.runtime import accelerators
+from train.runtime.distributed import PEER_GONE, detect_launcher, join, peer_gone_message
 from train.steps.optimizers import sgd
 from train.steps.train_step import init_state, state_shardings
 from train.trainer import agreement
@@ -253,7 +254,8 @@ def kill_one_of_two(run_dir, data, victim):
     assert time.monotonic() - start_time < 60
     assert processes[1 - victim].returncode == PEER_GONE, output
     # XLA's own threads may still log after it.
-    sentence = "stopped: another process of the run has ended or cannot be reached"
+    sentence = "stopped: another process of the run has ended or cannot be reached "
+    sentence += f"(process {victim}); "
     assert sum(line.startswith(sentence) for line in output[1].splitlines()) == 1, output
 
 
@@ -323,20 +325,61 @@ def test_an_invalid_launch_is_refused_before_any_process_waits(devices, words, m
 
 
 @pytest.mark.parametrize(
-    ("environment", "devices", "chips", "expected"),
+    ("environment", "devices", "tpu_hosts", "expected"),
     [
-        ({}, 8, 0, None),
-        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4"}, 8, 0, None),  # a shell started by salloc
-        ({"SLURM_STEP_NUM_TASKS": "1"}, 8, 0, None),
-        ({"SLURM_STEP_NUM_TASKS": "4"}, 8, 0, ("SLURM", 4)),
-        ({"OMPI_COMM_WORLD_SIZE": "3"}, 6, 0, ("Open MPI", 3)),
-        ({"KUBERNETES_SERVICE_HOST": "h", "JOB_COMPLETION_INDEX": "0"}, 4, 0, ("Kubernetes", None)),
-        ({"KUBERNETES_SERVICE_HOST": "h", "JOB_COMPLETION_INDEX": "0"}, 1, 0, None),
-        ({"KUBERNETES_SERVICE_HOST": "h"}, 4, 0, None),
-        ({"TPU_WORKER_HOSTNAMES": "a,b"}, 8, 4, ("Cloud TPU", None)),
-        ({"TPU_WORKER_HOSTNAMES": "localhost"}, 8, 8, None),
-        ({}, 16, 8, ("Cloud TPU", None)),
+        ({}, 8, 1, None),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4"}, 8, 1, None),  # a shell started by salloc
+        ({"SLURM_STEP_NUM_TASKS": "1"}, 8, 1, None),
+        ({"SLURM_STEP_NUM_TASKS": "4"}, 8, 1, ("SLURM", 4)),
+        ({"OMPI_COMM_WORLD_SIZE": "3"}, 6, 1, ("Open MPI", 3)),
+        ({"KUBERNETES_SERVICE_HOST": "h", "JOB_COMPLETION_INDEX": "0"}, 4, 1, ("Kubernetes", None)),
+        ({"KUBERNETES_SERVICE_HOST": "h", "JOB_COMPLETION_INDEX": "0"}, 1, 1, None),
+        ({"KUBERNETES_SERVICE_HOST": "h"}, 4, 1, None),
+        ({"KUBERNETES_SERVICE_HOST": "h", "JOB_COMPLETION_INDEX": "0"}, 8, 2, ("Cloud TPU", 2)),
+        ({}, 16, 4, ("Cloud TPU", 4)),
     ],
 )
-def test_a_launcher_is_detected_by_its_environment(environment, devices, chips, expected):
-    assert detect_launcher(environment, devices, chips) == expected
+def test_a_launcher_is_detected_by_its_environment(environment, devices, tpu_hosts, expected):
+    assert detect_launcher(environment, devices, tpu_hosts) == expected
+
+
+def test_a_machine_with_one_tpu_chip_or_a_device_for_virtual_machines_runs_one_process(
+    tmp_path, monkeypatch
+):
+    """As Colab's: --devices 2 without --run-dir joins nobody, and the count of devices refuses."""
+    monkeypatch.setattr(accelerators, "ROOT", tmp_path)
+    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
+    (tmp_path / "dev/vfio").mkdir(parents=True)
+    (tmp_path / "dev/vfio/0").touch()
+    assert join(Config().replace(devices=2)) == 1
+    card = tmp_path / "sys/bus/pci/devices/0000:00:05.0"
+    card.mkdir(parents=True)
+    (card / "vendor").write_text("0x1ae0\n")
+    (card / "device").write_text("0x0063\n")
+    assert accelerators.count_tpu_chips() == 1
+    assert join(Config().replace(devices=2)) == 1
+
+
+# Texts of JAX 0.12.
+@pytest.mark.parametrize(
+    ("error", "only_peer", "which"),
+    [
+        ("UNAVAILABLE: Task /job:jax_worker/replica:0/task:12 heartbeat timeout.", None, "12"),
+        ("tasks are unhealthy (stopped sending heartbeats):\n3\nThe tasks have crashed.", 1, "3"),
+        ("Gloo all-reduce failed: Read error [10.0.0.7]:15786: Connection reset by peer", 1, "1"),
+    ],
+)
+def test_the_process_that_is_gone_is_named(error, only_peer, which):
+    assert f"cannot be reached (process {which}); " in peer_gone_message(error, only_peer)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("[external/xla/gloo/pair.cc:538] Read error [10.0.0.7]:15786: reset", "(at 10.0.0.7);"),
+        ("[a/b.cc:72] Read timeout [fe80::1]:38624", "(at fe80::1);"),
+        ("", "(which one is unknown here, JAX's lines above may tell);"),
+    ],
+)
+def test_a_process_whose_number_is_unknown_is_told_by_its_address(error, words):
+    assert words in peer_gone_message(error)
