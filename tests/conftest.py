@@ -1,29 +1,86 @@
-"""Eight virtual devices, strict dtypes; pyproject makes warnings errors."""
+"""Eight virtual devices of the CPU, or `--accelerator`; strict dtypes; warnings are errors."""
 
 import os
+import re
 import resource
 import signal
 import tempfile
+from pathlib import Path
 
+import jax
+import numpy as np
+import pytest
+
+from tests.support.photographs import SHOWN, SYNSETS, write_ilsvrc
+from tests.support.prepared import options
+from train.data.preparation.prepare import prepare
 from train.runtime import backend
 
-backend.set_up_devices(8)
+NUMERICAL = tuple(Path(__file__).parent / folder for folder in ("library", "train/steps"))
+"""The tests that --accelerator runs: the others start commands, or are about files."""
 
-import jax  # noqa: E402 - set_up_devices must run before JAX is imported, also by the imports below
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-
-from tests.support.photographs import SHOWN, SYNSETS, write_ilsvrc  # noqa: E402
-from tests.support.prepared import options  # noqa: E402
-from train.data.preparation.prepare import prepare  # noqa: E402
+TOO_FEW = re.compile(r"devices were requested, and JAX finds|must be >= the product of mesh_shape")
+"""What `alexnet_jax.make_mesh` and `jax.make_mesh` say."""
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # A shell script that runs the tests in the background has them ignore SIGINT, and what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--accelerator",
+        action="store_true",
+        help="run the numerical tests on a GPU or TPU, with products of full float32",
+    )
+
+
+def pytest_configure(config):
+    """Start JAX before the test modules are imported."""
+    if config.getoption("accelerator"):
+        _start_accelerator()
+    else:
+        jax.config.update("jax_platforms", "cpu")
+        backend.set_up_devices(8)
+    # For the processes that tests start: a TPU belongs to one process.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def _start_accelerator():
+    # Each worker of pytest would take three quarters of a GPU's memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    jax.config.update("jax_default_matmul_precision", "highest")
+    backend.set_up_devices(1)
+    if jax.default_backend() == "cpu" and jax.config.jax_platforms != "cpu":
+        raise pytest.UsageError(
+            "--accelerator: JAX finds no GPU or TPU; JAX_PLATFORMS=cpu lets a CPU stand for one"
+        )
+
+
+def pytest_report_header(config):
+    return f"devices: {jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("accelerator"):
+        others = [item for item in items if not any(map(item.path.is_relative_to, NUMERICAL))]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Skip a test that needs more devices than there are, if they are the accelerator's."""
+    try:
+        return (yield)
+    except ValueError as error:
+        if item.config.getoption("accelerator") and TOO_FEW.search(str(error)):
+            pytest.skip(f"needs more devices: {error}")
+        raise
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _compile_each_program_once(tmp_path_factory):
+def _compile_each_program_once(tmp_path_factory, pytestconfig):
     """Cache compiled programs, and compile in two thirds of the time: most of the suite's is XLA's.
 
     Each worker of pytest has its own folder, because JAX does not write entries atomically.
@@ -31,7 +88,8 @@ def _compile_each_program_once(tmp_path_factory):
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 0.1,
-        "jax_disable_most_optimizations": True,  # LLVM's: the programs, as XLA writes them, stay
+        # LLVM's: the programs, as XLA writes them, stay. A GPU is to run what users run.
+        "jax_disable_most_optimizations": not pytestconfig.getoption("accelerator"),
     }
     for name, value in settings.items():
         jax.config.update(name, value)

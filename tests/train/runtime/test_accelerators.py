@@ -9,6 +9,9 @@ import pytest
 
 from train.runtime import accelerators
 
+without_accelerator = pytest.mark.skipif(
+    accelerators.find(os.environ) is not None, reason="JAX uses the GPU or TPU of this machine"
+)
 GPU, TPU = "dev/nvidia0", {"vendor": "0x1ae0", "device": "0x0063"}
 
 
@@ -128,6 +131,7 @@ def start_beside(root, *lines, **environment):
     )
 
 
+@without_accelerator
 @pytest.mark.parametrize(
     ("environment", "warnings"),
     [
@@ -146,6 +150,7 @@ def test_an_unused_gpu_is_told_before_a_run_unless_the_cpu_was_chosen(
     assert done.stderr.count("warning: this machine has an NVIDIA GPU, and JAX ") == warnings
 
 
+@without_accelerator
 def test_a_platform_that_jax_cannot_start_is_refused_with_the_line_that_installs_it(tmp_path):
     make_machine(tmp_path, GPU)
     done = start_beside(
