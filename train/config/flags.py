@@ -158,6 +158,8 @@ def _metavar(kind: type) -> str:
 def _converter(kind: type) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         try:
+            if kind is Path and not text:  # of a variable that is not set; Path("") is "."
+                raise ValueError
             return kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind][1]}") from None

@@ -1,5 +1,6 @@
 """Statistics of the training images: the mean image, and the PCA of the pixels' colors."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -71,12 +72,13 @@ def with_channel_mean(statistics: ImageStatistics) -> ImageStatistics:
 
 def write_statistics(folder: Path, statistics: ImageStatistics) -> None:
     """Write the two files, each whole or not at all."""
-    from alexnet_jax.weights.files.atomic import replacing  # imports JAX; workers do without
+    from alexnet_jax.weights.files.atomic import write_atomically  # imports JAX; workers do without
 
     colors = np.vstack([statistics.variances, statistics.components])
     for name, array in {MEAN: statistics.mean, COLORS: colors}.items():
-        with replacing(folder / name) as temporary, temporary.open("wb") as file:
-            np.save(file, array)
+        data = io.BytesIO()
+        np.save(data, array)  # into a file it would raise errors of a full disk without its number
+        write_atomically(folder / name, data.getvalue())
 
 
 def read_statistics(folder: Path, size: int) -> ImageStatistics:

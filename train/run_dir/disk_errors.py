@@ -63,7 +63,9 @@ def _how_to_continue(folder: OpenFolder) -> str:
     complete = checkpoints.glob(f"*/{checksums.NAME}")
     steps = [int(path.parent.name) for path in complete if path.parent.name.isdecimal()]
     if not steps:
-        return "no checkpoint was kept yet"
+        began = (folder.path / "config.json").exists()
+        way_on = f"; when the disk is mended, begin with: {folder.way_on()}" if began else ""
+        return f"no checkpoint was kept yet{way_on}"
     return (
         f"the last checkpoint is {checkpoints / str(max(steps))}; when the disk is mended, "
         f"continue with: {folder.way_on()}"

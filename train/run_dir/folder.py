@@ -42,13 +42,15 @@ def make_folder(config: Config, *, own_data: bool = False) -> OpenFolder:
     through which the run would write elsewhere.
     """
     run_dir = config.launch.run_dir or _choose_folder(config.recipe.experiment)
+    if not _is_unicode(run_dir):
+        raise BadInput(f"`run_dir` {run_dir} is no Unicode, which checkpoints need")
     refuse_links(run_dir)
     _refuse_existing_run(config, run_dir)
     made = not run_dir.exists()
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"`run_dir` {run_dir} cannot be written: {error}") from None
+        raise BadInput(f"`run_dir` {run_dir} cannot be written: {error.strerror}") from None
     return OpenFolder(run_dir, made=made, own_data=own_data)
 
 
@@ -163,6 +165,14 @@ def _choose_folder(experiment: str) -> Path:
             return folder
         name = f"{name.rsplit('.', 1)[0]}.{number}"
     raise BadInput("runs holds too many runs of this second; `run_dir` names another folder")
+
+
+def _is_unicode(path: Path) -> bool:
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _versions() -> dict[str, str]:

@@ -50,7 +50,8 @@ class OpenFolder:
 
     def is_intact(self) -> bool:
         """Return whether the folder is where it was, with all that a resumed run needs."""
-        return self._is_at(self.path) and all((self.path / name).exists() for name in NEEDED)
+        complete = all((self.path / name).exists() for name in NEEDED)
+        return self._is_at(self.path) and complete and (self.path / "checkpoints").is_dir()
 
     def path_now(self) -> Path | None:
         """Return where the folder is now, by its new name if it was renamed; None if deleted."""

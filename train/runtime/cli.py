@@ -1,6 +1,7 @@
 """Shared by all commands: exit statuses and messages on bad input, and the parser of flags."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,10 @@ from ..config.flags import Parser
 from . import output
 
 WEIGHTS_HELP = "the folder of a run, a file of weights, or a published name, such as torchvision"
+
+
+_OF_A_PATH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+"""Errors that looking at a path of the user raises, before anything is opened."""
 
 
 def run_command(
@@ -45,6 +50,11 @@ def run_command(
     except MemoryError as error:
         print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None or error.errno not in _OF_A_PATH:
+            raise
+        print(f"error: {os.fspath(error.filename)}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
         sys.exit(130)

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from ..config.errors import BadInput
 
@@ -29,7 +29,7 @@ def acquire(folder: Path, name: str = "lock", doing: str = "trained") -> Iterato
     """
     path = folder / name
     try:
-        file = os.fdopen(_open_no_link(path), "a+")
+        file = os.fdopen(_open_no_link(path), "rb", buffering=0)
     except OSError as error:
         if path.is_symlink():
             raise BadInput(f"{path} is a link, which could lead elsewhere; delete it") from None
@@ -54,15 +54,14 @@ def _open_no_link(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
 
 
-def _write_owner(file: TextIO) -> None:
+def _write_owner(file: BinaryIO) -> None:
     if os.fstat(file.fileno()).st_nlink > 1:  # another name of a file elsewhere, or a backup's
         return
     with contextlib.suppress(OSError):  # on a full disk the lock holds, but has no name in it
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
+        os.truncate(file.fileno(), 0)
+        os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
 
 
-def _read_owner(file: TextIO) -> str:
+def _read_owner(file: BinaryIO) -> str:
     file.seek(0)
-    return file.read(200).strip() or "another process"
+    return file.read(200).decode(errors="replace").strip() or "another process"

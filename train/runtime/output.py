@@ -13,6 +13,9 @@ READER_GONE = 141
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What moves a terminal's cursor, recolors it or turns the direction of writing; not newline."""
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNREAD = "nobody reads the output any more"
+
 _outlives_reader = False
 
 
@@ -73,23 +76,28 @@ class _Output(io.TextIOWrapper):
 
 
 class _File(io.FileIO):
-    """A file that becomes /dev/null once its reader has left."""
+    """A file that becomes /dev/null once its reader has left, or its disk is full."""
 
     def write(self, data: Any) -> int:
         """Write the bytes. Raises SystemExit if the command ends with its reader."""
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):
+            if error.errno not in (errno.EPIPE, errno.EIO, *_DISK):
                 raise
+            reason = os.strerror(error.errno) if error.errno in _DISK else ""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self.fileno())
         os.close(null)
-        if self.fileno() == 1 and not _outlives_reader:
-            raise SystemExit(READER_GONE)
-        if self.fileno() == 1:
-            print("note: nobody reads the output any more; the work goes on", file=sys.stderr)
-        return len(data)
+        if self.fileno() != 1:
+            return len(data)
+        if _outlives_reader:
+            what = f"the output cannot be written: {reason}" if reason else _UNREAD
+            print(f"note: {what}; the work goes on", file=sys.stderr)
+            return len(data)
+        if reason:
+            print(f"stopped: the output cannot be written: {reason}", file=sys.stderr)
+        raise SystemExit(1 if reason else READER_GONE)
 
 
 def _visible(match: re.Match[str]) -> str:

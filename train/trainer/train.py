@@ -202,7 +202,11 @@ def _report(run: Run, results: dict[str, float], checkpoints: Checkpoints) -> No
     )
     latest, best = checkpoints.latest_step(), checkpoints.best_step()
     assert latest is not None
-    print(f"curves      {draw_curves(checkpoints.folder.parent)}")
+    try:
+        curves = str(draw_curves(checkpoints.folder.parent))
+    except BadInput as error:  # the run is over all the same
+        curves = f"none: {error}"
+    print(f"curves      {curves}")
     print(f"checkpoint  {checkpoints.path(latest)}  (lowest {chooser} error: step {best})")
 
 

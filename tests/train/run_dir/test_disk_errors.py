@@ -1,13 +1,20 @@
 """A full disk ends the run in one sentence, and no saved checkpoint is lost."""
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from tests.support.full_disk import largest_file
+from train.config.errors import Ended
+from train.data.examples import ImageStatistics
+from train.data.image_statistics import write_statistics
 from train.run_dir import disk_errors
+from train.run_dir.open_folder import OpenFolder
 
 FLAGS = ["--devices", "2", "--batch-size", "16", "--seed", "7"]
 
@@ -86,6 +93,31 @@ def test_a_full_disk_stops_the_run_which_resumes_when_there_is_space(ten_steps, 
         assert (done.returncode, done.stderr) == (0, "")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_takes_no_mean_is_reported_as_such(tmp_path):
+    statistics = ImageStatistics(np.zeros((28, 28, 3), np.float32), np.ones(3), np.eye(3))
+    with pytest.raises(OSError, match=r"File too large: .*mean\.npy") as caught, largest_file(500):
+        write_statistics(tmp_path, statistics)
+    assert disk_errors.find_disk_error(caught.value) == "File too large"
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_run_that_has_saved_nothing_says_how_to_begin(tmp_path):
+    with (
+        OpenFolder(tmp_path) as folder,
+        pytest.raises(Ended, match=r"File too large; no checkpoint was kept yet$"),
+        disk_errors.end_run_on_disk_error(folder),
+    ):
+        raise OSError(errno.EFBIG, "")
+    (tmp_path / "config.json").touch()
+    begin = rf"kept yet; when the disk is mended, begin with: .* --run-dir {tmp_path} --resume$"
+    with (
+        OpenFolder(tmp_path) as folder,
+        pytest.raises(Ended, match=begin),
+        disk_errors.end_run_on_disk_error(folder),
+    ):
+        raise OSError(errno.EFBIG, "")
 
 
 def test_only_errors_of_the_disk_are_reported_as_such():

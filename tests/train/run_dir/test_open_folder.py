@@ -15,7 +15,7 @@ from tests.train.test_train import Stripes
 from train.config.config import Config
 from train.config.errors import BadInput, Ended
 from train.data.examples import DataSet
-from train.run_dir.folder import open_run
+from train.run_dir.folder import make_folder, open_run
 from train.run_dir.links import refuse_links
 from train.run_dir.metrics import MetricsLog, read_metrics
 from train.run_dir.open_folder import OpenFolder
@@ -25,6 +25,13 @@ from train.trainer.train import train
 DATA = DataSet(train=Stripes(32, size=9), test=Stripes(16, size=9), class_names=("across", "down"))
 CONFIG = Config().replace(net=SMALL, stored_size=9, batch_size=16, epochs=4, cut_epochs=())
 STEP = 4  # of 8, at the end of an epoch of two
+
+
+def test_a_folder_whose_name_is_no_unicode_is_refused(tmp_path):
+    run_dir = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(BadInput, match="is no Unicode, which checkpoints need"):
+        make_folder(CONFIG.replace(run_dir=run_dir))
+    assert [*tmp_path.iterdir()] == []
 
 
 def delete(folder):
@@ -84,6 +91,26 @@ def test_a_run_whose_folder_is_deleted_is_saved_anew_and_goes_on(straight, tmp_p
     assert [path.name for path in (run_dir / "checkpoints").iterdir()] == [str(STEP)]
     if change is delete:
         assert resume(run_dir) == straight
+
+
+def test_a_file_in_the_place_of_the_checkpoints_ends_the_run_in_a_sentence(tmp_path):
+    def replace(folder):
+        delete(folder / "checkpoints")
+        (folder / "checkpoints").touch()
+
+    sentence = train_until(tmp_path / "run", replace)
+    assert f"run were deleted during training; step {STEP} cannot be saved: " in sentence
+    assert sentence.count("\n") == 0
+
+
+def test_a_run_without_metrics_to_draw_ends_as_usual(straight, tmp_path, capsys):
+    def on_step(number, metrics):
+        if number == 8:
+            (tmp_path / "metrics.jsonl").rename(tmp_path / "elsewhere")
+
+    results = train(CONFIG.replace(run_dir=tmp_path), DATA, on_step=on_step)
+    assert results["test_loss"] == straight
+    assert "curves      none: " in capsys.readouterr().out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell the new name")

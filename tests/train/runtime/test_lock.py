@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.support.full_disk import largest_file
 from train.config.errors import BadInput
 from train.main import main
 from train.runtime import lock
@@ -29,6 +30,13 @@ def test_a_second_run_on_a_folder_is_refused_and_a_dead_ones_lock_taken_over(tmp
             pass
     with lock.acquire(tmp_path):
         pass
+
+
+def test_a_disk_that_takes_no_name_takes_the_lock(tmp_path):
+    with largest_file(1), lock.acquire(tmp_path):
+        words = f"{tmp_path} is being trained by p"
+        with pytest.raises(BadInput, match=words), lock.acquire(tmp_path):
+            pass
 
 
 def test_the_command_refuses_a_folder_in_which_another_process_trains(tmp_path):

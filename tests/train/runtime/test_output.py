@@ -1,5 +1,6 @@
 """The output of a command: readers that leave, terminals that nobody watches, hostile names."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -34,6 +35,52 @@ def test_a_reader_who_leaves_ends_a_command_or_is_outlived(tmp_path, goes_on, st
     assert messages.count("\n") == bool(note)
     assert messages.startswith(note)
     assert (tmp_path / "end").exists() == (status == 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+@pytest.mark.parametrize(
+    ("goes_on", "status", "message"),
+    [
+        ("pass", 1, "stopped: the output cannot be written: No space left on device\n"),
+        (
+            "output.outlive_reader()",
+            0,
+            "note: the output cannot be written: No space left on device; the work goes on\n",
+        ),
+    ],
+)
+def test_a_full_disk_under_the_output_ends_a_command_or_is_outlived(
+    tmp_path, goes_on, status, message
+):
+    end = f"open({str(tmp_path / 'end')!r}, 'w')"
+    code = f"{START}{goes_on}; [print('x' * 99) for i in range(999)]; {end}"
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (status, message)
+    assert (tmp_path / "end").exists() == (status == 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EACCES, "Permission denied"), (errno.ENAMETOOLONG, "File name too long")],
+)
+def test_a_path_that_cannot_be_looked_at_ends_a_command_in_a_sentence(capsys, number, words):
+    def main():
+        raise OSError(number, os.strerror(number), "some/path")
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: some/path: {words}\n"
+
+
+def test_other_errors_of_files_keep_their_traceback():
+    def main():
+        raise FileNotFoundError(errno.ENOENT, "gone", "ours")
+
+    with pytest.raises(FileNotFoundError):
+        run_command(main)
 
 
 def test_a_terminal_that_is_gone_takes_nothing_and_raises_nothing():
