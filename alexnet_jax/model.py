@@ -81,6 +81,9 @@ def apply(
       [n, classes], in the dtype of the parameters. Of parameters in several dtypes, each layer
       computes in the dtype of its weights.
 
+    On GPUs and TPUs products of float32 are rounded further, unless `jax.default_matmul_precision`
+    is "highest".
+
     Raises:
       ValueError: images of a size, or parameters of a shape, that the architecture does not have;
         a mesh that cannot divide its towers or the batch.

@@ -25,7 +25,8 @@ def export(
 
     - `.stablehlo`: a program of `jax.export` for CPUs, CUDA and TPUs, from pictures uint8
       [n, stored_size, stored_size, 3], RGB, to logits [n, classes]; preprocessing and parameters
-      are in it, and n is any number.
+      are in it, and n is any number. Products are made as JAX's setting is at the export:
+      `with jax.default_matmul_precision("highest")` makes them in float32 on every device.
     - `.onnx`: the same, for ONNX Runtime and others.
     - `.pth`: the `state_dict` of torchvision.models.alexnet, for torchvision's network only;
       without preprocessing.
