@@ -48,13 +48,15 @@ def test_a_run_ends_with_error_curves_and_checkpoint_and_prints_no_warnings(trai
 
 
 def test_the_run_folder_keeps_configuration_versions_and_commit(trained):
-    run_dir, _ = trained
+    run_dir, done = trained
     record = json.loads((run_dir / "config.json").read_text())
     assert record["config"]["batch_size"] == 250
     assert record["versions"].keys() >= {"python", "jax", "flax", "optax", "grain"}
     assert [record["data"][part] for part in ("train", "val", "test")] == [5000, 500, 1000]
     assert record["config"]["validation"] == 0.1
     assert "commit" in record
+    assert record["arithmetic"] == [{"from_step": 0, "device": "cpu", "products": "float32"}]
+    assert " on 1 cpu device, products in float32, " in done.stdout
 
 
 def test_metrics_are_json_lines_one_a_step_and_one_an_evaluation(trained):

@@ -216,6 +216,7 @@ def test_the_command_plans_on_real_images_and_keeps_nothing(tmp_path):
     assert "4,500 training, 500 validation and 1,000 test images, 10 classes" in done.stdout
     assert "compiling the training step" in done.stdout
     assert "images read from the package" in done.stdout
+    assert "GFLOP forward and backward, products in float32\n" in done.stdout
     [rate] = re.findall(r"speed +([\d.,]+) images/s", done.stdout)
     [duration] = re.findall(r"training +([\d.]+) (seconds|minutes|hours)", done.stdout)
     unit = {"seconds": 1, "minutes": 60, "hours": 3600}[duration[1]]

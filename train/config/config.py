@@ -35,6 +35,9 @@ COMMAND = f"python -m {PACKAGE}.main"
 """The command that trains, as a user types it."""
 
 
+_PRECISIONS = ("default", "highest", "bfloat16", "float32")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The network and how it is trained: all that the result depends on besides the data."""
@@ -143,10 +146,14 @@ class Recipe:
         "center; squash: resize both sides, as Caffe did; central-square: crop first, as runs and "
         "records did until November 2026. auto: as records were made, otherwise crop.",
     )
-    precision: Literal["float32", "bfloat16"] = setting(
-        "float32",
-        "The type that forward and backward passes compute in; bfloat16 is for GPUs and TPUs. "
-        "Parameters, velocity, sums and evaluation stay in float32.",
+    precision: Literal["default", "highest", "bfloat16", "float32"] = setting(
+        "default",
+        "What the products of a step are made in. default: JAX's setting, which is float32 on a "
+        "CPU, TF32 on GPUs from Ampere on, one bfloat16 pass on a TPU. highest: float32 on every "
+        "device. bfloat16: forward and backward passes on numbers of that type, for TPUs and GPUs "
+        "from Ampere on. Parameters, velocity and sums are float32; evaluation is always at "
+        "highest. float32 is a former name of default.",
+        Bound("default, highest or bfloat16", _PRECISIONS.__contains__),
     )
     init: Path | None = setting(
         None,
@@ -186,6 +193,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check the values. Raises BadInput."""
         check_bounds(self)
+        if self.precision == "float32":
+            object.__setattr__(self, "precision", "default")
         if self.warmup_epochs and self.base_batch is None:
             raise BadInput("`warmup_epochs` needs `base_batch`, whose rate it starts from")
 
@@ -252,6 +261,11 @@ class Launch:
     )
     save_steps: int | None = setting(
         None, "Save a checkpoint after this many steps, besides each epoch.", POSITIVE
+    )
+    deterministic: bool = setting(
+        False,
+        "On a GPU, ask XLA for the same bits each time, at a cost in speed and memory. A CPU gives "
+        "them anyway.",
     )
     plan: bool = setting(
         False,

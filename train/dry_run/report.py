@@ -15,6 +15,7 @@ from ..config.network import get_architecture
 from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_data
 from ..runtime import backend
+from ..runtime.arithmetic import bfloat16_note, describe_products
 from ..runtime.hlo import Transfer, list_transfers, memory_usage
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import ProgressBar
@@ -41,6 +42,8 @@ def plan(config: Config) -> None:
     run = planned_run(config)
     print(f"{run.architecture.name}, {config.recipe.experiment}, on {_devices(run)}")
     _show(recipe(run))
+    if note := bfloat16_note(config.recipe.precision, run.mesh.devices.flat[0]):
+        print(note)
     with _timer(run) as timer:
         print("\non each device, by XLA's analysis of the compiled step", flush=True)
         _show(memory(timer))
@@ -98,7 +101,7 @@ def recipe(run: Run) -> list[Row]:
         (
             "step",
             f"{settings.batch_size} images, {gigaflops:,.1f} GFLOP forward and backward, "
-            f"{settings.precision}",
+            f"products in {describe_products(settings.precision, run.mesh.devices.flat[0])}",
         ),
         ("epoch", f"{run.steps_per_epoch:,.1f} steps"),
         ("run", f"{epochs:.4g} epochs, {run.last_step:,} steps"),

@@ -45,9 +45,10 @@ def draw_classes(predictor: "Predictor", path: Path) -> Path:
     black = np.zeros((1, rule.stored_size, rule.stored_size, 3), np.uint8)
     page.check_numbers(predictor.eval_step()(black), predictor)
     rate = _GRAY_LEVELS * rule.scale / float(np.mean(rule.std))  # in the units of the input
-    images = visualize.class_images(
-        predictor.params, jnp.arange(count), jax.random.key(0), architecture=net, rate=rate
-    )
+    with jax.default_matmul_precision("highest"):
+        images = visualize.class_images(
+            predictor.params, jnp.arange(count), jax.random.key(0), architecture=net, rate=rate
+        )
     page.check_numbers(images, predictor)
     images = predictor.to_pixels(images)
     columns = min(count, _COLUMNS)

@@ -62,7 +62,8 @@ def draw_grad_cam(
         visualize.grad_cam, layer=layer, architecture=predictor.architecture
     )
     try:
-        maps = jax.jit(grad_cam)(predictor.params, images, jnp.asarray(labels))
+        with jax.default_matmul_precision("highest"):
+            maps = jax.jit(grad_cam)(predictor.params, images, jnp.asarray(labels))
     except ValueError as error:
         raise BadInput(f"`layer`: {error}") from None
     page.check_numbers(maps, predictor)

@@ -65,9 +65,10 @@ def draw_saliency(
     page.check_numbers(probabilities, predictor)
     label = int(probabilities.argmax())
     saliency = jax.jit(functools.partial(visualize.saliency, architecture=net))
-    gradients = saliency(predictor.params, image, jnp.array([label]))
     occlusion = functools.partial(visualize.occlusion, size=square, stride=stride, architecture=net)
-    covered = np.asarray(jax.jit(occlusion)(predictor.params, image[0], label))
+    with jax.default_matmul_precision("highest"):
+        gradients = saliency(predictor.params, image, jnp.array([label]))
+        covered = np.asarray(jax.jit(occlusion)(predictor.params, image[0], label))
     for values in (gradients, covered):
         page.check_numbers(values, predictor)
     width, height = page.panel_size(photograph.pixels.shape)

@@ -151,12 +151,14 @@ class Predictor:
     ) -> dict[str, jax.Array]:
         """Return `alexnet_jax.activations` of the center crops of images, those of `eval_step`.
 
-        `params` are an argument so that `jit` does not copy them into the program.
+        Products are made in float32 on every device, as in `eval_step`. `params` are an argument so
+        that `jit` does not copy them into the program.
         """
         inputs = self.preprocess(images)
-        return alexnet_jax.activations(
-            params, inputs, names, architecture=self.architecture, mesh=self.mesh
-        )
+        with jax.default_matmul_precision("highest"):
+            return alexnet_jax.activations(
+                params, inputs, names, architecture=self.architecture, mesh=self.mesh
+            )
 
     def extract_features(self) -> Callable[[ArrayLike], jax.Array]:
         """Return a jitted function from images to the features of the last hidden layer.

@@ -23,6 +23,7 @@ from ..data.image_statistics import (
 )
 from ..data.stored_size import stored_resize, stored_size
 from ..data.validation import VALIDATION_PARTS, share_taken
+from ..runtime.arithmetic import Arithmetic
 from ..runtime.distributed import barrier, is_main_process
 from .links import refuse_links
 from .open_folder import OpenFolder
@@ -82,17 +83,39 @@ def open_run(config: Config, data: DataSet) -> Config:
     return config
 
 
-def record_run(config: Config, data: DataSet) -> None:
+def record_run(config: Config, data: DataSet, arithmetic: Arithmetic) -> None:
     """Write config.json. Raises BadInput if that is impossible."""
     run_dir = config.launch.run_dir
     assert run_dir is not None
-    record = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
+    record: dict[str, Any] = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
     if config.launch.resume:
         record = read_record(run_dir)
+    before = _recorded_arithmetic(record)
+    if not before or before[-1][1:] != arithmetic[1:]:
+        record["arithmetic"] = [one._asdict() for one in (*before, arithmetic)]
     try:
         save_config(config, record | {"data": data.record()})
     except OSError as error:
         raise BadInput(f"`run_dir` {run_dir} cannot be written: {error}") from None
+
+
+def arithmetic_note(run_dir: Path, now: Arithmetic) -> str | None:
+    """Return a sentence if the products of a resumed run are made in something else from now on."""
+    before = _recorded_arithmetic(read_record(run_dir))
+    if not before or before[-1].products == now.products:
+        return None
+    return (
+        f"note: until now the products of {run_dir} were made in {before[-1].products}, on "
+        f"{before[-1].device}; from here on they are made in {now.products}, on {now.device}"
+    )
+
+
+def _recorded_arithmetic(record: dict[str, Any]) -> list[Arithmetic]:
+    """The arithmetic of a run so far; none of runs from before it was recorded."""
+    try:
+        return [Arithmetic(**one) for one in record.get("arithmetic", [])]
+    except TypeError:
+        return []  # not as `record_run` writes it
 
 
 def _refuse_existing_run(config: Config, run_dir: Path) -> None:

@@ -21,6 +21,7 @@ from alexnet_jax.evaluation import (
 )
 
 from ..data.pipeline import PADDING, Batch
+from ..runtime.arithmetic import compiler_options
 
 EvalStep = Callable[[Params, ArrayLike], jax.Array]
 Array = jax.Array | np.ndarray
@@ -35,12 +36,14 @@ def make_eval_step(
     input_size: int | None = None,
     scale: float = 1.0,
     std: Sequence[float] = (1.0, 1.0, 1.0),
+    deterministic: bool = False,
 ) -> EvalStep:
     """Return a jitted function of (params, images) to the logits of the images' crops.
 
     Images are uint8 [n, size, size, 3]. All their pixels become (scale * pixels - mean) / std
     before the crops are taken (§2). Logits are [n, crops, classes]. One crop is the center crop,
-    ten are those of `ten_crops`; all go through the network as one batch of n * crops.
+    ten are those of `ten_crops`; all go through the network as one batch of n * crops. Products are
+    made in float32 on every device, so that a network has the same errors on all of them.
 
     Args:
       architecture: the network.
@@ -50,6 +53,7 @@ def make_eval_step(
       input_size: of the crops; the network's first size if None.
       scale: of the pixels, which are 0 to 255 before.
       std: of red, green and blue.
+      deterministic: whether to ask XLA for the same bits each time, on a GPU.
     """
     size = input_size or architecture.image_sizes[0]
 
@@ -59,12 +63,18 @@ def make_eval_step(
         one = center_crops(centered, size)[:, None]
         inputs = ten_crops(centered, size) if crops == 10 else one
         batch = inputs.reshape(-1, *inputs.shape[2:])
-        logits = alexnet_jax.apply(params, batch, architecture=architecture, mesh=mesh)
+        with jax.default_matmul_precision("highest"):
+            logits = alexnet_jax.apply(params, batch, architecture=architecture, mesh=mesh)
         return logits.reshape(*inputs.shape[:2], -1)
 
     shardings = (alexnet_jax.param_shardings(mesh, architecture), alexnet_jax.batch_sharding(mesh))
     replicated = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(eval_step, in_shardings=shardings, out_shardings=replicated)
+    return jax.jit(
+        eval_step,
+        in_shardings=shardings,
+        out_shardings=replicated,
+        compiler_options=compiler_options(mesh, deterministic=deterministic),
+    )
 
 
 class EvalResults(NamedTuple):

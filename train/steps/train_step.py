@@ -1,5 +1,6 @@
 """The training step: a jitted function from state and batch to state and metrics."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import alexnet_jax
 from alexnet_jax import Architecture, Params
 
 from ..data.pipeline import TrainingBatch
+from ..runtime.arithmetic import compiler_options
 from .augment import PCAColor, augment
 from .schedules import Plateau, Schedule, initial_plateau
 
@@ -71,7 +73,8 @@ def make_train_step(
     crops_together: int = 1,
     crop_area: float | None = None,
     mesh: Mesh,
-    precision: str = "float32",
+    precision: str = "default",
+    deterministic: bool = False,
 ) -> TrainStep:
     """Return the jitted step, which donates the old state's memory to the new one.
 
@@ -81,8 +84,12 @@ def make_train_step(
     resumed run; the former are the same for any batch size, too.
 
     With `precision` "bfloat16" the forward and backward passes compute on copies of the parameters
-    in that type; each product and norm still sums in float32, as do loss and update.
+    in that type; each product and norm still sums in float32, as do loss and update. With "highest"
+    all products are made in float32, and with "default" as JAX's setting has it
+    (jax_default_matmul_precision): `runtime.arithmetic` says what that is on which device.
+    `deterministic` asks XLA for the same bits each time, on a GPU.
     """
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
     draw_key, dropout_key = jax.random.split(key)
     augment_batch = functools.partial(
         augment,
@@ -100,7 +107,7 @@ def make_train_step(
             name: jax.lax.stop_gradient(layer) if name in schedule.frozen else layer
             for name, layer in params.items()
         }
-        params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
+        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
         logits, batch_stats = alexnet_jax.apply_train(
             params, images, key, architecture=architecture, mesh=mesh
         )
@@ -108,7 +115,7 @@ def make_train_step(
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
         return loss, ((logits.argmax(axis=-1) != labels).mean(dtype=jnp.float32), batch_stats)
 
-    def train_step(
+    def take_step(
         state: TrainState, batch: TrainingBatch
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         images = augment_batch(batch, step=state.step)
@@ -126,6 +133,13 @@ def make_train_step(
         state = TrainState(state.step + 1, params, opt_state, state.plateau)
         return state, {"loss": loss, "top1_error": error}
 
+    def train_step(
+        state: TrainState, batch: TrainingBatch
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        exact = precision == "highest"
+        with jax.default_matmul_precision("highest") if exact else contextlib.nullcontext():
+            return take_step(state, batch)
+
     shardings = state_shardings(architecture, optimizer, mesh)
     replicated = NamedSharding(mesh, PartitionSpec())
     return jax.jit(
@@ -133,6 +147,7 @@ def make_train_step(
         donate_argnums=0,
         in_shardings=(shardings, alexnet_jax.batch_sharding(mesh)),
         out_shardings=(shardings, replicated),
+        compiler_options=compiler_options(mesh, deterministic=deterministic),
     )
 
 

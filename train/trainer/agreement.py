@@ -31,7 +31,10 @@ def refuse_other_flags_or_code(config: Config) -> None:
     code |= {f"the version of {name}": importlib.metadata.version(name) for name in LIBRARIES}
     _refuse_differences(code)  # first: other code may have other flags
     values = config.values() | {"net": net_to_json(config.recipe.net)}
-    _refuse_differences({flag(name): x for name, x in values.items() if name not in _MAY_DIFFER})
+    # `--precision default` follows this setting of JAX's, so a program depends on it.
+    setting = {"JAX_DEFAULT_MATMUL_PRECISION": jax.config.jax_default_matmul_precision}
+    flags = {flag(name): x for name, x in values.items() if name not in _MAY_DIFFER}
+    _refuse_differences(flags | setting)
 
 
 def refuse_other_data(data: DataSet) -> None:

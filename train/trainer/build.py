@@ -26,7 +26,9 @@ from ..data.skip_corrupt import SkipCorrupt
 from ..data.stored_size import stored_resize, stored_size
 from ..data.validation import DEFAULT_SHARE, describe_validation, with_validation
 from ..run_dir.checkpoints import Checkpoints
+from ..run_dir.folder import arithmetic_note
 from ..runtime import device_memory
+from ..runtime.arithmetic import Arithmetic, bfloat16_note, describe_products
 from ..steps import schedules
 from ..steps.augment import PCA_COLORS, PCAColor
 from ..steps.optimizers import OPTIMIZERS
@@ -190,6 +192,7 @@ def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
         crop_area=recipe.crop_area,
         mesh=run.mesh,
         precision=recipe.precision,
+        deterministic=run.config.launch.deterministic,
     )
     return device_memory.compile_within_memory(
         lambda batch_size: compile_train_step(train_step, state, batch_size, len(mean)),
@@ -248,12 +251,28 @@ def describe_run(run: Run, folder: Path, step: int) -> str:
     devices = f"{count} {run.mesh.devices.flat[0].platform} device{'s' * (count > 1)}"
     if jax.process_count() > 1:
         devices += f" of {jax.process_count()} processes"
+    devices += f", products in {arithmetic(run, step).products}"
     parameters = sum(info.parameters for info in architecture.layer_info())
     steps = f"from step {step} of {run.last_step}" if step else f"{run.last_step} steps"
     return (
         f"{architecture.name} ({parameters:,} parameters, {towers}) on {devices}, "
         f"{len(run.data.train):,} images in batches of {batch_size}, {steps}, in {folder}"
     )
+
+
+def arithmetic(run: Run, step: int) -> Arithmetic:
+    """Return what the run computes in, from a step on."""
+    device = run.mesh.devices.flat[0]
+    products = describe_products(run.config.recipe.precision, device)
+    return Arithmetic(step, device.device_kind, products)
+
+
+def arithmetic_notes(run: Run, folder: Path, step: int) -> list[str]:
+    """Return sentences on bfloat16 where it gains nothing, and on a resumed run's new products."""
+    notes = [bfloat16_note(run.config.recipe.precision, run.mesh.devices.flat[0])]
+    if run.config.launch.resume and (folder / "config.json").exists():
+        notes.append(arithmetic_note(folder, arithmetic(run, step)))
+    return [note for note in notes if note]
 
 
 def describe_parts(run: Run) -> str:

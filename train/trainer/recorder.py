@@ -70,7 +70,10 @@ class Recorder:
         self._plateau: Plateau = jax.device_get(state.plateau)  # of the steps being run
         self._chance_level = ChanceLevelMonitor(len(run.data.class_names), run.steps_per_epoch)
         self._eval_step = make_eval_step(
-            run.architecture, jnp.asarray(run.statistics.mean), run.mesh
+            run.architecture,
+            jnp.asarray(run.statistics.mean),
+            run.mesh,
+            deterministic=run.config.launch.deterministic,
         )
         self._rows = [
             row for row in read_metrics(checkpoints.folder.parent) if row["step"] <= self.start_step

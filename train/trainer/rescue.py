@@ -8,7 +8,7 @@ from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.folder import record_run
 from ..run_dir.open_folder import NEEDED, OpenFolder
 from ..steps.train_step import TrainState
-from .build import Run
+from .build import Run, arithmetic
 
 
 def save_elsewhere(
@@ -38,7 +38,8 @@ def save_elsewhere(
         target.mkdir(parents=True, exist_ok=True)
         (target / "checkpoints").mkdir(exist_ok=True)
         if not all((target / name).exists() for name in NEEDED):
-            record_run(run.config.replace(run_dir=target, resume=False), run.data)
+            config = run.config.replace(run_dir=target, resume=False)
+            record_run(config, run.data, arithmetic(run, 0))
             write_statistics(target, run.statistics)
         with Checkpoints(target) as checkpoints:
             checkpoints.save(state, position, metrics)

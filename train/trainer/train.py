@@ -105,7 +105,8 @@ def train(
                 state = initial.apply_to(state, architecture)
             if is_main_process():
                 print(build.describe_run(run, folder.path, int(state.step)), flush=True)
-                print(*map(as_called, data.notes), build.describe_parts(run), sep="\n", flush=True)
+                notes = [*build.arithmetic_notes(run, folder.path, int(state.step)), *data.notes]
+                print(*map(as_called, notes), build.describe_parts(run), sep="\n", flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
             results = _run_steps(run, state, position, folder, checkpoints, on_step, on_epoch)
@@ -154,7 +155,8 @@ def _run_steps(
             return recorder.final_results(state)
         train_step = build.compile_step(run, state)
         if shown:
-            record_run(run.config, run.data)  # now that nothing more is refused
+            # Now that nothing more is refused.
+            record_run(run.config, run.data, build.arithmetic(run, first))
         consensus = stop_signal.StopConsensus(run.mesh)
         with (
             closing(build.make_batches(run, position)) as batches,

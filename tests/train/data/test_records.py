@@ -22,6 +22,7 @@ from train.data.pipeline import evaluation_batches, train_batches
 from train.data.preparation.prepare import PrepareOptions, prepare
 from train.data.stored_size import stored_size
 from train.run_dir.folder import load_or_measure_statistics, open_run, record_run
+from train.runtime.arithmetic import Arithmetic
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_a_run_saves_the_stored_size_that_its_records_imply(prepared, tmp_path):
         open_run(config, data)
     config = open_run(config.replace(net="DIGITS"), data)
     assert config.recipe.stored_size == 28
-    record_run(config, data)
+    record_run(config, data, Arithmetic(0, "cpu", "float32"))
     assert json.loads((tmp_path / "config.json").read_text())["config"]["stored_size"] == 28
 
 

@@ -280,15 +280,19 @@ def test_what_all_processes_refuse_is_an_error_of_one_sentence(tmp_path):
         assert "a batch of 5 images cannot be divided among 2 pairs of devices" in line
 
 
-def test_processes_with_different_flags_refuse_together(tmp_path):
+def test_processes_with_different_flags_or_precision_refuse_together(tmp_path):
     flags = (["--seed", "1", "--threads", "1"], ["--seed", "2", "--threads", "2"])
+    precisions = ({}, {"JAX_DEFAULT_MATMUL_PRECISION": "highest"})
     processes = [
-        start(tmp_path / "run", *own, devices=2, launch=launch)
-        for own, launch in zip(flags, by_hand(2), strict=True)
+        start(tmp_path / "run", *own, devices=2, launch=(launch_flags, environment | precision))
+        for own, precision, (launch_flags, environment) in zip(
+            flags, precisions, by_hand(2), strict=True
+        )
     ]
     for _, err in wait_for_exit(processes, 2):
         [line] = [line for line in err.splitlines() if line.startswith("error:")]
-        assert line.startswith("error: the processes of the run differ in --seed; start all")
+        differ = "differ in --seed, JAX_DEFAULT_MATMUL_PRECISION; start all"
+        assert line.startswith(f"error: the processes of the run {differ}")
     assert not (tmp_path / "run").exists()
 
 

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 import alexnet_jax
 from tests.support import reference
+from tests.support.products import count_levels
 from tests.support.tiny import TINY, draw_params
 from train.data.pipeline import evaluation_batches
 from train.steps.eval_step import evaluate, make_eval_step
@@ -98,3 +100,12 @@ def test_one_net_alone_has_no_averaged_predictions(two_nets):
     one_batch = ([batch] for batch in batches(images, labels, COUNT))
     [[outcomes]] = evaluate([functools.partial(eval_step, params)], one_batch)
     assert outcomes.losses.shape == (COUNT,)
+
+
+@pytest.mark.parametrize("setting", [None, "bfloat16"])
+def test_all_products_of_an_evaluation_are_at_highest_whatever_jaxs_setting(two_nets, setting):
+    net, params, mean, images = two_nets[0][0]
+    eval_step = make_eval_step(net, jnp.asarray(mean), alexnet_jax.make_mesh(1), crops=10)
+    with jax.default_matmul_precision(setting):
+        exported = export.export(eval_step, platforms=["cpu", "cuda", "tpu"])(params, images[:8])
+    assert count_levels(exported.mlir_module()).keys() == {"HIGHEST"}

@@ -11,7 +11,9 @@ from jax import export
 
 import alexnet_jax
 from alexnet_jax.architectures import PAPER
-from tests.support.tiny import TINY, training_batch
+from tests.support.products import count_levels
+from tests.support.tiny import SMALL, TINY, training_batch
+from train.steps.augment import PCA_COLORS
 from train.steps.optimizers import sgd
 from train.steps.schedules import constant
 from train.steps.train_step import abstract_batch, init_state, make_train_step
@@ -42,7 +44,7 @@ def losses_and_params(precision):
 
 
 def test_losses_in_bfloat16_track_those_in_float32():
-    exact, _ = losses_and_params("float32")
+    exact, _ = losses_and_params("default")
     rounded, params = losses_and_params("bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     assert not np.array_equal(exact, rounded)
@@ -102,3 +104,59 @@ def test_only_the_cpu_gets_winograd_products_and_their_barriers():
     """Ten convolutions for the first two layers; the others become products (`winograd`)."""
     program = lowered_step("cpu", 1)
     assert counts(program) == [10, 0, 0, 3 * 3 + 4 + 14]  # barriers: products, norms, ReLUs
+
+
+def small_step(**options):
+    """The step of a small network with every augmentation that multiplies, and its arguments."""
+    optimizer, color = sgd(), PCA_COLORS["paper"](jnp.ones(3), jnp.eye(3))._replace(until=9)
+    options = {"crop_area": 0.5, "pca_color": color} | options
+    step = make_train_step(
+        SMALL,
+        optimizer,
+        jnp.zeros((10, 10, 3)),
+        schedule=constant(0.01),
+        key=jax.random.key(1),
+        flip=True,
+        mesh=alexnet_jax.make_mesh(1),
+        **options,
+    )
+    state = jax.eval_shape(partial(init_state, jax.random.key(0), SMALL, optimizer))
+    return step, (state, abstract_batch(6, 10))
+
+
+def levels_of_step(precision):
+    step, arguments = small_step(precision=precision)
+    program = export.export(step, platforms=["cpu", "cuda", "tpu"])(*arguments).mlir_module()
+    return count_levels(program)
+
+
+def test_all_products_of_a_step_are_at_highest_if_that_is_asked_for():
+    """Those of random crops and of the gradients as well, whatever JAX's own setting is."""
+    with jax.default_matmul_precision("bfloat16"):
+        levels = levels_of_step("highest")
+    assert levels.keys() == {"HIGHEST"}
+
+
+@pytest.mark.parametrize("precision", ["default", "bfloat16"])
+def test_other_steps_leave_their_products_to_jaxs_setting(precision):
+    with jax.default_matmul_precision(None):
+        assert "DEFAULT" in levels_of_step(precision)
+    with jax.default_matmul_precision("highest"):
+        assert levels_of_step(precision).keys() == {"HIGHEST"}
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="not promised on other devices")
+def test_a_step_on_a_cpu_has_the_same_bits_at_any_precision_of_float32_and_twice():
+    def params(**options):
+        step, (like, _) = small_step(**options)
+        state = init_state(jax.random.key(0), SMALL, sgd())
+        assert jax.tree.structure(state) == jax.tree.structure(like)
+        images = np.random.default_rng(0).integers(0, 256, (6, 10, 10, 3), np.uint8)
+        for _ in range(2):
+            state, _ = step(state, training_batch(images, np.arange(6) % 3))
+        return jax.tree.leaves(state.params)
+
+    first = params()
+    for options in ({}, {"precision": "highest"}, {"deterministic": True}):
+        for one, other in zip(first, params(**options), strict=True):
+            np.testing.assert_array_equal(one, other)
