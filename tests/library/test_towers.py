@@ -218,5 +218,6 @@ def test_one_tower_cannot_run_on_two_devices():
     images = jnp.zeros((2, 14, 14, 3))
     logits = jax.eval_shape(partial(alexnet_jax.apply, architecture=single), params, images)
     assert logits.shape == (2, 7)
+    mesh = alexnet_jax.make_mesh(2)
     with pytest.raises(ValueError, match="SINGLE has 1 tower, which cannot be divided"):
-        alexnet_jax.apply(params, images, architecture=single, mesh=alexnet_jax.make_mesh(2))
+        alexnet_jax.apply(params, images, architecture=single, mesh=mesh)
