@@ -25,6 +25,7 @@ from tests.support.photographs import (
 )
 from tests.support.picture_folders import write_classes
 from tests.support.prepared import contents, options, picture, records
+from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.preparation.prepare import PrepareOptions, prepare
 from train.prepare import main
@@ -197,10 +198,17 @@ def test_odd_pictures_are_converted_and_undecodable_ones_left_out_by_name(tmp_pa
             assert abs(picture(record).astype(int) - color).max() < 12, record["name"]
 
 
-def test_the_loader_benchmark_reads_both_the_folder_and_its_shards(prepared, tree):
+def test_the_loader_benchmark_reads_the_folder_and_its_shards(prepared, tree, tmp_path):
+    prepare(options(tree, tmp_path / "raw", encoding="raw"))
     arguments = argparse.Namespace(
-        records=prepared, folder=tree, images=9, batch_size=4, threads=[1]
+        records=prepared, folder=tree, raw=tmp_path / "raw", images=9, batch_size=4, threads=[1]
     )
     readers = loader.all_readers(arguments)
-    for name in ("folder, plain Pillow loop", "folder, by index", "shards, by index"):
+    for name in ("folder, plain Pillow loop", "folder, by index", "JPEG shards, by index"):
         assert readers[name]().images == 8  # every third of 24
+    assert readers["raw shards, by index"]().images == 8
+    total = sum(path.stat().st_size for path in prepared.glob("*.array_record"))
+    assert f"jpeg of 16 x 16, {total / 29:,.0f} bytes a picture; " in loader.disk_size(prepared)
+    for change in ({"records": tmp_path / "raw"}, {"raw": prepared}):
+        with pytest.raises(BadInput, match=r"holds (raw|jpeg) records, not (raw|jpeg) ones"):
+            loader.all_readers(argparse.Namespace(**(vars(arguments) | change)))
