@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ RATES = (2_000, 10_000, 40_000)
 """Images per second that devices may ask for. By estimate, an H100 asks for 20,000 to 55,000."""
 ILSVRC = 1_281_167 + 50_000
 """Pictures in ILSVRC-2012, training and validation."""
+_STOPS = 60.0  # seconds: a batch of any reader takes less
 _PREFETCH = 2  # batches; more would hide the loader's time in a short turn
 
 
@@ -201,11 +203,16 @@ def by_index(source: "Source", count: int) -> Iterator[object]:
 
 
 def grain_turn(source: "Source", batch: int, count: int, threads: int) -> Turn:
-    """Read batches as in training, and wait until each is on the device."""
+    """Read batches as in training, and wait until each is on the device.
+
+    The threads that read ahead have ended when it returns: the next reader's processor time would
+    count theirs.
+    """
     import jax
 
     from train.data.pipeline import train_batches
 
+    others = {*threading.enumerate()}
     iterator = train_batches(
         source, batch_size=batch, seed=0, position=0, threads=threads, prefetch=_PREFETCH
     )
@@ -215,6 +222,8 @@ def grain_turn(source: "Source", batch: int, count: int, threads: int) -> Turn:
         # Threads finish their batches together: the time of one or two batches would be random.
         batches = itertools.islice(iterator, max(-(-count // batch), 4 * threads))
         turn = timed(jax.block_until_ready(jax.device_put(images)) for images in batches)
+    for thread in {*threading.enumerate()} - others:
+        thread.join(_STOPS)
     return turn._replace(images=turn.images * batch)
 
 
