@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -258,20 +257,22 @@ def local_batch_slice(mesh: Mesh, count: int) -> slice:
     return slice(min(start for start, _, _ in ends), max(stop for _, stop, _ in ends))
 
 
-def global_batch(rows: np.ndarray, mesh: Mesh, count: int) -> jax.Array:
+def global_batch(rows: Any, mesh: Mesh, count: int) -> Any:
     """Assemble a batch of `count` on the mesh from the rows that each process holds.
 
+    All arrays of a pytree are put on the devices by one call.
+
     Args:
-      rows: the rows that `local_batch_slice` returns, [n, ...].
+      rows: the rows that `local_batch_slice` returns, [n, ...], an array or a pytree of them.
       mesh: from `make_mesh`.
       count: the size of the global batch, over all processes.
 
     Returns:
-      [count, ...], with the sharding `batch_sharding(mesh)`.
+      [count, ...], with the sharding `batch_sharding(mesh)`, in a pytree like `rows`.
 
     Raises:
       ValueError: a batch that the mesh cannot divide.
     """
     mesh_axes(mesh).check_batch(count)
-    shape = (count, *rows.shape[1:])
-    return jax.make_array_from_process_local_data(batch_sharding(mesh), rows, shape)
+    shapes = jax.tree.map(lambda x: (count, *x.shape[1:]), rows)
+    return jax.make_array_from_process_local_data(batch_sharding(mesh), rows, shapes)

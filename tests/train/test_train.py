@@ -57,9 +57,9 @@ def test_train_takes_a_users_source_and_callbacks_get_the_logged_metrics(tmp_pat
 @pytest.mark.parametrize(
     ("callback", "number", "last"),
     [
-        # on_step is called while the next step runs; the run ends after that one.
-        ("on_step", 6, 7),
-        ("on_step", np.int64(6), 7),  # compared, it gives a bool of NumPy
+        # on_step is called while the next two steps run; the run ends after those.
+        ("on_step", 5, 7),
+        ("on_step", np.int64(5), 7),  # compared, it gives a bool of NumPy
         ("on_epoch", 2, 8),
     ],
 )

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -70,28 +71,34 @@ def defer_signals() -> Iterator[StopRequest]:
 class StopConsensus:
     """Agree on the step to stop after, whichever process was asked to stop."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        """Take the mesh of the run; the processes that own its devices agree."""
+    def __init__(self, mesh: Mesh, delay: int) -> None:
+        """Take the mesh of the run; the processes that own its devices agree.
+
+        With several processes, an answer is that to the call of `delay` calls before: the devices
+        have long found it, between two steps, and nobody waits for it.
+        """
+        self._delay = delay
         self._single_process = jax.process_count() == 1
         self._one_per_device = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         replicated = NamedSharding(mesh, PartitionSpec())
         self._max = jax.jit(jnp.max, out_shardings=replicated)
         self._size = mesh.size
-        self._pending: jax.Array | None = None
+        self._pending: deque[jax.Array] = deque()
 
     def poll(self, number: int | None) -> int | None:
         """Return the highest number that any process has passed, None if all have passed None.
 
-        With several processes, it is the answer to the previous call: nobody waits for it. All
-        processes must call this equally often.
+        With several processes, it is the answer to an earlier call. All processes must call this
+        equally often.
 
         Args:
           number: of the signal, or `CALLBACK`; None to go on.
         """
         if self._single_process:
             return number
-        previous = 0 if self._pending is None else int(self._pending)
         own = np.array([number or 0], np.int32)
         numbers = jax.make_array_from_callback((self._size,), self._one_per_device, lambda _: own)
-        self._pending = self._max(numbers)
-        return previous or None
+        self._pending.append(self._max(numbers))
+        if len(self._pending) <= self._delay:
+            return None
+        return int(jax.device_get(self._pending.popleft())) or None

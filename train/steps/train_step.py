@@ -79,9 +79,10 @@ def make_train_step(
     """Return the jitted step, which donates the old state's memory to the new one.
 
     Its metrics are the mean cross entropy `loss` (nats) and the `top1_error` on the batch, with
-    dropout on. An image's crop, flip and color depend on (key, epoch, index in the source), its
-    dropout masks on (key, step, position in the batch). Both are the same on any devices and in a
-    resumed run; the former are the same for any batch size, too.
+    dropout on, and the `learning_rate`, that of `Schedule.learning_rate`. An image's crop, flip and
+    color depend on (key, epoch, index in the source), its dropout masks on (key, step, position in
+    the batch). Both are the same on any devices and in a resumed run; the former are the same for
+    any batch size, too.
 
     With `precision` "bfloat16" the forward and backward passes compute on copies of the parameters
     in that type; each product and norm still sums in float32, as do loss and update. With "highest"
@@ -130,8 +131,9 @@ def make_train_step(
         updated = alexnet_jax.update_batch_stats(state.params, batch_stats, architecture)
         frozen = {f"{name}_running" for name in schedule.frozen}
         params |= {name: running for name, running in updated.items() if name not in frozen}
-        state = TrainState(state.step + 1, params, opt_state, state.plateau)
-        return state, {"loss": loss, "top1_error": error}
+        learning_rate = schedule.learning_rate(state.step, state.plateau)
+        updated_state = TrainState(state.step + 1, params, opt_state, state.plateau)
+        return updated_state, {"loss": loss, "top1_error": error, "learning_rate": learning_rate}
 
     def train_step(
         state: TrainState, batch: TrainingBatch

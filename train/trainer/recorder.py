@@ -22,7 +22,7 @@ from ..run_dir.metrics import MetricsLog, read_metrics
 from ..run_dir.open_folder import OpenFolder
 from ..runtime.progress import RunProgress
 from ..steps.eval_step import evaluate, make_eval_step
-from ..steps.schedules import Plateau, update_plateau
+from ..steps.schedules import update_plateau
 from ..steps.train_step import TrainState
 from .build import Run
 from .epoch_means import EpochMeans, first_step
@@ -67,7 +67,6 @@ class Recorder:
         self.stop_requested = False
         """Whether a callback has asked for the end."""
         self._selection = "test" if run.data.val is None else "val"  # chooses the best checkpoint
-        self._plateau: Plateau = jax.device_get(state.plateau)  # of the steps being run
         self._chance_level = ChanceLevelMonitor(len(run.data.class_names), run.steps_per_epoch)
         self._eval_step = make_eval_step(
             run.architecture,
@@ -86,8 +85,11 @@ class Recorder:
         )
 
     def record(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Fetch the metrics of a step, write and show them; a loss that is not finite ends it."""
-        values = {name: float(value) for name, value in metrics.items()}
+        """Fetch the metrics of a step, write and show them; a loss that is not finite ends the run.
+
+        Nothing is computed on the devices: it would wait for the steps that are dispatched.
+        """
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         if not math.isfinite(values["loss"]):
             raise self.divergence.at(step, f"the loss is {values['loss']} at step {step}")
         rate = self.progress.step(step, values["loss"])
@@ -95,7 +97,6 @@ class Recorder:
             self.progress.say(warning)
         if rate is not None:
             values["images_per_second"] = rate
-        values["learning_rate"] = float(self.run.schedule.learning_rate(step - 1, self._plateau))
         values["epoch"] = step / self.run.steps_per_epoch
         self._write(step, values)
         self._means.add(values)
@@ -208,7 +209,7 @@ class Recorder:
 
     def _with_labels(self, batch: Batch, size: int) -> Any:
         """Return a batch on the devices of all processes, its labels known to each process."""
-        batch_on_mesh = to_mesh(self.run, batch, size)
+        batch_on_mesh = global_batch(batch, self.run.mesh, size)
         labels = process_allgather(batch_on_mesh["label"], tiled=True)
         return batch_on_mesh | {"label": labels}
 
@@ -247,20 +248,15 @@ class Recorder:
             return state
         error = metrics[f"{self._selection}_top1_error"]
         plateau = self._update_plateau(state.plateau, error)
-        before, self._plateau = self._plateau, jax.device_get(plateau)
-        if self._plateau.cuts > before.cuts:
-            rate = float(schedule.learning_rate(step, self._plateau))
-            lowest = 100 * float(self._plateau.best)
+        before, now = jax.device_get((state.plateau, plateau))
+        if now.cuts > before.cuts:
+            rate = float(schedule.learning_rate(step, now))
+            lowest = 100 * float(now.best)
             self.progress.say(
                 f"learning rate {rate:.6g} from here: the {_PARTS[self._selection]} error has "
                 f"stopped improving, its lowest was {lowest:.2f} %"
             )
         return dataclasses.replace(state, plateau=plateau)
-
-
-def to_mesh(run: Run, batch: Any, size: int) -> Any:
-    """Return a batch of `size` on the devices of all processes; each has read its own rows."""
-    return {name: global_batch(rows, run.mesh, size) for name, rows in batch.items()}
 
 
 def _figures(metrics: dict[str, float], part: str) -> str:

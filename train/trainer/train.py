@@ -5,7 +5,7 @@ from contextlib import closing, nullcontext
 
 import jax
 
-from alexnet_jax.towers import num_batch_shards
+from alexnet_jax.towers import global_batch, num_batch_shards
 
 from ..config.config import Config
 from ..config.errors import BadInput, Ended, as_called
@@ -30,9 +30,10 @@ from ..runtime.mesh import make_mesh
 from ..runtime.progress import RunProgress
 from . import agreement, build, fine_tuning
 from .build import Run
-from .loop import train_loop
+from .loop import STEPS_AHEAD, train_loop
 from .loss_monitor import Divergence, last_good_checkpoint
-from .recorder import Callback, Recorder, to_mesh
+from .read_ahead import ReadAhead
+from .recorder import Callback, Recorder
 
 
 @backend.without_x64()
@@ -53,9 +54,9 @@ def train(
       data: in place of the data that `config` names; its sources are any objects with `__len__` and
         `__getitem__`, which returns an `Example` of the run's stored size.
       on_step: takes the number of each step and its metrics: `loss` (nats) and `top1_error` (a
-        fraction) on the batch, `learning_rate`, `epoch`, `images_per_second`. It is called while
-        the next step is running, or before an evaluation. The run ends early once it has returned
-        True.
+        fraction) on the batch, `learning_rate`, `epoch`, `images_per_second`. It is called up
+        to two steps late, while those run, but for all steps before an evaluation or a save. The
+        run ends early once it has returned True.
       on_epoch: takes the number of each epoch and its metrics: `train_loss` (nats) and
         `train_top1_error` (a fraction), the means over the steps of the epoch, and `val_loss`,
         `val_top1_error` and `val_top5_error`. Of a run without validation images, the latter are
@@ -157,16 +158,17 @@ def _run_steps(
         if shown:
             # Now that nothing more is refused.
             record_run(run.config, run.data, build.arithmetic(run, first))
-        consensus = stop_signal.StopConsensus(run.mesh)
+        consensus = stop_signal.StopConsensus(run.mesh, STEPS_AHEAD)
         with (
-            closing(build.make_batches(run, position)) as batches,
+            closing(build.make_batches(run, position)) as local_batches,
+            ReadAhead(global_batch(batch, run.mesh, size) for batch in local_batches) as batches,
             stop_signal.defer_signals() as stop,
         ):
             try:
                 state, reason = train_loop(
                     train_step,
                     state,
-                    (to_mesh(run, batch, size) for batch in batches),
+                    batches,
                     range(first + 1, run.last_step + 1),
                     record=recorder.record,
                     is_due=recorder.is_due,

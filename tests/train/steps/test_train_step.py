@@ -1,6 +1,7 @@
 """The jitted training step: in bfloat16, and lowered for accelerators that this machine lacks."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -15,7 +16,7 @@ from tests.support.products import count_levels
 from tests.support.tiny import SMALL, TINY, training_batch
 from train.steps.augment import PCA_COLORS
 from train.steps.optimizers import sgd
-from train.steps.schedules import constant
+from train.steps.schedules import by_cosine, by_epochs, by_plateau, constant, step_decay
 from train.steps.train_step import abstract_batch, init_state, make_train_step
 
 
@@ -50,6 +51,34 @@ def test_losses_in_bfloat16_track_those_in_float32():
     assert not np.array_equal(exact, rounded)
     assert exact[-1] < 0.9 * exact[0]  # the loss falls, so there is a curve to track
     np.testing.assert_allclose(rounded, exact, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "cuts", "rates"),
+    [
+        (by_epochs(step_decay(0.01, (1.5,)), steps_per_epoch=2), 0, [0.01, 0.01, 0.01, 0.001]),
+        (by_plateau(0.01), 2, [0.0001] * 4),
+        (by_cosine(0.01, end=4), 0, 0.005 * (1 + np.cos(np.pi * np.arange(4) / 4))),
+        (replace(constant(0.01), warm_up=2, warm_up_from=0.5), 0, [0.005, 0.0075, 0.01, 0.01]),
+    ],
+)
+def test_each_step_returns_its_learning_rate(schedule, cuts, rates):
+    optimizer = sgd()
+    state = init_state(jax.random.key(0), TINY, optimizer)
+    state = replace(state, plateau=replace(state.plateau, cuts=jnp.int32(cuts)))
+    step = make_train_step(
+        TINY,
+        optimizer,
+        jnp.full((18, 18, 3), 128.0),
+        schedule=schedule,
+        key=jax.random.key(3),
+        flip=True,
+        mesh=alexnet_jax.make_mesh(1),
+    )
+    batch = training_batch(np.zeros((2, 18, 18, 3), np.uint8), np.zeros(2, np.int32))
+    for rate in rates:
+        state, metrics = step(state, batch)
+        assert metrics["learning_rate"] == pytest.approx(rate, rel=1e-6)
 
 
 def predict(params, images):
