@@ -51,7 +51,10 @@ def timer():
     data = synthetic_data(18, train=100, test=10, classes=7)
     mesh = alexnet_jax.make_mesh(2)
     with StepTimer(synthetic_run(settings.replace(stored_size=18), TINY, data, mesh)) as step_timer:
-        assert len(step_timer.seconds(1, limit=100)) == 1
+        shown = []
+        seconds = step_timer.seconds(1, 100, lambda *latest: shown.append(latest))
+        assert [step for step, _ in shown] == [1, 2]
+        assert seconds == [shown[-1][1]]
         yield step_timer
 
 
@@ -94,19 +97,27 @@ def test_a_dry_run_ends_after_five_steps_or_the_limit(
     timer, monkeypatch, seconds_a_step, limit, timed
 ):
     """The first step is not timed unless it is the only one."""
-    clock = iter(range(0, 10**6, seconds_a_step))
-    now = [0]
+    now, shown = [0], []
 
-    def step():
-        now[0] = next(clock) + seconds_a_step
+    def run_steps(steps, until, on_step):
+        assert until == limit
+        for step in steps:
+            now[0] += seconds_a_step
+            on_step(step, seconds_a_step)
+        return [seconds_a_step] * len(steps)
 
-    shown = []
-    monkeypatch.setattr(timer, "step", step)
+    monkeypatch.setattr(timer, "run_steps", run_steps)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     seconds = timer.seconds(5, limit, lambda *latest: shown.append(latest))
     assert seconds == [seconds_a_step] * timed
     assert shown == [(number + 1, seconds_a_step) for number in range(len(shown))]
     assert sum(seconds) <= limit or timed == 1
+
+
+def test_steps_that_turn_out_slower_than_the_first_one_end_at_the_limit_too(timer):
+    shown = []
+    timer.run_steps(range(1, 100), 0, lambda *latest: shown.append(latest))
+    assert [step for step, _ in shown] == [1]
 
 
 def test_layers_with_inputs_of_equal_size_are_both_named():

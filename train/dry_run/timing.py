@@ -1,11 +1,16 @@
 """Timing of a run's compiled training step; nothing is written."""
 
+import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from alexnet_jax import Architecture
+from alexnet_jax.towers import global_batch
 
 from ..config.config import Config
 from ..data.examples import DataSet
@@ -14,6 +19,8 @@ from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_statistics
 from ..trainer import build, fine_tuning
 from ..trainer.build import Run
+from ..trainer.loop import Metrics, train_loop
+from ..trainer.read_ahead import ReadAhead
 
 
 def synthetic_run(config: Config, architecture: Architecture, data: DataSet, mesh: Mesh) -> Run:
@@ -55,34 +62,66 @@ class StepTimer:
         """Read no more batches; `step` still takes a given one."""
         self._batches.close()
 
-    def step(self, batch: Batch | None = None) -> float:
-        """Train one step, on the next batch unless one is given. Returns the loss."""
-        self.state, metrics = self.program(self.state, batch or next(self._batches))
+    def step(self, batch: Batch) -> float:
+        """Train one step on this batch. Returns the loss."""
+        self.state, metrics = self.program(self.state, batch)
         return float(metrics["loss"])
 
     def seconds(
-        self, steps: int, limit: float, on_step: Callable[[int, float], object] | None = None
+        self, steps: int, limit: float, on_step: Callable[[int, float], None]
     ) -> list[float]:
-        """Return the seconds that each step takes, batches read as they come.
+        """Return the seconds that each step takes in the loop of a run, which reads ahead.
 
         Args:
           steps: how many to time, after a first one that is not timed, because it touches its
             memory.
-          limit: seconds after which no further step starts. The first one is timed if it alone
-            takes so long.
+          limit: seconds after which no further step should start. The first one is timed if it
+            alone takes so long.
           on_step: takes the number of steps so far and the seconds of the latest one.
         """
-        taken: list[float] = []
         begin = time.perf_counter()
-        for number in range(steps + 1):
-            start = time.perf_counter()
-            self.step()
-            end = time.perf_counter()
-            is_last = end - begin >= limit
-            if number or is_last:
-                taken.append(end - start)
-            if on_step is not None:
-                on_step(number + 1, end - start)
-            if is_last:
-                break
-        return taken
+        [first] = self.run_steps(range(1, 2), begin + limit, on_step)
+        left = begin + limit - time.perf_counter()
+        if left <= 0:
+            return [first]
+        count = min(steps, math.ceil(left / first))  # more of them could be dispatched before
+        return self.run_steps(range(2, count + 2), begin + limit, on_step)
+
+    def run_steps(
+        self, steps: range, until: float, on_step: Callable[[int, float], None]
+    ) -> list[float]:
+        """Run the loop, to the time `until` at most. Returns the seconds from end to end of steps.
+
+        A thread sees when a step ends: the loop reads its metrics later.
+        """
+        ends: list[Future[float]] = []
+        start = time.perf_counter()
+
+        def dispatch(state: build.TrainState, batch: Any) -> tuple[build.TrainState, Metrics]:
+            state, metrics = self.program(state, batch)
+            ends.append(watch.submit(_time_of_end, metrics))
+            return state, metrics
+
+        def seconds_of(number: int) -> float:
+            return ends[number].result() - (ends[number - 1].result() if number else start)
+
+        mesh, size = self.run.mesh, self.run.config.recipe.batch_size
+        on_mesh = (global_batch(batch, mesh, size) for batch in self._batches)
+        with ThreadPoolExecutor(1) as watch, ReadAhead(on_mesh) as batches:
+            self.state, _ = train_loop(
+                dispatch,
+                self.state,
+                batches,
+                steps,
+                record=lambda step, _: on_step(step, seconds_of(step - steps[0])),
+                is_due=lambda step: step == steps[-1],
+                evaluate_and_save=lambda _, state: state,
+                save=lambda _: None,
+                poll_stop=lambda: 1 if time.perf_counter() >= until else None,
+            )
+        return [seconds_of(number) for number in range(len(ends))]
+
+
+def _time_of_end(metrics: Metrics) -> float:
+    jax.block_until_ready(metrics)
+    return time.perf_counter()
