@@ -21,7 +21,7 @@ def line(tmp_path, monkeypatch):
 
     def describe(share, encoding=None, simplejpeg=True, **settings):
         if encoding:
-            kept = SimpleNamespace(settings={"encoding": encoding})
+            kept = SimpleNamespace(encoding=encoding)
             monkeypatch.setattr(data_wait.manifest, "exists", lambda path: path == tmp_path)
             monkeypatch.setattr(data_wait.manifest, "read", lambda path: kept)
         monkeypatch.setattr(data_wait, "simplejpeg", simplejpeg)

@@ -229,7 +229,11 @@ class DataConfig:
         "stops the run.",
         NOT_NEGATIVE,
     )
-    threads: int = setting(2, "Threads that decode images.", POSITIVE)
+    threads: int | None = setting(
+        None,
+        "Threads that decode images; by default one for each core of this process, 16 at most.",
+        POSITIVE,
+    )
     prefetch: int = setting(4, "Batches decoded ahead.", POSITIVE)
 
     def __post_init__(self) -> None:

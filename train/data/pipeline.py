@@ -5,6 +5,7 @@ Each process of a run reads only the rows of a batch that its own devices hold.
 
 import functools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypedDict
 
 import grain
@@ -56,6 +57,7 @@ def train_batches(
       prefetch: number of batches to read ahead.
       rows: the rows of each batch to read.
     """
+    reader = _Reader(source, threads)
     # Only example numbers are shuffled and batched, at no cost; images are read after that.
     located = _order(len(source), seed).map_with_index(functools.partial(_locate, len(source)))
     batches = (
@@ -63,13 +65,11 @@ def train_batches(
         .batch(batch_size)
         .map(
             lambda numbers: _read_located(
-                source, {name: array[rows] for name, array in numbers.items()}
+                reader, {name: array[rows] for name, array in numbers.items()}
             )
         )
     )
-    # The buffer counts batches; Grain's own default would decode 500 of them ahead.
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-    return iter(batches.to_iter_dataset(options))
+    return iter(batches.to_iter_dataset(_read_options(prefetch)))
 
 
 def _order(count: int, seed: int) -> grain.MapDataset:
@@ -105,19 +105,27 @@ def evaluation_batches(
 
     Only `rows` of each batch are read.
     """
+    reader = _Reader(source, threads)
     batches = grain.MapDataset.range(-(-len(source) // batch_size)).map(
-        lambda number: _read(source, range(number * batch_size, (number + 1) * batch_size)[rows])
+        lambda number: reader.read(range(number * batch_size, (number + 1) * batch_size)[rows])
     )
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-    iterator = iter(batches.to_iter_dataset(options))
+    iterator = iter(batches.to_iter_dataset(_read_options(prefetch)))
     try:
         yield from iterator
     finally:
         iterator.close()
 
 
-def _read_located(source: Source, numbers: dict[str, np.ndarray]) -> TrainingBatch:
-    batch = _read(source, numbers["index"])
+def _read_options(prefetch: int) -> grain.ReadOptions:
+    """Return options to read this number of batches ahead; Grain's own default would read 500.
+
+    Grain's threads only hand batches to a `_Reader`, and wait for them.
+    """
+    return grain.ReadOptions(num_threads=prefetch, prefetch_buffer_size=prefetch)
+
+
+def _read_located(reader: "_Reader", numbers: dict[str, np.ndarray]) -> TrainingBatch:
+    batch = reader.read(numbers["index"])
     return {
         "image": batch["image"],
         "label": batch["label"],
@@ -127,12 +135,30 @@ def _read_located(source: Source, numbers: dict[str, np.ndarray]) -> TrainingBat
     }
 
 
-def _read(source: Source, indices: Sequence[int] | np.ndarray) -> Batch:
-    """Read examples; an index beyond the end of the source gives a row of padding."""
-    examples = [source[int(index)] for index in indices if index < len(source)]
-    [shape, *_] = [example["image"].shape for example in examples or [source[0]]]
-    images = np.zeros((len(indices), *shape), np.uint8)
-    labels = np.full(len(indices), PADDING, np.int32)
-    for row, example in enumerate(examples):
-        images[row], labels[row] = example["image"], example["label"]
-    return {"image": images, "label": labels}
+class _Reader:
+    """Reads batches. Its threads share the examples of each batch.
+
+    Were each batch read by one thread, no more threads would be busy than batches are read ahead.
+    """
+
+    def __init__(self, source: Source, threads: int) -> None:
+        self._source, self._threads = source, threads
+        self._pool = ThreadPoolExecutor(threads, "decode")
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """Read examples; indices beyond the end of the source, the last ones, give padding."""
+        source = self._source
+        count = sum(index < len(source) for index in indices)
+        first = self._pool.submit(source.__getitem__, int(indices[0]) if count else 0).result()
+        images = np.zeros((len(indices), *first["image"].shape), np.uint8)
+        labels = np.full(len(indices), PADDING, np.int32)
+
+        def fill(rows: range) -> None:
+            for row in rows:
+                example = source[int(indices[row])] if row else first
+                images[row], labels[row] = example["image"], example["label"]
+
+        each = -(-len(indices) // self._threads)
+        parts = [range(start, min(start + each, count)) for start in range(0, count, each)]
+        list(self._pool.map(fill, parts))  # raises what a thread has raised
+        return {"image": images, "label": labels}

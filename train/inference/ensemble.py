@@ -14,6 +14,7 @@ from ..data.formats.image_resize import ResizeRule
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.folder import check_data
 from ..runtime import output
+from ..runtime.cores import decoding_threads
 from ..runtime.progress import ProgressBar
 from ..steps.eval_step import EvalResults, evaluate
 from . import evaluation_data
@@ -137,7 +138,7 @@ def _batches(
         evaluation_batches(
             source,
             batch_size=batch_size,
-            threads=settings.data.threads,
+            threads=decoding_threads(settings.data.threads),
             prefetch=settings.data.prefetch,
         )
         for source in different.values()

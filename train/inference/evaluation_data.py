@@ -13,6 +13,7 @@ from ..data.formats.image_folder import PictureSource, evaluation_pictures
 from ..data.formats.image_resize import RULES
 from ..data.held_out import leave_out_corrupt
 from ..data.validation import with_validation
+from ..runtime.cores import decoding_threads
 from .predictor import Predictor
 
 
@@ -45,7 +46,7 @@ def open_for(
         data = _with_validation(data, run, config, path)
     if bad := config.data.bad_images:  # the run left out the same
         name = "test" if part_of(data, part) is data.test else "val"
-        data = leave_out_corrupt(data, bad, config.data.threads, [name])
+        data = leave_out_corrupt(data, bad, decoding_threads(config.data.threads), [name])
     _note_other_rule(path, kind, predictor)
     return data
 

@@ -26,6 +26,7 @@ from ..data.formats.image_resize import RULES, ResizeRule
 from ..data.image_statistics import read_mean
 from ..data.stored_size import stored_size
 from ..run_dir.checkpoints import Checkpoints
+from ..runtime.cores import decoding_threads
 from ..runtime.mesh import make_mesh
 from ..steps.eval_step import make_eval_step
 from ..steps.optimizers import OPTIMIZERS
@@ -65,7 +66,7 @@ class Predictor:
     @property
     def threads(self) -> int:
         """Threads that decode pictures."""
-        return (self.config or Config()).data.threads
+        return decoding_threads((self.config or Config()).data.threads)
 
     @property
     def title(self) -> str:

@@ -29,6 +29,7 @@ from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.folder import arithmetic_note
 from ..runtime import device_memory
 from ..runtime.arithmetic import Arithmetic, bfloat16_note, describe_products
+from ..runtime.cores import decoding_threads
 from ..steps import schedules
 from ..steps.augment import PCA_COLORS, PCAColor
 from ..steps.optimizers import OPTIMIZERS
@@ -213,7 +214,7 @@ def make_batches(run: Run, position: int, *, prefetch: int | None = None) -> gra
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         position=position,
-        threads=data.threads,
+        threads=decoding_threads(data.threads),
         prefetch=prefetch or data.prefetch,
         rows=local_batch_slice(run.mesh, recipe.batch_size),
     )

@@ -26,7 +26,7 @@ def _what_helps(run: Run) -> list[str]:
     if not records and not is_image_folder(data.path):
         return []
     threads, cores = decoding_threads(data.threads), available_cores()
-    jpeg = records and manifest.read(data.path).settings.get("encoding", "jpeg") == "jpeg"
+    jpeg = records and manifest.read(data.path).encoding == "jpeg"
     return [
         *[f"--threads {cores} (now {threads})"] * (threads < cores),
         *["pip install simplejpeg"] * (jpeg and not simplejpeg),

@@ -20,6 +20,7 @@ from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.metrics import MetricsLog, read_metrics
 from ..run_dir.open_folder import OpenFolder
+from ..runtime.cores import decoding_threads
 from ..runtime.progress import RunProgress
 from ..steps.eval_step import evaluate, make_eval_step
 from ..steps.schedules import update_plateau
@@ -171,7 +172,7 @@ class Recorder:
         batches = evaluation_batches(
             source,
             batch_size=size,
-            threads=config.data.threads,
+            threads=decoding_threads(config.data.threads),
             prefetch=config.data.prefetch,
             rows=local_batch_slice(mesh, size),
         )

@@ -25,11 +25,13 @@ from ..run_dir.folder import (
 from ..run_dir.metrics import MetricsLog
 from ..run_dir.open_folder import OpenFolder
 from ..runtime import backend, device_memory, lock, stop_signal
+from ..runtime.cores import decoding_threads
 from ..runtime.distributed import fail_fast, is_main_process
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import RunProgress
 from . import agreement, build, fine_tuning
 from .build import Run
+from .data_wait import describe_wait
 from .loop import STEPS_AHEAD, train_loop
 from .loss_monitor import Divergence, last_good_checkpoint
 from .read_ahead import ReadAhead
@@ -76,7 +78,7 @@ def train(
     agreement.refuse_other_flags_or_code(config)
     architecture, data = build.load_network_and_data(config, data)
     agreement.refuse_other_data(data)
-    data = leave_out_corrupt(data, config.data.bad_images, config.data.threads)
+    data = leave_out_corrupt(data, config.data.bad_images, decoding_threads(config.data.threads))
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
     initial = fine_tuning.read_initial_weights(config, architecture, data.class_names)
@@ -182,6 +184,8 @@ def _run_steps(
                 if device_memory.is_out_of_memory(error):
                     raise _out_of_memory(run, checkpoints) from None
                 raise
+        if (share := batches.share_waited()) is not None:
+            progress.say(as_called(describe_wait(share, run)))
         if reason is not None and reason != stop_signal.CALLBACK:
             recorder.wait(state)
             raise _stopped(reason, int(state.step), folder)

@@ -1,5 +1,7 @@
 """Folders of pictures, and the batches of the pipeline."""
 
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -137,3 +139,22 @@ def test_evaluation_reads_every_example_once_and_in_order_over_all_processes():
         batches = list(evaluation_batches(Counting(10), **options))
         assert [batch["label"].tolist() for batch in batches] == expected
         assert {batch["image"].shape[1:] for batch in batches} == {(1, 1, 3)}
+
+
+class Meeting(Counting):
+    """A source that returns the second example of each eight once eight threads ask for one."""
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.meeting = threading.Barrier(8)
+
+    def __getitem__(self, index):
+        if index % 8 == 1:
+            self.meeting.wait(60)
+        return super().__getitem__(index)
+
+
+def test_all_threads_share_the_examples_of_one_batch():
+    batches = evaluation_batches(Meeting(64), batch_size=64, threads=8, prefetch=1)
+    assert next(batches)["label"].tolist() == [*range(64)]
+    batches.close()
