@@ -13,8 +13,8 @@ from . import output
 SECONDS_BETWEEN_LINES = 10
 """A log of a day's run then has 8,640 lines at most, and a reader of it never waits for long."""
 
-_NEW_RATE = 0.1
-"""The weight of the latest step in the running mean of the rate, which so spans some ten steps."""
+_NEW_STEP = 0.1
+"""The weight of the latest step in the running mean of seconds, which so spans some ten steps."""
 
 
 class ProgressBar:
@@ -92,7 +92,7 @@ class RunProgress:
         """Start at step `first` of `last`. If not `shown`, only measure the rate."""
         self.last, self.batch_size = last, batch_size
         self._bar = ProgressBar(last, "compiling", completed=first, shown=shown)
-        self._rate: float | None = None  # steps per second, a running mean
+        self._seconds: float | None = None  # of a step, a running mean
         self._step_ended: float | None = None
 
     def __enter__(self) -> "RunProgress":
@@ -112,17 +112,20 @@ class RunProgress:
         """
         now = time.monotonic()
         if self._step_ended is not None:
-            rate = 1 / max(now - self._step_ended, 1e-9)
-            before = rate if self._rate is None else self._rate
-            self._rate = (1 - _NEW_RATE) * before + _NEW_RATE * rate
+            # Steps are read late, and several at once: a mean of their rates would be too high.
+            seconds = max(now - self._step_ended, 1e-9)
+            before = seconds if self._seconds is None else self._seconds
+            self._seconds = (1 - _NEW_STEP) * before + _NEW_STEP * seconds
         self._step_ended = now
         text = f"loss {loss:.4f}"
-        if self._rate is not None:
-            left = datetime.timedelta(seconds=round((self.last - step) / self._rate))
-            text += f"  {self._rate * self.batch_size:.1f} images/s  {left} left"
+        rate = None
+        if self._seconds is not None:
+            rate = self.batch_size / self._seconds
+            left = datetime.timedelta(seconds=round((self.last - step) * self._seconds))
+            text += f"  {rate:.1f} images/s  {left} left"
         line = f"step {step}/{self.last}  {text}"
         self._bar.update(step, text, line, last=step == self.last)
-        return None if self._rate is None else self._rate * self.batch_size
+        return rate
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
