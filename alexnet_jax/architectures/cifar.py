@@ -44,17 +44,17 @@ def _without_crops(norm: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
     )
 
 
-CIFAR_19PCT = Architecture("CIFAR_19PCT", 32, towers=1, layers=_without_crops(()))
+CIFAR_19PCT = Architecture("CIFAR_19PCT", (32,), towers=1, layers=_without_crops(()))
 """Three convolutions and a dense layer, without normalization: 89,578 parameters."""
 
 CIFAR_18PCT = Architecture(
-    "CIFAR_18PCT", 32, towers=1, layers=_without_crops((SpatialNorm(size=3, alpha=5e-5),))
+    "CIFAR_18PCT", (32,), towers=1, layers=_without_crops((SpatialNorm(size=3, alpha=5e-5),))
 )
 """The same with two normalizations of each map by its own neighborhood: 89,578 parameters."""
 
 CIFAR_13PCT = Architecture(
     "CIFAR_13PCT",
-    24,
+    (24,),
     towers=1,
     layers=(
         Conv("conv1", 64, kernel=5, padding=(2, 2), std=1e-4),  # 24 x 24 x 64
@@ -77,7 +77,7 @@ _NORM = ResponseNorm(n=9, k=1, alpha=1e-3, divide_alpha_by_n=True)
 
 CIFAR_11PCT = Architecture(
     "CIFAR_11PCT",
-    24,
+    (24,),
     towers=1,
     layers=(
         Conv("conv1", 64, kernel=5, padding=(2, 2), std=1e-4),  # 24 x 24 x 64
