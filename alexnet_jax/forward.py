@@ -28,13 +28,14 @@ from alexnet_jax.layer_specs import (
     Split,
     Tanh,
 )
-from alexnet_jax.ops.layers import add_biases, conv, dense, dropout_mask, max_pool, product, relu
+from alexnet_jax.ops.layers import add_biases, conv, dense, dropout_mask, product, relu
 from alexnet_jax.ops.normalization import (
     batch_norm,
     batch_stats,
     local_response_norm,
     spatial_norm,
 )
+from alexnet_jax.ops.pooling import max_pool
 from alexnet_jax.ops.windows import locally_connected, mean_pool
 from alexnet_jax.params import BatchStats, Layer, Params, get_batch_stats, get_layer
 from alexnet_jax.towers import Towers

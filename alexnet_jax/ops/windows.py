@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax.layer_specs import LocallyConnected, MeanPool
-from alexnet_jax.ops.layers import at_least_float32, window_slices
+from alexnet_jax.ops.layers import at_least_float32
+from alexnet_jax.ops.pooling import window_slices
 from alexnet_jax.params import Layer
 
 

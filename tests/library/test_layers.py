@@ -20,9 +20,10 @@ from alexnet_jax.layer_specs import (
     ResponseNorm,
     SpatialNorm,
 )
-from alexnet_jax.ops import layers, normalization
-from alexnet_jax.ops.layers import conv, dense, dropout_mask, max_pool
+from alexnet_jax.ops import layers, normalization, pooling
+from alexnet_jax.ops.layers import conv, dense, dropout_mask
 from alexnet_jax.ops.normalization import local_response_norm, spatial_norm
+from alexnet_jax.ops.pooling import max_pool
 from alexnet_jax.ops.windows import locally_connected, mean_pool
 from alexnet_jax.params import Layer
 from tests.support import reference
@@ -62,7 +63,7 @@ def test_max_pooling_equals_loops(rng, size, stride):
     np.testing.assert_array_equal(ours, reference.max_pool(x, size, stride).astype(np.float32))
 
 
-@pytest.mark.parametrize("pool", [max_pool, layers._max_of_windows])
+@pytest.mark.parametrize("pool", [max_pool, pooling._max_of_windows])
 def test_a_window_over_the_edge_takes_the_pixels_inside_the_maps(rng, pool):
     x = -1 - rng.uniform(size=(2, 7, 7, 3)).astype(np.float32)  # less than a padding of zeros
     ours = pool(MaxPool(2, 2, padding=(0, 1)), jnp.asarray(x))
@@ -76,7 +77,7 @@ def test_max_pooling_is_the_same_on_a_cpu_as_elsewhere_and_so_is_its_gradient(rn
     weight = jnp.asarray(rng.normal(size=(2, 5, 5, 3)), jnp.float32)
     gradients = [
         jax.grad(lambda x, pool=pool: (pool(MaxPool(), x) * weight).sum())(x)
-        for pool in (max_pool, layers._max_of_windows)
+        for pool in (max_pool, pooling._max_of_windows)
     ]
     np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-6)
     on_cuda = jax.export.export(jax.jit(lambda x: max_pool(MaxPool(), x)), platforms=["cuda"])
