@@ -73,6 +73,8 @@ def find_devices() -> list:
     if importlib.util.find_spec("libtpu") is None:
         raise BadInput("the compiler for TPUs is missing: install the PyPI package libtpu")
     os.environ["JAX_PLATFORMS"] = "cpu"  # otherwise JAX finds libtpu and waits for a TPU
+    # Compiling takes no TPU: another process that holds libtpu's lock is not in the way.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no metadata server either
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
