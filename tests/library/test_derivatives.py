@@ -12,6 +12,7 @@ import alexnet_jax
 from alexnet_jax.ops import winograd
 from alexnet_jax.ops.normalization import local_response_norm
 from tests.support import reference
+from tests.support.platforms import choose_gpu
 from tests.support.tiny import SMALL
 
 
@@ -163,7 +164,18 @@ def expected(point):
 def test_derivatives_equal_those_of_plain_operations(point, expected, kind, devices):
     if kind is neural_tangent_kernel and devices == 2 and jax.__version_info__ < (0, 12):
         pytest.skip("JAX 0.7 does not batch this derivative of a shard_map")
-    mesh = None if devices == 1 else alexnet_jax.make_mesh(2)
+    check(point, expected, kind, None if devices == 1 else alexnet_jax.make_mesh(2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "devices"), [*((kind, 1) for kind in KINDS), (forward_over_reverse, 2)]
+)
+def test_so_do_those_of_the_operations_for_a_gpu(point, expected, kind, devices, monkeypatch):
+    monkeypatch.setattr(lax, "platform_dependent", choose_gpu)
+    check(point, expected, kind, None if devices == 1 else alexnet_jax.make_mesh(2))
+
+
+def check(point, expected, kind, mesh):
     apply = partial(alexnet_jax.apply, architecture=SMALL, mesh=mesh)
     ours = jax.jit(partial(kind, apply))(point)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected[kind]), strict=True):

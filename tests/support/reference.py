@@ -83,6 +83,16 @@ def max_pool(x, size=3, stride=2, after=0):
     return out
 
 
+def max_pool_gradient(x, cotangent, size=3, stride=2):
+    """Each window's cotangent goes to the first of its largest values, row by row."""
+    out = np.zeros(x.shape)
+    for b, i, j, m in np.ndindex(cotangent.shape):
+        window = x[b, i * stride : i * stride + size, j * stride : j * stride + size, m]
+        row, column = np.unravel_index(np.argmax(window), window.shape)
+        out[b, i * stride + row, j * stride + column, m] += cotangent[b, i, j, m]
+    return out
+
+
 def mean_pool(x, size=3, stride=2, before=0, after=0):
     """The mean of the pixels of each window that are inside the maps."""
     x = np.asarray(x, np.float64)
