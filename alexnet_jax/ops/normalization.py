@@ -59,8 +59,9 @@ def _gradient(
 
         da_i = g_i d_i^-beta - 2 alpha beta a_i sum_j g_j a_j d_j^(-beta - 1)
 
-    d is computed again: keeping it would take as much memory as the maps. On a CPU a barrier stops
-    XLA from reusing the one of the forward pass.
+    d is computed again: keeping it would take as much memory as the maps. A barrier stops XLA from
+    reusing the one of the forward pass: on a CPU around both operands, on a GPU around the maps
+    alone, where the cotangent is computed within the kernels that read it.
     """
 
     def compute(maps: jax.Array, cotangent: jax.Array) -> jax.Array:
@@ -70,8 +71,13 @@ def _gradient(
         coupling = _window_sum(g * wide * scale / d, n)
         return (g * scale - 2 * alpha * beta * wide * coupling).astype(maps.dtype)
 
-    again = jax.checkpoint(compute), jax.checkpoint(compute, prevent_cse=False)
-    return (lax.platform_dependent(maps, cotangent, cpu=again[0], default=again[1]),)
+    again = jax.checkpoint(compute, prevent_cse=False)
+
+    def on_gpu(maps: jax.Array, cotangent: jax.Array) -> jax.Array:
+        return again(lax.optimization_barrier(maps), cotangent)
+
+    cpu = jax.checkpoint(compute)
+    return (lax.platform_dependent(maps, cotangent, cpu=cpu, tpu=again, default=on_gpu),)
 
 
 def spatial_norm(
