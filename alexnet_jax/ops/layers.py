@@ -14,7 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from alexnet_jax.layer_specs import Conv
 from alexnet_jax.ops import winograd
-from alexnet_jax.ops.gradients import Tangent
+from alexnet_jax.ops.gradients import Tangent, with_gradient
 from alexnet_jax.params import Layer
 
 
@@ -38,14 +38,22 @@ def dense(params: Layer, features: jax.Array) -> jax.Array:
 
 
 def add_biases(products: jax.Array, biases: jax.Array) -> jax.Array:
-    """Add [outputs] to [..., outputs], in float32 or wider for the gradient.
+    """Add [outputs] to [..., outputs], with the gradient of the biases in float32 or wider.
 
-    The gradient of the biases is a sum over the batch and all positions. A bfloat16 sum stops
-    growing after a few hundred equal terms.
+    That gradient is a sum over the batch and all positions. A bfloat16 sum stops growing after a
+    few hundred equal terms. The addition itself is in the type of the products: cuDNN makes it a
+    part of a convolution only then.
     """
-    biases = lax.broadcast_to_rank(at_least_float32(biases), products.ndim)
-    out = at_least_float32(products) + biases
-    return out.astype(products.dtype)
+    *sizes, _ = products.shape
+
+    def repeat(biases: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(biases.astype(products.dtype), products.shape)
+
+    def gradient(biases: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+        total = at_least_float32(cotangent).sum(tuple(range(len(sizes))))
+        return (total.astype(biases.dtype),)
+
+    return products + with_gradient(repeat, gradient)(biases)
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
