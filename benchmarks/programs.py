@@ -46,8 +46,8 @@ class Instruction(NamedTuple):
         return self.rounds * parse_transfer(self.op, self.type, self.rest).sent
 
 
-def instructions(hlo: str) -> list[Instruction]:
-    """Return all instructions that a step runs, those of the entry computation last."""
+def computations(hlo: str) -> dict[str, list[Instruction]]:
+    """Return the instructions of each computation, the entry computation last."""
     bodies: dict[str, list[Instruction]] = {}
     name = entry = ""
     pattern = re.compile(r" +(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\(([^)]*)\)(.*)")
@@ -59,6 +59,16 @@ def instructions(hlo: str) -> list[Instruction]:
             operands = re.findall(r"%([^\s,]+)", match[4]) or [match[4]]
             instruction = Instruction(match[1], match[2], match[3], operands, match[5])
             bodies.setdefault(name, []).append(instruction)
+    bodies[entry] = bodies.pop(entry)
+    return bodies
+
+
+def instructions(hlo: str, *, in_fusions: bool = True) -> list[Instruction]:
+    """Return all instructions that a step runs, those of the entry computation last.
+
+    Without `in_fusions`, a fusion is one instruction.
+    """
+    bodies = computations(hlo)
 
     def expand(name: str, rounds: float) -> list[Instruction]:
         called = []
@@ -68,16 +78,26 @@ def instructions(hlo: str) -> list[Instruction]:
                 [condition] = re.findall(r"condition=%([\w.\-]+)", instruction.rest)
                 constants = [i.operands[0] for i in bodies[condition] if i.op == "constant"]
                 trips = int(constants[0]) if len(constants) == 1 else float("nan")
-            keys = "body|calls|to_apply" if instruction.op == "call" else "body|calls"
-            for body in re.findall(rf"(?:{keys})=%([\w.\-]+)", instruction.rest):
+            keys = ["body"] + ["calls"] * in_fusions + ["to_apply"] * (instruction.op == "call")
+            for body in re.findall(rf"(?:{'|'.join(keys)})=%([\w.\-]+)", instruction.rest):
                 called += expand(body, rounds * trips)
         return called + [instruction._replace(rounds=rounds) for instruction in bodies[name]]
 
-    return expand(entry, 1)
+    return expand([*bodies][-1], 1)
 
 
-def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str = "float32"):
-    """Lower the step of `train.main` for the mesh, from shapes alone."""
+def lowered_step(
+    net: "Architecture",
+    batch: int,
+    mesh: "Mesh",
+    precision: str = "float32",
+    *,
+    platform: str | None = None,
+):
+    """Lower the step of `train.main` for the mesh, from shapes alone.
+
+    `platform`, as "cuda", takes the place of the mesh's own; nothing can compile the result.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -93,4 +113,5 @@ def lowered_step(net: "Architecture", batch: int, mesh: "Mesh", precision: str =
     mean = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (stored, stored, 3)), jnp.float32)
     recipe: Any = {"schedule": constant(0.01), "key": jax.random.key(1), "flip": True}
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
-    return step.lower(state, abstract_batch(batch, stored))
+    platforms = None if platform is None else (platform,)
+    return step.trace(state, abstract_batch(batch, stored)).lower(lowering_platforms=platforms)
