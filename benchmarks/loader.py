@@ -223,7 +223,8 @@ def grain_turn(source: "Source", batch: int, count: int, threads: int) -> Turn:
         batches = itertools.islice(iterator, max(-(-count // batch), 4 * threads))
         turn = timed(jax.block_until_ready(jax.device_put(images)) for images in batches)
     for thread in {*threading.enumerate()} - others:
-        thread.join(_STOPS)
+        if not thread.name.startswith("decode"):  # a pool's, which rest
+            thread.join(_STOPS)
     return turn._replace(images=turn.images * batch)
 
 

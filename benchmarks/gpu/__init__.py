@@ -1,0 +1,1 @@
+"""The check on a card: `python -m benchmarks.gpu --out DIR`."""
