@@ -5,6 +5,7 @@ Specifications per Compute Capability"), the rest those of the data sheets of A1
 H100 SXM. XLA's own files, as `h100_sxm.txtpb` in its repository, say more.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,17 +40,22 @@ SPECS = {
 def target_config(spec: str) -> str:
     """Return XLA's `GpuTargetConfigProto` as text: of a GPU in SPECS, or a file's own.
 
-    Raises BadInput for a file that cannot be read.
+    Raises BadInput for a file that cannot be read, or lacks a figure that ours have.
     """
     if spec in SPECS:
         return _as_text(SPECS[spec])
     try:
-        return Path(spec).read_text()
+        text = Path(spec).read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise BadInput(
             f"{spec} is none of {', '.join(SPECS)}, and no description to read: {reason}"
         ) from None
+    for field in re.findall(r"(\w{6,}): \d", _as_text(SPECS["h100"])):
+        # XLA divides by some of these, which ends the process.
+        if not re.search(rf"\b{field}: *0*\.?0*[1-9]", text):
+            raise BadInput(f"{spec} gives no {field}, or one that is not above 0")
+    return text
 
 
 def _as_text(gpu: Spec) -> str:

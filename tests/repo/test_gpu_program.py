@@ -111,8 +111,13 @@ def test_a_gpu_that_nobody_describes_is_refused(tmp_path):
     with pytest.raises(BadInput, match="h1000 is none of a100, h100, and no description to read"):
         gpu_specs.target_config("h1000")
     file = tmp_path / "own.txtpb"
-    file.write_text("gpu_device_info {}")
-    assert gpu_specs.target_config(str(file)) == "gpu_device_info {}"
+    own = gpu_specs.target_config("a100")
+    file.write_text(own)
+    assert gpu_specs.target_config(str(file)) == own
+    for wrong in ("", own.replace("core_count: 108", "core_count: 0")):
+        file.write_text(wrong)
+        with pytest.raises(BadInput, match="gives no core_count, or one that is not above 0"):
+            gpu_specs.target_config(str(file))
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="it is not text"):
         gpu_specs.target_config(str(file))
