@@ -21,11 +21,12 @@ def run(check: Check) -> None:
 def _compare(check: Check, name: str, flags: tuple[str, ...]) -> dict[str, Any]:
     """Train straight, again, and with a stop half-way; count the arrays that differ.
 
-    Each compiles anew, without a cache, so that its kernels are also chosen anew.
+    On a card each compiles anew, without a cache, so that its kernels are also chosen anew.
     """
     steps, half = check.sizes.resumed_steps, check.sizes.resumed_steps // 2
     straight, again, stopped = (check.work / f"resume-{name}-{n}" for n in range(3))
     begin = ["--devices", 1, *check.sizes.first_flags, "--batch-size", 16, *flags]
+    cache = {} if check.dry else {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     for folder, count, words in (
         (straight, steps, begin),
         (again, steps, begin),
@@ -33,7 +34,7 @@ def _compare(check: Check, name: str, flags: tuple[str, ...]) -> dict[str, Any]:
         (stopped, steps, ["--resume"]),
     ):
         command = [*words, "--run-dir", folder, "--steps", count]
-        finished = check.train(*command, JAX_ENABLE_COMPILATION_CACHE="false")
+        finished = check.train(*command, **cache)
         if finished.status != 0:
             return {"error": f"train.main fails: {finished.errors.strip()[-300:]}"}
     losses = [_last_loss(folder) for folder in (straight, again, stopped)]
