@@ -25,6 +25,8 @@ TOO_FEW = re.compile(r"devices were requested, and JAX finds|must be >= the prod
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # A shell script that runs the tests in the background has them ignore SIGINT, and what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # nohup has them ignore that
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser):

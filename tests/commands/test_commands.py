@@ -34,8 +34,9 @@ def trained(tmp_path_factory):
 def test_a_run_ends_with_error_curves_and_checkpoint_and_prints_no_warnings(trained):
     run_dir, done = trained
     assert done.stderr == ""
-    *_, epoch, chosen, result, curves, checkpoint = done.stdout.splitlines()
+    *_, epoch, waited, chosen, result, curves, checkpoint = done.stdout.splitlines()
     assert epoch.startswith("epoch 1  training loss ")
+    assert waited.startswith("the devices waited for data ")
     assert chosen.startswith("validation accuracy ")
     assert chosen.endswith("(on 500 images)")
     assert result.startswith("test accuracy ")

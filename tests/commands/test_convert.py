@@ -134,5 +134,6 @@ def test_a_hostile_file_ends_the_command_in_one_sentence(tmp_path, capsys, monke
     path = tmp_path / "evil.pth"
     path.write_bytes(pickled.zipped(pickled.program(call), {}))
     message = refusal(capsys, "convert", path, tmp_path / "x.safetensors")
-    assert message == f"error: {path}: it asks for os.system, which is refused\n"
+    advice = "save the state_dict() of the model alone"
+    assert message == f"error: {path}: it asks for os.system, which is refused: {advice}\n"
     assert list(tmp_path.iterdir()) == [path]

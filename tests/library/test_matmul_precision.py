@@ -45,8 +45,8 @@ OTHERS = dataclasses.replace(
 """The layers with parameters or products that PAPER does not have."""
 
 
-def lowered(function, *arguments):
-    return export.export(jax.jit(function), platforms=PLATFORMS)(*arguments).mlir_module()
+def lowered(function, *arguments, platforms=PLATFORMS):
+    return export.export(jax.jit(function), platforms=platforms)(*arguments).mlir_module()
 
 
 def abstract(net, batch):
@@ -76,7 +76,7 @@ def test_every_product_and_its_gradients_are_at_highest_where_jax_is_told_so(net
 
 def test_without_a_setting_only_sums_that_are_products_on_a_tpu_are_at_highest():
     with jax.default_matmul_precision(None):
-        program = lowered(gradients(PAPER), *abstract(PAPER, 32))
+        program = lowered(gradients(PAPER), *abstract(PAPER, 32), platforms=("tpu",))
     levels = count_levels(program)
     norms = 2 * 2 * 3 * 2  # operands, response norms a tower, sums of each, towers
     assert levels["HIGHEST"] == norms

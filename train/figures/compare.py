@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..config.config import Config
-from ..config.network import get_architecture
 from ..config.saved import NOT_SAVED, load_config
 from ..run_dir.metrics import read_metrics
 from . import page
@@ -104,6 +103,8 @@ def _group(runs: list[Path]) -> dict[str, list[Path]]:
 
 def _values(config: Config) -> dict[str, Any]:
     """Return the values that may name a line, the network as its layers."""
+    from ..config.network import get_architecture  # imports JAX: not for --help
+
     values = {name: x for name, x in config.values().items() if name not in _SELDOM_TELLING}
     return values | {"net": get_architecture(config)}
 
