@@ -19,7 +19,7 @@ from train.config.flags import parse
 from train.data.dataset import DIGITS
 from train.data.formats import idx
 
-COMMANDS = ("main", "evaluate", "predict", "features", "figures", "fetch", "prepare")
+COMMANDS = ("main", "evaluate", "predict", "features", "figures", "fetch", "prepare", "runs")
 
 
 @pytest.fixture(scope="module")
@@ -236,4 +236,4 @@ def test_every_command_explains_itself_without_starting_jax():
     command = [sys.executable, "-c", HELP_OF_ALL, *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [done.stdout.count(f"usage: python -m train.{name} ") for name in COMMANDS] == [1] * 7
+    assert [done.stdout.count(f"usage: python -m train.{name} ") for name in COMMANDS] == [1] * 8
