@@ -11,7 +11,6 @@ import functools
 import importlib.util
 import json
 import math
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -78,9 +77,11 @@ def described_gpu(spec: str) -> "Mesh":
             "the compiler for GPUs is missing: "
             "install the PyPI packages jax-cuda13-plugin and jax-cuda13-pjrt, in JAX's own version"
         )
-    os.environ["JAX_PLATFORMS"] = "cpu"  # otherwise JAX looks for a GPU
+    import jax
+
     from train.runtime import backend
 
+    jax.config.update("jax_platforms", "cpu")  # otherwise JAX looks for a GPU
     backend.set_up_devices(1)
     import numpy as np
     from jax.experimental import topologies
