@@ -90,7 +90,7 @@ class Check:
     def ours(self, **changes: str) -> Worker:
         """Start a worker of this package on the card. It shares the memory with the peer."""
         changes = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | changes
-        return self.worker(sys.executable, "benchmarks.gpu.ours", self.sizes.net, **changes)
+        return self.worker(sys.executable, "benchmarks.gpu.our_worker", self.sizes.net, **changes)
 
     def _environment(self, changes: Mapping[str, str]) -> dict[str, str]:
         changes = {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"} | dict(changes)

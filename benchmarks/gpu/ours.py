@@ -1,20 +1,12 @@
-"""This package's step and forward pass on the card: a worker, `python -m benchmarks.gpu.ours NET`.
-
-Its variants stay compiled between requests, so that they can take turns with the peer's.
-"""
+"""This package's step and forward pass on the card, compiled in several variants."""
 
 import contextlib
 import functools
 import importlib.metadata
 import math
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from benchmarks.worker import answer_requests, time_steps
-from train.runtime import backend, compile_cache
 
 if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
     from jax.stages import Compiled
@@ -186,34 +178,3 @@ def program_figures(program: "Compiled") -> dict[str, Any]:
         "cudnn_calls": text.count('custom_call_target="__cudnn'),
         "copies": text.count(" copy("),
     }
-
-
-def main() -> None:
-    """Answer requests on the first device."""
-    backend.set_up_devices(1)
-    compile_cache.enable()
-    from benchmarks import soak
-    from benchmarks.gpu import loading, loop_body, numbers, profile
-
-    ours = Ours(sys.argv[1])
-    answer_requests(
-        {
-            "about": ours.about,
-            "build": ours.build,
-            "seconds": lambda key, count: time_steps(ours.runs[key], count),
-            "same_twice": ours.same_twice,
-            "kernels": lambda key, count, file: profile.kernels(
-                functools.partial(ours.runs[key], count), count, Path(file)
-            ),
-            "loop_body": functools.partial(loop_body.pieces, ours),
-            "numbers": functools.partial(numbers.write, ours),
-            "load": loading.rate,
-            "differences": lambda one, other, step: {
-                "arrays": soak.count_differences(Path(one), Path(other), step)
-            },
-        }
-    )
-
-
-if __name__ == "__main__":
-    main()
