@@ -16,9 +16,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks import programs
 from benchmarks.gpu_specs import SPECS, target_config
 from benchmarks.programs import Instruction
@@ -64,7 +61,8 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.hlo:
             arguments.hlo.mkdir(parents=True, exist_ok=True)
             (arguments.hlo / f"{variant}.txt").write_text(program.as_text())
-    report(f"PAPER, batch {arguments.batch_size}, {arguments.spec}", results)
+    title = f"PAPER, batch {arguments.batch_size}, {arguments.spec}"
+    programs.report(title, results, lists="largest", decimals=2)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2))
 
@@ -141,8 +139,8 @@ def account(lowered, program, largest: int) -> dict[str, Any]:
         "MB of temporaries": memory.temp_size_in_bytes / 1e6,
         **products(lowered.as_text()),
         "largest": [
-            f"{sizes[i.name] / 1e6:,.0f} MB, {i.name}: {_arrays(i.type)} of "
-            + ", ".join(_arrays(types[name]) for name in i.operands if name in types)
+            f"{sizes[i.name] / 1e6:,.0f} MB, {i.name}: {programs.arrays(i.type)} of "
+            + ", ".join(programs.arrays(types[name]) for name in i.operands if name in types)
             for i in sorted(kernels, key=lambda i: -sizes[i.name])[:largest]
         ],
     }
@@ -159,10 +157,6 @@ def _type_bytes(type: str) -> int:
         BYTES_PER_NUMBER[dtype] * math.prod(int(n) for n in sizes.split(",") if n)
         for dtype, sizes in re.findall(r"(\w+)\[([\d,]*)\]", type)
     )
-
-
-def _arrays(type: str) -> str:
-    return " ".join(re.findall(r"\w+\[[\d,]*\]", type))
 
 
 def _only_moves(kernel: Instruction, bodies: dict[str, list[Instruction]]) -> bool:
@@ -182,21 +176,6 @@ def products(stablehlo: str) -> dict[str, int]:
             kind = "convolutions" if match[1] == "convolution" else "products"
             found[f"{kind}, {operands[0]} {precision[1] if precision else 'DEFAULT'}"] += 1
     return dict(found)
-
-
-def report(title: str, results: dict[str, dict[str, Any]]) -> None:
-    """Print a column for each variant, then the largest kernels of each."""
-    table = Table(title=title)
-    table.add_column("")
-    for variant in results:
-        table.add_column(variant.replace("-", "\n"), justify="right")
-    names = dict.fromkeys(name for result in results.values() for name in result)
-    for name in [name for name in names if name != "largest"]:
-        cells = (result.get(name, 0) for result in results.values())
-        table.add_row(name, *(f"{c:,.2f}" if isinstance(c, float) else str(c) for c in cells))
-    Console(width=110).print(table)
-    for variant, result in results.items():
-        print(f"{variant}, largest:", *result["largest"], sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Compiled programs as lists of instructions: how often each runs, what devices send."""
+"""Compiled programs as lists of instructions, how often each runs, what devices send; tables."""
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from train.runtime.hlo import SENT, parse_transfer, replica_groups
 
@@ -115,3 +117,32 @@ def lowered_step(
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
     platforms = None if platform is None else (platform,)
     return step.trace(state, abstract_batch(batch, stored)).lower(lowering_platforms=platforms)
+
+
+def arrays(type: str) -> str:
+    """Return the arrays of an instruction's type, without their layouts."""
+    return " ".join(re.findall(r"\w+\[[\d,]*\]", type))
+
+
+def report(title: str, results: dict[str, dict[str, Any]], *, lists: str, decimals: int) -> None:
+    """Print a column of figures for each variant, and then the list of each.
+
+    Args:
+      title: of the table.
+      results: figures by name, of each variant.
+      lists: the name among the figures of the list, such as "slowest".
+      decimals: of the figures that are not whole numbers.
+    """
+    table = Table(title=title)
+    table.add_column("")
+    for variant in results:
+        table.add_column(variant.replace("-", "\n"), justify="right")
+    names = dict.fromkeys(name for result in results.values() for name in result)
+    for name in [name for name in names if name != lists]:
+        cells = (result.get(name, 0) for result in results.values())
+        table.add_row(
+            name, *(f"{c:,.{decimals}f}" if isinstance(c, float) else str(c) for c in cells)
+        )
+    Console(width=110).print(table)
+    for variant, result in results.items():
+        print(f"{variant}, {lists}:", *result[lists], sep="\n  ")

@@ -16,9 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks import programs
 from benchmarks.programs import Instruction
 from train.config.errors import BadInput
@@ -63,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.hlo:
             arguments.hlo.mkdir(parents=True, exist_ok=True)
             (arguments.hlo / f"{variant}.txt").write_text(program.as_text())
-    report(f"PAPER, batch {arguments.batch_size}, each device of {TOPOLOGY}", results)
+    title = f"PAPER, batch {arguments.batch_size}, each device of {TOPOLOGY}"
+    programs.report(title, results, lists="slowest", decimals=1)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2))
 
@@ -189,27 +187,11 @@ def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
 
 def describe(instruction: Instruction) -> str:
     """Return a line on an instruction: time, rounds, result and the JAX operation it is from."""
-    arrays = " ".join(re.findall(r"\w+\[[\d,]*\]", instruction.type))
+    arrays = programs.arrays(instruction.type)
     source = re.search(r'op_name="jit\(train_step\)/([^"]*)"', instruction.rest)
     where = source[1] if source else instruction.name
     milliseconds = 1e3 * instruction.cycles / CLOCK
     return f"{milliseconds:.2f} ms, {instruction.rounds} x {instruction.op} {arrays}: {where}"
-
-
-def report(title: str, results: dict[str, dict[str, Any]]) -> None:
-    """Print a column for each variant, then the slowest instructions of each."""
-    table = Table(title=title)
-    table.add_column("")
-    for variant in results:
-        table.add_column(variant.replace("-", "\n"), justify="right")
-    names = dict.fromkeys(name for result in results.values() for name in result)
-    for name in [name for name in names if name != "slowest"]:
-        cells = (result.get(name, 0) for result in results.values())
-        table.add_row(name, *(f"{c:,.1f}" if isinstance(c, float) else str(c) for c in cells))
-    console = Console(width=110)
-    console.print(table)
-    for variant, result in results.items():
-        print(f"{variant}, slowest:", *result["slowest"], sep="\n  ")
 
 
 if __name__ == "__main__":
