@@ -52,48 +52,33 @@ CIFAR_18PCT = Architecture(
 )
 """The same with two normalizations of each map by its own neighborhood: 89,578 parameters."""
 
-CIFAR_13PCT = Architecture(
-    "CIFAR_13PCT",
-    (24,),
-    towers=1,
-    layers=(
+
+def _for_crops(norm: tuple[LayerSpec, ...], local_maps: int) -> tuple[LayerSpec, ...]:
+    """Return the layers of a network for crops, with `norm` before conv2 and after its ReLU."""
+    return (
         Conv("conv1", 64, kernel=5, padding=(2, 2), std=1e-4),  # 24 x 24 x 64
         Relu(),
         _MAX,  # 12 x 12 x 64
+        *norm,
         Conv("conv2", 64, kernel=5, padding=(2, 2)),  # 12 x 12 x 64
         Relu(),
+        *norm,
         _MAX,  # 6 x 6 x 64
-        LocallyConnected("local3", 32, kernel=3, padding=(1, 1), std=0.04),  # 6 x 6 x 32
+        LocallyConnected("local3", local_maps, kernel=3, padding=(1, 1), std=0.04),
         Relu(),
         LocallyConnected("local4", 32, kernel=3, padding=(1, 1), std=0.04),  # 6 x 6 x 32
         Relu(),
         Flatten(),
         Output("fc10", 10),
-    ),
-)
+    )
+
+
+CIFAR_13PCT = Architecture("CIFAR_13PCT", (24,), towers=1, layers=_for_crops((), local_maps=32))
 """Crops of 24 pixels and flips, without normalization: 1,116,490 parameters."""
 
 _NORM = ResponseNorm(n=9, k=1, alpha=1e-3, divide_alpha_by_n=True)
 
 CIFAR_11PCT = Architecture(
-    "CIFAR_11PCT",
-    (24,),
-    towers=1,
-    layers=(
-        Conv("conv1", 64, kernel=5, padding=(2, 2), std=1e-4),  # 24 x 24 x 64
-        Relu(),
-        _MAX,  # 12 x 12 x 64
-        _NORM,
-        Conv("conv2", 64, kernel=5, padding=(2, 2)),  # 12 x 12 x 64
-        Relu(),
-        _NORM,
-        _MAX,  # 6 x 6 x 64
-        LocallyConnected("local3", 64, kernel=3, padding=(1, 1), std=0.04),  # 6 x 6 x 64
-        Relu(),
-        LocallyConnected("local4", 32, kernel=3, padding=(1, 1), std=0.04),  # 6 x 6 x 32
-        Relu(),
-        Flatten(),
-        Output("fc10", 10),
-    ),
+    "CIFAR_11PCT", (24,), towers=1, layers=_for_crops((_NORM,), local_maps=64)
 )
 """CIFAR_13PCT with two response normalizations, and 64 maps in local3: 2,112,970 parameters."""

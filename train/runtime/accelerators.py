@@ -1,4 +1,4 @@
-"""GPUs and TPUs of this machine, found without JAX: it sees only those that it has a plugin for."""
+"""Find the GPUs and TPUs of this machine without JAX, which sees none that it has no plugin for."""
 
 import importlib.metadata
 import re

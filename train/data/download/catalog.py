@@ -1,6 +1,6 @@
 """Data sets that can be fetched: their files, with checksums, and their sources in order.
 
-MNIST and its kin are four files each; ARCHIVES has those that come as one.
+FILES has the data sets of four IDX files, ARCHIVES those that are published as one archive.
 """
 
 from dataclasses import dataclass
