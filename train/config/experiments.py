@@ -1,6 +1,6 @@
 """Named experiments: one recipe each, with its command and its measured result."""
 
-from .config import Recipe
+from .recipe import Recipe
 
 DIGITS = Recipe()
 """The paper's net in small on the 5,000 handwritten digits inside the package.

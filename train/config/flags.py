@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from .config import COMMAND, FIELDS, Config, DataConfig, Launch, Recipe
+from .config import COMMAND, FIELDS, Config, DataConfig, Launch
 from .errors import BadInput, as_called, flag
 from .experiments import EXPERIMENTS
+from .recipe import Recipe
 from .saved import FORMER_NAMES, NOT_SAVED, load_config, resolve_unless_name
 
 _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}

@@ -10,8 +10,9 @@ from alexnet_jax import Architecture
 from alexnet_jax.layer_specs import Gather
 from alexnet_jax.towers import num_batch_shards
 
-from ..config.config import Config, Recipe
+from ..config.config import Config
 from ..config.network import get_architecture
+from ..config.recipe import Recipe
 from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_data
 from ..runtime import backend

@@ -14,9 +14,10 @@ from jax.sharding import Mesh
 from alexnet_jax import Architecture
 from alexnet_jax.towers import local_batch_slice, num_batch_shards
 
-from ..config.config import Config, Recipe
+from ..config.config import Config
 from ..config.errors import BadInput
 from ..config.network import get_architecture
+from ..config.recipe import Recipe
 from ..data.dataset import open_data
 from ..data.examples import CheckedSource, DataSet, ImageStatistics
 from ..data.formats.image_resize import RULES

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from ..config.config import Config, Recipe
+from ..config.config import Config
 from ..config.experiments import DIGITS, FLOWERS, PHOTOGRAPHS
+from ..config.recipe import Recipe
 from ..config.saved import load_config
 from ..data.picture_sizes import measure_pictures
 

@@ -10,8 +10,8 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax.architectures import ORIGINAL
-from train.config.config import Recipe
 from train.config.errors import BadInput
+from train.config.recipe import Recipe
 from train.steps import schedules
 from train.steps.schedules import Row, Schedule, initial_plateau, update_plateau
 from train.trainer.build import make_schedule
