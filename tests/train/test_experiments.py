@@ -11,8 +11,9 @@ from alexnet_jax import architectures
 from train.config.config import Config, DataConfig
 from train.config.experiments import EXPERIMENTS
 from train.config.flags import parse
+from train.config.run_length import last_step
 from train.steps.schedules import initial_plateau
-from train.trainer.build import last_step, make_schedule
+from train.trainer.build import make_schedule
 
 IMAGES = 1_281_167  # training images of ILSVRC-2012
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))

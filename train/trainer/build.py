@@ -18,6 +18,7 @@ from ..config.config import Config
 from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..config.recipe import Recipe
+from ..config.run_length import last_step, steps_per_epoch
 from ..data.dataset import open_data
 from ..data.examples import CheckedSource, DataSet, ImageStatistics
 from ..data.formats.image_resize import RULES
@@ -119,16 +120,6 @@ def _checked(data: DataSet, size: int) -> DataSet:
     if val is not None:
         val = test if val is data.test else CheckedSource(val, size, classes, "val")
     return dataclasses.replace(data, train=train, test=test, val=val)
-
-
-def steps_per_epoch(recipe: Recipe, images: int) -> float:
-    """Return the batches in one pass over `images` training images."""
-    return images / recipe.batch_size
-
-
-def last_step(recipe: Recipe, images: int) -> int:
-    """Return the number of steps of a run on `images` training images."""
-    return recipe.steps or -(-round(recipe.epochs * images) // recipe.batch_size)
 
 
 def make_schedule(recipe: Recipe, images: int, frozen: tuple[str, ...] = ()) -> Schedule:
