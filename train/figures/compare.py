@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config.config import Config
-from ..config.saved import NOT_SAVED, load_config
+from ..config.saved import load_config
 from ..run_dir.metrics import read_metrics
 from . import page
-
-_SELDOM_TELLING = NOT_SAVED | {"seed", "devices", "threads", "prefetch", "save_steps"}
-"""Values that do not name a line: they say where a run was executed, or are averaged over."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +43,17 @@ def draw_comparison(runs: list[Path], file: Path, *, accuracy: bool = False) -> 
 
     Returns `file`. Raises BadInput if a folder holds no run, or `file` cannot be written.
     """
-    lines = {label: [_curves(run) for run in members] for label, members in _group(runs).items()}
+    from ..run_dir.groups import group_runs  # imports JAX: not for --help
+
+    lines = [
+        (_shown(group.label, len(group.runs)), [_curves(run) for run in group.runs])
+        for group in group_runs({run: load_config(run) for run in runs})
+    ]
     figure = page.blank(10, 7)
     panels = figure.subplots(2, 2, sharex=True)
     for row, metric in zip(panels, ("loss", "top1_error"), strict=True):
         for axes, part in zip(row, _PARTS, strict=True):
-            for number, (label, members) in enumerate(lines.items()):
+            for number, (label, members) in enumerate(lines):
                 curves = [member[part, metric] for member in members]
                 if metric == "top1_error":
                     curves = [_percent(curve, accuracy=accuracy) for curve in curves]
@@ -75,42 +76,10 @@ _PARTS = {
     "held out": "validation, or test without a validation part",
 }
 """Titles of the columns."""
-_MOST_WORDS = 3
-"""Values that a label has room for."""
 
 
-def _group(runs: list[Path]) -> dict[str, list[Path]]:
-    """Return the runs that differ in their seed alone, by a label for each group."""
-    groups: dict[tuple[Any, ...], list[Path]] = {}
-    configs = {run: _values(load_config(run)) for run in runs}
-    for run, values in configs.items():
-        groups.setdefault(tuple(values.items()), []).append(run)
-    telling = [
-        name
-        for name in next(iter(configs.values()))
-        if len({v[name] for v in configs.values()}) > 1
-    ]
-    labels = {}
-    for members in groups.values():
-        values = configs[members[0]]
-        words = [f"{name} {_short(values[name])}" for name in telling[:_MOST_WORDS]]
-        if len(telling) > _MOST_WORDS or not words:  # the first values may be those of two lines
-            words = [*words[: _MOST_WORDS - 1], members[0].name]
-        seeds = f" ({len(members)} seeds)" if len(members) > 1 else ""
-        labels[page.plain(", ".join(words), 60) + seeds] = members
-    return labels
-
-
-def _values(config: Config) -> dict[str, Any]:
-    """Return the values that may name a line, the network as its layers."""
-    from ..config.network import get_architecture  # imports JAX: not for --help
-
-    values = {name: x for name, x in config.values().items() if name not in _SELDOM_TELLING}
-    return values | {"net": get_architecture(config)}
-
-
-def _short(value: Any) -> str:
-    return getattr(value, "name", None) or str(value)
+def _shown(label: str, count: int) -> str:
+    return page.plain(label, 60) + (f" ({count} seeds)" if count > 1 else "")
 
 
 def _curves(run: Path) -> dict[tuple[str, str], np.ndarray]:
