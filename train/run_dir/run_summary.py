@@ -9,7 +9,8 @@ from typing import Any
 from ..config.config import Config
 from ..config.errors import BadInput
 from ..config.network import get_architecture
-from ..config.saved import load_config
+from ..config.run_length import last_step
+from ..config.saved import load_config, read_record
 from .metrics import read_metrics
 
 
@@ -28,6 +29,8 @@ class RunSummary:
     """Mean over the last epoch, with augmentation and dropout."""
     val_error: float | None
     test_error: float | None
+    finished: bool
+    """Whether the last of its steps was tested."""
 
     @property
     def network(self) -> str:
@@ -45,16 +48,18 @@ def summarize_run(run_dir: Path) -> RunSummary:
     """Read a run folder. Raises BadInput if it holds no run."""
     config, rows = load_config(run_dir), read_metrics(run_dir)
     steps = [row for row in rows if "loss" in row]
+    step = max((row["step"] for row in rows), default=0)
     return RunSummary(
         run_dir=run_dir,
         config=config,
-        step=max((row["step"] for row in rows), default=0),
+        step=step,
         epoch=_last(rows, "epoch"),
         began=_oldest(run_dir),
         seconds=_training_seconds(steps, config.recipe.batch_size),
         train_error=_last(rows, "train_top1_error"),
         val_error=_last(rows, "val_top1_error"),
         test_error=_last(rows, "test_top1_error"),
+        finished=_is_finished(run_dir, config, rows, step),
     )
 
 
@@ -66,6 +71,18 @@ def find_runs(folder: Path) -> list[Path]:
     if not runs:
         raise BadInput(f"{folder} holds no runs (no config.json)")
     return runs
+
+
+def _is_finished(run_dir: Path, config: Config, rows: list[dict[str, Any]], step: int) -> bool:
+    """Return whether a run is over: test images are looked at after its last step.
+
+    Without validation images they are looked at after each epoch, and steps are counted.
+    """
+    tested = any(row["step"] == step and "test_top1_error" in row for row in rows)
+    if not tested or any("val_top1_error" in row for row in rows):
+        return tested
+    images = read_record(run_dir)["data"].get("train")
+    return isinstance(images, int) and step >= last_step(config.recipe, images)
 
 
 def _oldest(run_dir: Path) -> datetime.datetime:
