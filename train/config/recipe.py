@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from .errors import BadInput
 from .settings import (
     ASCENDING,
+    FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE_OR_COUNT,
@@ -51,6 +52,12 @@ class Recipe:
         Bound("above 0 and below a million", lambda x: 0 < x < 1e6),
     )
     steps: int | None = setting(None, "Stop after this many steps instead.", POSITIVE)
+    until_error: float | None = setting(
+        None,
+        "Stop after the epoch whose mean training error (top-1, as a fraction) is at most this. "
+        "--epochs is then the longest that the run goes on.",
+        FRACTION,
+    )
     batch_size: int = setting(64, "Images per step, over all devices.", POSITIVE)
     validation: float | None = setting(
         None,

@@ -81,6 +81,9 @@ def _is_finished(run_dir: Path, config: Config, rows: list[dict[str, Any]], step
     tested = any(row["step"] == step and "test_top1_error" in row for row in rows)
     if not tested or any("val_top1_error" in row for row in rows):
         return tested
+    goal, error = config.recipe.until_error, _last(rows, "train_top1_error")
+    if goal is not None and error is not None and error <= goal:
+        return True
     images = read_record(run_dir)["data"].get("train")
     return isinstance(images, int) and step >= last_step(config.recipe, images)
 

@@ -41,3 +41,15 @@ def _processes_on_these_cores() -> int:
 
     own = np.uint32(zlib.crc32(f"{socket.gethostname()} {_cores()}".encode()))
     return int((process_allgather(own) == own).sum())
+
+
+def core_shares(count: int) -> list[list[int]]:
+    """Divide the cores of this process into `count` groups, of equal size where that goes.
+
+    Where a process cannot be bound to cores, as on macOS, or there are fewer cores than groups, the
+    groups are empty: whoever runs in one keeps all cores.
+    """
+    cores = _cores()
+    if not hasattr(os, "sched_setaffinity") or len(cores) < count:
+        return [[] for _ in range(count)]
+    return [cores[i * len(cores) // count : (i + 1) * len(cores) // count] for i in range(count)]

@@ -66,7 +66,7 @@ class Recorder:
         self._results: dict[str, float] = {}  # of the latest epoch
         self._evaluated_step: int | None = None
         self.stop_requested = False
-        """Whether a callback has asked for the end."""
+        """Whether the run ends early: a callback has asked for it, or `until_error` is reached."""
         self._selection = "test" if run.data.val is None else "val"  # chooses the best checkpoint
         self._chance_level = ChanceLevelMonitor(len(run.data.class_names), run.steps_per_epoch)
         self._eval_step = make_eval_step(
@@ -234,6 +234,9 @@ class Recorder:
         self.progress.say(f"epoch {epoch}  {'  '.join(figures)}")
         self.progress.resume_clock()
         self._results, self._evaluated_step = metrics, step
+        goal, error = self.run.config.recipe.until_error, metrics.get("train_top1_error")
+        if goal is not None and error is not None and error <= goal:
+            self.stop_requested = True
         if self.on_epoch is not None and _is_true(self.on_epoch(epoch, metrics)):
             self.stop_requested = True
         return metrics

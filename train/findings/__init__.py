@@ -1,0 +1,1 @@
+"""The paper's findings, each an experiment that anyone can repeat."""

@@ -1,0 +1,109 @@
+"""Section 3.1, Figure 1: ReLU trains several times faster than tanh.
+
+A four-layer network on CIFAR-10 without regularization, the smallest of the original program's
+examples. Each kind of unit has the learning rate, of three, with which its training error is the
+lowest after a few epochs. Counted are the epochs until the training error is 25 %.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..config.errors import PACKAGE
+from ..figures import page
+from .report import Report
+from .statistics import mean_and_deviation, welch
+from .trials import Flags, Trial, Trials
+
+CLAIM = (
+    "a four-layer convolutional neural network with ReLUs reaches a 25 % training error rate on "
+    "CIFAR-10 six times faster than an equivalent network with tanh neurons (section 3.1)"
+)
+DATA, SEEDS = "cifar10", (0, 1, 2)
+
+NETS = {"relu": "CIFAR_19PCT", "tanh": f"{PACKAGE}.findings.nets:CIFAR_19PCT_TANH"}
+RATES = (0.001, 0.003, 0.01)
+EPOCHS_OF_RATES, MOST_EPOCHS, ERROR = 4, 100, 0.25
+
+
+def find(trials: Trials) -> Report:
+    """Train the networks, and count their epochs."""
+    candidates = {_arm(unit, rate): _flags(unit, rate, EPOCHS_OF_RATES) for unit, rate in _grid()}
+    first = trials.train(candidates, trials.seeds[:1])
+    best = {
+        unit: min(RATES, key=lambda rate: _last_error(first[_arm(unit, rate)])) for unit in NETS
+    }
+    runs = trials.train({_arm(unit, best[unit]): _flags(unit, best[unit]) for unit in NETS})
+    by_unit = {unit: runs[_arm(unit, best[unit])] for unit in NETS}
+    epochs = {unit: [epochs_until(run, ERROR) for run in by_unit[unit]] for unit in NETS}
+    rows = [
+        (unit, best[unit], len(epochs[unit]), mean_and_deviation(epochs[unit], digits=1))
+        for unit in NETS
+    ]
+    columns = ("units", "learning rate", "seeds", "epochs until a training error of 25 %")
+    return Report(_sentence(epochs), columns, rows, lambda file: draw(by_unit, file))
+
+
+def _grid() -> list[tuple[str, float]]:
+    return [(unit, rate) for unit in NETS for rate in RATES]
+
+
+def _arm(unit: str, rate: float) -> str:
+    return f"{unit}-{rate:g}"
+
+
+def _flags(unit: str, rate: float, epochs: int = MOST_EPOCHS) -> Flags:
+    plain = ("--batch-size", 128, "--weight-decay", 0, "--stored-size", 32, "--cut-epochs")
+    return (
+        *("--net", NETS[unit], "--learning-rate", rate, *plain),
+        *("--epochs", epochs, "--until-error", ERROR),
+    )
+
+
+def _last_error(runs: list[Trial]) -> float:
+    error = runs[0].summary.train_error
+    assert error is not None
+    return error
+
+
+def epochs_until(run: Trial, error: float) -> float:
+    """Return the epochs until the training error was `error`, between two epochs by a line.
+
+    Infinite if it never was.
+    """
+    errors = [row["train_top1_error"] for row in run.epochs()]
+    for epoch, now in enumerate(errors, 1):
+        if now <= error:
+            before = errors[epoch - 2] if epoch > 1 else 1.0
+            return epoch - (error - now) / (before - now)
+    return float("inf")
+
+
+def _sentence(epochs: dict[str, list[float]]) -> str:
+    if not np.isfinite([*epochs["relu"], *epochs["tanh"]]).all():
+        return f"not all runs came to a training error of {ERROR:.0%} in {MOST_EPOCHS} epochs"
+    relu, tanh = (float(np.mean(epochs[unit])) for unit in NETS)
+    text = (
+        f"ReLU came to a training error of {ERROR:.0%} in {relu:.1f} epochs, tanh in {tanh:.1f}: "
+        f"{tanh / relu:.1f} times as fast"
+    )
+    if len(epochs["relu"]) > 1:
+        ratio = welch(np.log(epochs["tanh"]), np.log(epochs["relu"]))
+        low, high = np.exp([ratio.low, ratio.high])
+        text += f" (95 % interval {low:.1f} to {high:.1f}, {len(epochs['relu'])} seeds each)"
+    return f"{text}; the paper has six times."
+
+
+def draw(runs: dict[str, list[Trial]], file: Path) -> Path:
+    """Draw the training error of both by epoch, as Figure 1. Returns `file`."""
+    figure = page.blank(6, 4)
+    axes = figure.subplots()
+    for unit, style in (("relu", "-"), ("tanh", "--")):
+        for number, run in enumerate(runs[unit]):
+            errors = [100 * row["train_top1_error"] for row in run.epochs()]
+            label = {"relu": "ReLU", "tanh": "tanh"}[unit] if number == 0 else None
+            axes.plot(range(1, len(errors) + 1), errors, f"k{style}", linewidth=1, label=label)
+    axes.axhline(100 * ERROR, color="0.6", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="epochs", ylabel="training error rate (%)", ylim=(0, 75), xlim=(0, None))
+    axes.legend()
+    return page.write(figure, file)

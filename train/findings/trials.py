@@ -1,0 +1,62 @@
+"""The runs of one finding, in a folder of their own."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..run_dir.metrics import read_metrics
+from ..run_dir.run_summary import RunSummary, summarize_run
+from ..trainer.sweep import SweepRun, train_runs
+
+Flags = tuple[str | float, ...]
+"""Flags of `train.main`, as ("--learning-rate", 0.01)."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished run of a finding."""
+
+    run_dir: Path
+    seed: int
+    summary: RunSummary
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Return the metrics of each epoch, as metrics.jsonl has them."""
+        return [row for row in read_metrics(self.run_dir) if "train_loss" in row]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trains the runs of a finding."""
+
+    folder: Path
+    data: Path
+    seeds: tuple[int, ...]
+    jobs: int
+
+    def train(
+        self, arms: Mapping[str, Flags], seeds: Iterable[int] | None = None
+    ) -> dict[str, list[Trial]]:
+        """Train each arm with each seed, unless that is done. Returns the runs of each arm.
+
+        Args:
+          arms: flags by the name of an arm, which is the name of its folder too.
+          seeds: in place of those of the command.
+
+        Raises what `train_runs` raises.
+        """
+        chosen = self.seeds if seeds is None else tuple(seeds)
+        runs = {
+            (arm, seed): SweepRun(
+                self.folder / arm / f"seed-{seed}",
+                ("--data", str(self.data), "--seed", str(seed), *map(str, flags)),
+            )
+            for seed in chosen
+            for arm, flags in arms.items()
+        }
+        train_runs([*runs.values()], self.jobs)
+        trials: dict[str, list[Trial]] = {arm: [] for arm in arms}
+        for (arm, seed), run in runs.items():
+            trials[arm].append(Trial(run.run_dir, seed, summarize_run(run.run_dir)))
+        return trials

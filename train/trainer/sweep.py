@@ -1,0 +1,153 @@
+"""Train several runs, each by `train.main` in a process of its own.
+
+A sweep that was stopped goes on with the same call: what is finished is skipped, and what has begun
+is resumed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..config.errors import PACKAGE, Ended
+from ..config.flags import parse
+from ..config.recipe import Recipe
+from ..run_dir.run_summary import RunSummary, summarize_run
+from ..runtime.cores import core_shares
+from ..runtime.stop_signal import StopRequest, defer_signals
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+"""At the signals of a sweep, which only its main thread may get."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """A run of a sweep: its folder, and the flags of `train.main` that make it."""
+
+    run_dir: Path
+    flags: tuple[str, ...]
+
+
+@dataclass
+class _Children:
+    """The runs that are being trained, and whether no more may begin."""
+
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    stopped: bool = False
+
+    def stop(self, number: int) -> None:
+        """Send a signal to all of them, upon which each saves and ends."""
+        self.stopped = True
+        for child in self.running:
+            child.send_signal(number)
+
+
+def train_runs(runs: Sequence[SweepRun], jobs: int = 1) -> None:
+    """Train the runs that are not finished, in their order.
+
+    Args:
+      runs: each with a folder of its own. What a run prints goes to `RUN.log` beside its folder.
+      jobs: runs at a time, each on its share of this process's cores.
+
+    Raises:
+      BadInput: flags of a run that `train.main` refuses.
+      Ended: a run failed, or a signal stopped all of them, after they were saved.
+    """
+    unfinished = [run for run in runs if not is_finished(run)]
+    if len(unfinished) < len(runs):
+        print(f"{len(runs) - len(unfinished)} of {len(runs)} runs are finished", flush=True)
+    children, shares = _Children(), core_shares(min(jobs, max(1, len(unfinished))))
+    with defer_signals() as request, ThreadPoolExecutor(len(shares)) as pool:
+        futures = [pool.submit(_train, run, shares, children) for run in unfinished]
+        try:
+            _wait_for(futures, children, request)
+        finally:
+            children.stop(request.signal or signal.SIGTERM)
+            for future in futures:
+                future.cancel()
+    if request.signal is not None:
+        name = signal.Signals(request.signal).name
+        raise Ended(f"stopped by {name}; the same command goes on", 128 + request.signal)
+
+
+def is_finished(run: SweepRun) -> bool:
+    """Return whether a run has come to its end, and has its figures on the test images.
+
+    Raises BadInput for flags that `train.main` refuses.
+    """
+    recipe = parse(list(run.flags)).recipe
+    if not (run.run_dir / "config.json").exists():
+        return False
+    summary = summarize_run(run.run_dir)
+    return summary.finished and _has_ended(recipe, summary)
+
+
+def _has_ended(recipe: Recipe, summary: RunSummary) -> bool:
+    """Return whether a run of this recipe, which may be longer now, ends where this one has."""
+    goal, error = recipe.until_error, summary.train_error
+    if goal is not None and error is not None and error <= goal:
+        return True
+    if recipe.steps is not None:
+        return summary.step >= recipe.steps
+    return summary.epoch is not None and summary.epoch >= recipe.epochs
+
+
+def _wait_for(futures: list[Future[None]], children: _Children, request: StopRequest) -> None:
+    """Wait for all runs, or for the first failure. A signal to this process goes to all of them."""
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, _SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
+        if request.signal is not None and not children.stopped:
+            children.stop(request.signal)
+        if not children.stopped:
+            for future in done:
+                future.result()
+
+
+def _train(run: SweepRun, shares: list[list[int]], children: _Children) -> None:
+    """Train one run to its end. Raises Ended if it fails."""
+    if children.stopped:
+        return
+    cores = shares.pop()
+    try:
+        _run_child(run, cores, children)
+    finally:
+        shares.append(cores)
+
+
+def _run_child(run: SweepRun, cores: list[int], children: _Children) -> None:
+    if cores:
+        os.sched_setaffinity(0, cores)  # of this thread, from which the child has it
+    begun = (run.run_dir / "config.json").exists()
+    command = [sys.executable, "-m", f"{PACKAGE}.main", *run.flags]
+    command += ["--run-dir", str(run.run_dir), *(["--resume"] if begun else [])]
+    run.run_dir.parent.mkdir(parents=True, exist_ok=True)
+    log, start = run.run_dir.with_name(f"{run.run_dir.name}.log"), time.monotonic()
+    print(f"{run.run_dir}: {'resumed' if begun else 'started'}", flush=True)
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
+        child = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        children.running.append(child)
+        status = child.wait()
+        children.running.remove(child)
+    if children.stopped:
+        return
+    if status:
+        raise Ended(f"{run.run_dir} ended with status {status}: {_last_line(log)}", abs(status))
+    summary = summarize_run(run.run_dir)
+    errors = {"training": summary.train_error, "test": summary.test_error}
+    shown = (f"{name} error {100 * x:.2f} %" for name, x in errors.items() if x is not None)
+    minutes = (time.monotonic() - start) / 60
+    print(f"{run.run_dir}: {', '.join(shown)}, {minutes:.1f} min", flush=True)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
