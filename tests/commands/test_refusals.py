@@ -46,6 +46,10 @@ from train.trainer.build import load_network_and_data
         (["--momentum", "1"], "--momentum must be at least 0 and below 1, not 1.0"),
         (["--cut-epochs", "14", "10"], "--cut-epochs must be numbers above 0, each above"),
         (["--cut-epochs", "inf"], "--cut-epochs must be numbers above 0"),
+        *(
+            (["--layer-weight-decay", *texts], "--layer-weight-decay must be LAYER=X, with X at ")
+            for texts in (["fc8"], ["fc8=lots"], ["fc8=-1"], ["=1"], ["fc8=1", "fc8=2"])
+        ),
         (["--schedule", "linear"], "'linear'"),
         (["--patience", "0"], "--patience must be above 0, not 0"),
         (["--bias-rate", "-1"], "--bias-rate must be at least 0, not -1.0"),
@@ -84,6 +88,10 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
         (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
         (["--data", "nowhere"], "--data nowhere does not exist"),
         (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
+        (
+            ["--layer-weight-decay", "conv1=0", "fc10=3"],
+            "--layer-weight-decay: DIGITS has no layer 'fc10', but conv1, conv2, ",
+        ),
         (["--devices", 3], "--devices 3: DIGITS: 2 towers need 1 device or a multiple of 2, not 3"),
         (
             ["--devices", 8, "--batch-size", 30],

@@ -179,6 +179,11 @@ def test_a_run_on_imagenets_counts_is_planned_without_imagenet():
             "PCA color augmentation: original until epoch 67",
             "SGD, momentum 0.9, weight decay 0.0005, none of biases",
         ),
+        (
+            "cifar-11pct",
+            "24 of 32 pixels square, random crops, horizontal flips",
+            "SGD, momentum 0.9, weight decay 0.004 (conv1=0 conv2=0 fc10=0.01), none of biases",
+        ),
         ("keras-mnist", "224 of 224 pixels square", "Adam, momentum 0.9, weight decay 0"),
     ],
 )

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 import alexnet_jax
-from alexnet_jax import architectures
+from alexnet_jax import Layer, architectures
 from train.config.config import Config, DataConfig
 from train.config.experiments import EXPERIMENTS
 from train.config.flags import parse
 from train.config.run_length import last_step
 from train.steps.schedules import initial_plateau
-from train.trainer.build import make_schedule
+from train.trainer.build import make_optimizer, make_schedule
 
 IMAGES = 1_281_167  # training images of ILSVRC-2012
 PARAMS = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0)))
@@ -54,6 +55,45 @@ def test_the_papers_run_takes_900_thousand_steps_and_decays_on_a_plateau():
     assert schedule.on_plateau
     rates = schedule.rates(jnp.int32(0), initial_plateau(), PARAMS)
     assert {float(rate) for rate in jax.tree.leaves(rates)} == {float(jnp.float32(0.01))}
+
+
+@pytest.mark.parametrize(
+    ("name", "decays"),
+    [
+        ("cifar-19pct", [0.004, 0.004, 0.004, 3]),
+        ("cifar-18pct", [0.004, 0.004, 0.004, 1]),
+        ("cifar-13pct", [0, 0, 0.004, 0.004, 0.004]),
+        ("cifar-11pct", [0, 0, 0.004, 0.004, 0.01]),
+    ],
+)
+def test_a_step_of_a_recipe_for_cifar_is_that_of_cuda_convnets_files(name, decays):
+    """Weights: inc = 0.9 inc - 0.001 (wc w + gradient). Biases: inc = 0.9 inc - 0.002 gradient."""
+    recipe = EXPERIMENTS[name]
+    net = architectures.by_name(recipe.net)
+    filled = lambda x: dict.fromkeys(net.parameter_shapes(), Layer(*2 * [jnp.float32(x)]))  # noqa: E731
+    w, gradient, inc = (filled(x) for x in (1, 0.01, 0.001))
+    rates = make_schedule(recipe, 50_000).rates(jnp.int32(0), initial_plateau(), w)
+    after, _ = make_optimizer(recipe, net).update(gradient, optax.TraceState(inc), w, rates=rates)
+    for layer, wc in zip(net.parameter_shapes(), decays, strict=True):
+        expected = (0.0009 - 0.001 * (wc + 0.01), 0.0009 - 0.002 * 0.01)
+        assert [float(x) for x in after[layer]] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [
+        ("cifar-19pct", (120, 130, 140)),
+        ("cifar-18pct", (120, 130, 140)),
+        ("cifar-13pct", (140, 150, 160)),
+        ("cifar-11pct", (500, 510, 520)),
+    ],
+)
+def test_a_recipe_for_cifar_divides_the_rates_when_its_source_did(name, epochs):
+    """18pct's file, and Caffe's train_full.sh after it; the Methodology of 13pct; 11pct's file."""
+    recipe = EXPERIMENTS[name]
+    starts = [row.start for row in make_schedule(recipe, 50_000).rows]
+    ends = [*starts[1:], last_step(recipe, 50_000)]
+    assert [steps * 128 / 50_000 for steps in ends] == pytest.approx(epochs, abs=1 / 390)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Named experiments: one recipe each, with its command and its measured result."""
 
+from .cifar_experiments import CIFAR_11PCT, CIFAR_13PCT, CIFAR_18PCT, CIFAR_19PCT
 from .recipe import Recipe
 
 DIGITS = Recipe()
@@ -204,6 +205,7 @@ EXPERIMENTS = {
     for recipe in (
         DIGITS,
         *(PAPER, ORIGINAL, CAFFE, CUDA_CONVNET2),
+        *(CIFAR_19PCT, CIFAR_18PCT, CIFAR_13PCT, CIFAR_11PCT),
         *(SCALED_MNIST, KERAS_MNIST, KERAS_FLOWERS, FLOWERS, PHOTOGRAPHS),
     )
 }

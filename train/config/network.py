@@ -1,6 +1,7 @@
 """The network that a configuration names or holds."""
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ def get_architecture(config: Config) -> Architecture:
     except (ValueError, TypeError) as error:
         raise BadInput(f"`net`: {error}") from None
     return architecture
+
+
+def check_layers(argument: str, names: Iterable[str], architecture: Architecture) -> None:
+    """Raise BadInput unless `names`, values of an argument, are layers with parameters."""
+    layers = [info.name for info in architecture.layer_info() if info.weight_shape]
+    for name in names:
+        if name not in layers:
+            known = ", ".join(layers)
+            raise BadInput(f"`{argument}`: {architecture.name} has no layer {name!r}, but {known}")
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from .errors import BadInput
 from .settings import (
     ASCENDING,
     FRACTION,
+    LAYER_DECAYS,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE_OR_COUNT,
@@ -123,6 +124,11 @@ class Recipe:
     )
     weight_decay: float = setting(
         5e-4, "The L2 penalty: this times the weight is added to its gradient.", NOT_NEGATIVE
+    )
+    layer_weight_decay: tuple[str, ...] = setting(
+        (),
+        "The weight decay of these layers, in place of --weight-decay: conv1=0 fc10=3.",
+        LAYER_DECAYS,
     )
     decay_biases: bool = setting(
         True,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import BadInput
@@ -34,6 +34,21 @@ def _is_address(text: str) -> bool:
     return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
 
 
+def layer_values(texts: Iterable[str]) -> dict[str, float]:
+    """Return the numbers by layer: {"conv1": 0.0} of "conv1=0". Raises ValueError for no number."""
+    pairs = (text.partition("=") for text in texts)
+    return {layer: float(number) for layer, _, number in pairs}
+
+
+def _decays_layers(texts: tuple[str, ...]) -> bool:
+    try:
+        values = layer_values(texts)
+    except ValueError:
+        return False
+    named = all(values) and len(values) == len(texts)
+    return named and all(map(NOT_NEGATIVE.holds, values.values()))
+
+
 POSITIVE = Bound("above 0", lambda x: 0 < x < float("inf"))
 NOT_NEGATIVE = Bound("at least 0", lambda x: 0 <= x < float("inf"))
 FRACTION = Bound("above 0 and below 1", lambda x: 0 < x < 1)
@@ -46,6 +61,7 @@ ASCENDING = Bound(
     "numbers above 0, each above the one before",
     lambda xs: all(a < b for a, b in itertools.pairwise((0, *xs, float("inf")))),
 )
+LAYER_DECAYS = Bound("LAYER=X, with X at least 0 and each layer once", _decays_layers)
 COUNTS = Bound(
     "one number above 0, or two",
     lambda ns: len(ns) <= 2 and all(n > 0 for n in ns[:1]) and all(n >= 0 for n in ns),

@@ -135,7 +135,9 @@ def _optimizer(settings: Recipe) -> str:
     """The optimizer with its settings, without the schedule."""
     name = {"sgd": "SGD", "adam": "Adam", "lars": "LARS"}[settings.optimizer]
     text = f"{name}, momentum {settings.momentum:g}, weight decay {settings.weight_decay:g}"
-    if settings.weight_decay and not settings.decay_biases:
+    if settings.layer_weight_decay:
+        text += f" ({' '.join(settings.layer_weight_decay)})"
+    if (settings.weight_decay or settings.layer_weight_decay) and not settings.decay_biases:
         text += ", none of biases"
     if settings.warmup_epochs:
         rate = settings.learning_rate

@@ -33,7 +33,7 @@ def synthetic_run(config: Config, architecture: Architecture, data: DataSet, mes
         mesh,
         synthetic_statistics(stored_size(config, architecture)),
         build.make_schedule(config.recipe, len(data.train), frozen),
-        build.make_optimizer(config.recipe),
+        build.make_optimizer(config.recipe, architecture),
     )
 
 

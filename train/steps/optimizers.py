@@ -1,6 +1,6 @@
 """The paper's optimizer (§5), Adam and LARS; learning rates come from `schedules`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,7 +14,11 @@ TRUST = 0.001
 
 
 def sgd(
-    *, momentum: float = 0.9, weight_decay: float = 5e-4, decay_biases: bool = True
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    layer_weight_decay: Mapping[str, float] | None = None,
+    decay_biases: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """Return stochastic gradient descent with momentum and weight decay as in §5.
 
@@ -26,9 +30,11 @@ def sgd(
     alone; `optax.sgd` scales the whole velocity, which differs at every step decay. A rate of 0
     stops an array at once: it loses its velocity.
 
-    The paper's formula decays every w. With `decay_biases` False only weights decay, as in the
-    original program and in Caffe.
+    The paper's formula decays every w by the same factor. `layer_weight_decay` has other factors
+    for some layers, by name. With `decay_biases` False only weights decay, as in the original
+    program and in Caffe.
     """
+    add_decay = _weight_decay(weight_decay, layer_weight_decay, decay_biases)
 
     def init(params: Params) -> optax.TraceState:
         return optax.TraceState(jax.tree.map(jnp.zeros_like, params))
@@ -37,7 +43,7 @@ def sgd(
         def velocity(v: jax.Array, g: jax.Array, rate: jax.Array) -> jax.Array:
             return -rate * g + jnp.where(rate > 0, momentum, 0.0) * v
 
-        decayed = _decayed(gradients, params, weight_decay, decay_biases)
+        decayed = add_decay(gradients, params)
         v = jax.tree.map(velocity, state.trace, decayed, rates)
         return v, optax.TraceState(v)
 
@@ -45,31 +51,39 @@ def sgd(
 
 
 def adam(
-    *, momentum: float = 0.9, weight_decay: float = 0.0, decay_biases: bool = True
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    layer_weight_decay: Mapping[str, float] | None = None,
+    decay_biases: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """Return Adam (Kingma and Ba 2015), as `torch.optim.Adam`; Keras has an epsilon of 1e-7.
 
     `momentum` is its beta_1; beta_2 is 0.999 and epsilon 1e-8. weight_decay * w is added to the
     gradient. `update` takes `rates` as `sgd` does.
     """
+    add_decay = _weight_decay(weight_decay, layer_weight_decay, decay_biases)
     adam_moments = optax.scale_by_adam(b1=momentum)
 
     def update(gradients: Params, state: optax.OptState, params: Params, *, rates: Params):
-        decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
+        decayed: Any = add_decay(gradients, params)
         steps, state = adam_moments.update(decayed, state)
         return jax.tree.map(lambda rate, step: -rate * step, rates, steps), state
 
     return _transformation(adam_moments.init, update)
 
 
-def _decayed(gradients: Params, params: Params, weight_decay: float, decay_biases: bool) -> Params:
-    """Return gradient + weight_decay * w."""
+def _weight_decay(
+    default: float, by_layer: Mapping[str, float] | None, decay_biases: bool
+) -> Callable[[Params, Params], Params]:
+    """Return the function of gradients and parameters that returns gradient + weight_decay * w."""
 
     def decayed(path: tuple, g: jax.Array, w: jax.Array) -> jax.Array:
-        spared = not weight_decay or (not decay_biases and path[-1].name == "biases")
-        return g if spared else g + weight_decay * w
+        decay = (by_layer or {}).get(path[0].key, default)
+        spared = not decay or (not decay_biases and path[-1].name == "biases")
+        return g if spared else g + decay * w
 
-    return jax.tree_util.tree_map_with_path(decayed, gradients, params)
+    return lambda gradients, params: jax.tree_util.tree_map_with_path(decayed, gradients, params)
 
 
 def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
@@ -78,7 +92,11 @@ def _transformation(init: Any, update: Any) -> optax.GradientTransformationExtra
 
 
 def lars(
-    *, momentum: float = 0.9, weight_decay: float = 5e-4, decay_biases: bool = True
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    layer_weight_decay: Mapping[str, float] | None = None,
+    decay_biases: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """Return LARS, for large batches (You, Gitman and Ginsburg 2017, arXiv:1708.03888).
 
@@ -90,6 +108,7 @@ def lars(
     |w| for |u|. Biases, and the scales and offsets of batch normalization, which may be 0, are
     updated as in `sgd`. `update` takes `rates` as `sgd` does.
     """
+    add_decay = _weight_decay(weight_decay, layer_weight_decay, decay_biases)
     trusted = optax.masked(
         optax.scale_by_trust_ratio(trust_coefficient=TRUST),
         lambda params: jax.tree_util.tree_map_with_path(_is_matrix, params),
@@ -97,7 +116,7 @@ def lars(
     rule = sgd(momentum=momentum, weight_decay=0)
 
     def update(gradients: Params, state: optax.TraceState, params: Params, *, rates: Params):
-        decayed: Any = _decayed(gradients, params, weight_decay, decay_biases)
+        decayed: Any = add_decay(gradients, params)
         scaled, _ = trusted.update(decayed, trusted.init(params), params)  # it keeps no state
         return rule.update(scaled, state, params, rates=rates)
 

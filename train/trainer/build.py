@@ -16,9 +16,10 @@ from alexnet_jax.towers import local_batch_slice, num_batch_shards
 
 from ..config.config import Config
 from ..config.errors import BadInput
-from ..config.network import get_architecture
+from ..config.network import check_layers, get_architecture
 from ..config.recipe import Recipe
 from ..config.run_length import last_step, steps_per_epoch
+from ..config.settings import layer_values
 from ..data.dataset import open_data
 from ..data.examples import CheckedSource, DataSet, ImageStatistics
 from ..data.formats.image_resize import RULES
@@ -143,11 +144,19 @@ def make_schedule(recipe: Recipe, images: int, frozen: tuple[str, ...] = ()) -> 
     return dataclasses.replace(schedule, warm_up=warm_up, warm_up_from=1 / scale, frozen=frozen)
 
 
-def make_optimizer(recipe: Recipe) -> optax.GradientTransformationExtraArgs:
-    """Return the optimizer that the recipe names, with its settings."""
+def make_optimizer(
+    recipe: Recipe, architecture: Architecture
+) -> optax.GradientTransformationExtraArgs:
+    """Return the optimizer that the recipe names, with its settings.
+
+    Raises BadInput if `layer_weight_decay` names a layer that the network does not have.
+    """
+    by_layer = layer_values(recipe.layer_weight_decay)
+    check_layers("layer_weight_decay", by_layer, architecture)
     return OPTIMIZERS[recipe.optimizer](
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
+        layer_weight_decay=by_layer,
         decay_biases=recipe.decay_biases,
     )
 

@@ -17,6 +17,7 @@ from alexnet_jax.weights import imagenet
 
 from ..config.config import Config
 from ..config.errors import BadInput, list_some
+from ..config.network import check_layers
 from ..data.examples import DataSet
 from ..data.image_statistics import write_statistics
 from ..run_dir.checkpoints import Checkpoints
@@ -72,14 +73,11 @@ class InitialWeights:
 
 def frozen_layers(config: Config, architecture: Architecture) -> tuple[str, ...]:
     """Return the names of the frozen layers. Raises BadInput for one without parameters."""
-    layers = [info.name for info in architecture.layer_info() if info.weight_shape]
     listed = (config.recipe.freeze or "").split(",")
     frozen = tuple(name.strip() for name in listed if name.strip())
-    for name in frozen:
-        if name not in layers:
-            names = ", ".join(layers)
-            raise BadInput(f"`freeze`: {architecture.name} has no layer {name!r}, but {names}")
-    if {*frozen} == {*layers}:
+    check_layers("freeze", frozen, architecture)
+    layers = {info.name for info in architecture.layer_info() if info.weight_shape}
+    if {*frozen} == layers:
         raise BadInput("`freeze` names every layer, so that nothing is left to learn")
     return frozen
 

@@ -81,6 +81,7 @@ def train(
     data = leave_out_corrupt(data, config.data.bad_images, decoding_threads(config.data.threads))
     mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
     frozen = fine_tuning.frozen_layers(config, architecture)
+    optimizer = build.make_optimizer(config.recipe, architecture)
     initial = fine_tuning.read_initial_weights(config, architecture, data.class_names)
     with (
         _open_folder(config, own_data=own_data) as folder,
@@ -93,7 +94,6 @@ def train(
             initial.keep_mean(folder.path, data)
         statistics = load_or_measure_statistics(folder.path, data, mean=config.recipe.mean)
         schedule = build.make_schedule(config.recipe, len(data.train), frozen)
-        optimizer = build.make_optimizer(config.recipe)
         run = Run(config, architecture, data, mesh, statistics, schedule, optimizer)
         # Closing the checkpoints waits for the other processes and for pending writes. The
         # guards sit inside, so that they catch fatal errors before that wait.

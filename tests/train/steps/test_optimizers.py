@@ -45,6 +45,36 @@ def test_momentum_and_weight_decay_follow_their_arguments(rng):
     np.testing.assert_allclose(ours[:, 0], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("by_layer", "weight_decay"), [({"conv1": 0.3}, 0.3), ({"conv1": 0}, 0), ({"fc10": 3}, 0.1)]
+)
+def test_a_layer_decays_by_its_own_factor_and_the_others_by_the_common_one(
+    rng, by_layer, weight_decay
+):
+    w, gradients = rng.normal(size=3), rng.normal(size=(6, 3))
+    optimizer = sgd(weight_decay=0.1, layer_weight_decay=by_layer, decay_biases=False)
+    ours = run_steps(optimizer, w, gradients, [(0.05, 0.05)] * 6)
+    decayed = reference.section_5(w, gradients, [0.05] * 6, weight_decay=weight_decay)
+    undecayed = reference.section_5(w, gradients, [0.05] * 6, weight_decay=0)
+    np.testing.assert_allclose(ours[:, 0], decayed, rtol=1e-5)
+    np.testing.assert_allclose(ours[:, 1], undecayed, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [adam, lars])
+def test_a_factor_of_a_layer_is_to_adam_and_lars_what_the_common_one_is(rng, optimizer):
+    w, gradients = rng.normal(size=3), rng.normal(size=(3, 3))
+    by_layer, common, none = (
+        run_steps(optimizer(**decay), w, gradients, [(0.05, 0.05)] * 3)
+        for decay in (
+            {"weight_decay": 0, "layer_weight_decay": {"conv1": 0.3}},
+            {"weight_decay": 0.3},
+            {"weight_decay": 0},
+        )
+    )
+    np.testing.assert_array_equal(by_layer, common)
+    assert np.all(by_layer[-1] != none[-1])
+
+
 def test_biases_do_not_decay_without_decay_biases(rng):
     w, gradients = rng.normal(size=3), rng.normal(size=(6, 3))
     ours = run_steps(sgd(weight_decay=0.1, decay_biases=False), w, gradients, [(0.05, 0.05)] * 6)
