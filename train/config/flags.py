@@ -14,7 +14,7 @@ from .config import COMMAND, FIELDS, Config, DataConfig, Launch
 from .errors import BadInput, as_called, flag
 from .experiments import EXPERIMENTS
 from .recipe import Recipe
-from .saved import FORMER_NAMES, NOT_SAVED, load_config, resolve_unless_name
+from .saved import FORMER_NAMES, NOT_SAVED, load_config, read_record, resolve_unless_name
 
 _MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
 _MAY_CHANGE |= {"bad_images", "threads", "prefetch", "deterministic", "until_error"}
@@ -73,7 +73,7 @@ def read_flags(argv: list[str] | None = None) -> dict[str, Any]:
 def names_no_experiment(given: dict[str, Any]) -> bool:
     """Return whether the flags leave it to the data which experiment they start from."""
     starts = given.get("data") and not given.get("resume")
-    return bool(starts) and not {"experiment", "net"} & given.keys()
+    return bool(starts) and not {"experiment", "net", "like"} & given.keys()
 
 
 def make_config(given: dict[str, Any], experiment: str = "digits") -> Config:
@@ -83,7 +83,10 @@ def make_config(given: dict[str, Any], experiment: str = "digits") -> Config:
       given: the values of the flags that were given.
       experiment: the one to start from, if they name none.
     """
-    if given.get("resume") and given.get("run_dir"):
+    if "like" in given:
+        config, recipe = _make_like(given)
+        _check_new(config, recipe)
+    elif given.get("resume") and given.get("run_dir"):
         saved = load_config(given["run_dir"])
         config = _replace(saved, given)
         _check_resumed(config, saved)
@@ -92,6 +95,25 @@ def make_config(given: dict[str, Any], experiment: str = "digits") -> Config:
         config = _replace(Config(recipe), given)
         _check_new(config, recipe)
     return config
+
+
+def _make_like(given: dict[str, Any]) -> tuple[Config, Recipe]:
+    """Return the configuration of a new run like another one, and the recipe of that one."""
+    run_dir, changes = given["like"], {**given}
+    del changes["like"]
+    if changes.get("resume"):
+        raise BadInput("--like begins a new run, and --resume continues one; drop one of them")
+    if "experiment" in changes:
+        raise BadInput("--like takes the recipe of a run, and --experiment another; drop one")
+    try:
+        saved, classes = load_config(run_dir), read_record(run_dir)["data"]["class_names"]
+    except BadInput as error:
+        raise BadInput(f"--like {error}") from None
+    if saved.data.path is None and "data" not in changes and classes != [*"0123456789"]:
+        raise BadInput(f"--like {run_dir}: its data were given in Python; --data names others")
+    if "epochs" in changes:
+        changes.setdefault("steps", None)  # a run with `steps` would not look at them
+    return _replace(Config(saved.recipe, saved.data), changes), saved.recipe
 
 
 def _parser() -> Parser:
@@ -104,6 +126,13 @@ def _parser() -> Parser:
         description=textwrap.fill(about, 79, break_on_hyphens=False),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--like",
+        metavar="RUN",
+        type=_converter(Path),
+        help="begin a new run with the recipe and the data of the run in this folder; other flags "
+        "change them; --devices and the others under launch are not taken from there",
     )
     former = {new: old for old, new in FORMER_NAMES.items()}
     for title, owner in _OWNERS.items():
