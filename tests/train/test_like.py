@@ -78,3 +78,12 @@ def test_a_run_on_data_given_in_python_needs_other_data(keep):
     with pytest.raises(BadInput, match=r"its data were given in Python; --data names others"):
         parse(["--like", folder])
     assert parse(["--like", folder, "--data", "x"]) == Config().replace(data=Path("x"))
+
+
+def test_a_layer_keeps_its_weight_decay_when_the_run_is_resumed(keep):
+    resume = ["--resume", "--run-dir", str(keep(Config(CIFAR_11PCT).replace(data=Path("/x"))))]
+    assert parse(resume).recipe == CIFAR_11PCT
+    with pytest.raises(
+        BadInput, match=r"--layer-weight-decay conv1=0 conv2=0 fc10=0\.01, not fc10=1"
+    ):
+        parse([*resume, "--layer-weight-decay", "fc10=1"])

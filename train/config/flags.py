@@ -237,7 +237,7 @@ def _check_resumed(config: Config, saved: Config) -> None:
     for name, value in config.values().items():
         if name not in _MAY_CHANGE | NOT_SAVED and value != before[name]:
             folder = config.launch.run_dir
-            old, new = (getattr(x, "name", x) for x in (before[name], value))
+            old, new = (_shown(getattr(x, "name", x)) for x in (before[name], value))
             if name == "net" and old == new:
                 raise BadInput(f"{folder} holds a run with --net {old} of other layers")
             raise BadInput(f"{folder} holds a run with {flag(name)} {old}, not {new}")
