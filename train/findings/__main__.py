@@ -1,32 +1,68 @@
 """Repeat one of the paper's findings: `python -m train.findings NAME --data DIR`."""
 
+import argparse
 from pathlib import Path
-from types import ModuleType
 
 from ..runtime.cli import make_parser, positive, run_command
 from ..runtime.cores import available_cores
 
 DESCRIPTION = """\
 Repeat one of the paper's findings: train its runs, several seeds of each, print a table and what
-was found, and draw a figure. The runs are in DIR/NAME/ARM/seed-S of --out, beside report.md,
-report.json and figure.png. After a stop the same command goes on."""
+was found, and draw a figure. The runs are in DIR/runs/ARM/seed-S of --out; report.md,
+report.json and figure.png in DIR/NAME. After a stop the same command goes on."""
 
-NAMES = ("relu",)
-"""Modules of this package with `CLAIM`, `DATA`, `SEEDS` and `find`."""
+NAMES = (
+    "relu",
+    "norm",
+    "specialization",
+    "augmentation",
+    "dropout",
+    "two-gpus",
+    "pooling",
+    "depth",
+)
+"""In the order of a reader's interest."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Train what is missing, and report."""
+    flags = _parser().parse_args(argv)
+    from ..runtime import backend, compile_cache
+
+    backend.set_up_devices(1)  # it draws, and tests trained networks
+    compile_cache.enable()
+    from .findings import get_finding
+    from .trials import Trials
+
+    finding = get_finding(flags.name)
+    print(f"the paper: {finding.claim}", flush=True)
+    seeds = tuple(flags.seeds or finding.seeds)
+    folder = flags.out / flags.name
+    report = finding.find(Trials(flags.out / "runs", flags.data, seeds, flags.jobs))
+    report.write(folder)
+    print(report.table(), report.sentence, f"report  {folder / 'report.md'}", sep="\n\n")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__spec__.name, DESCRIPTION)
     parser.add_argument("name", metavar="NAME", choices=NAMES, help=", ".join(NAMES))
     parser.add_argument(
-        "--data", metavar="DIR", type=Path, required=True, help="as train.fetch makes it: cifar10"
+        "--data",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="cifar10 as train.fetch makes it; for augmentation, specialization and two-gpus, "
+        "flowers",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("runs/findings"), help="(%(default)s)"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/findings"),
+        help="(%(default)s); findings share the runs in DIR/runs",
     )
     parser.add_argument(
-        "--seeds", metavar="N", type=int, nargs="+", help="those of the finding by default"
+        "--seeds", metavar="N", type=int, nargs="+", help="of each arm; 0 1 2, or 0 1 2 3 4"
     )
     parser.add_argument(
         "--jobs",
@@ -35,22 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         default=available_cores(),
         help="runs at a time, each on its share of the cores (one for each core)",
     )
-    flags = parser.parse_args(argv)
-    from .trials import Trials
-
-    finding = _load(flags.name)
-    print(f"the paper: {finding.CLAIM}", flush=True)
-    folder = flags.out / flags.name
-    seeds = tuple(flags.seeds or finding.SEEDS)
-    report = finding.find(Trials(folder, flags.data, seeds, flags.jobs))
-    report.write(folder)
-    print(report.table(), report.sentence, f"report      {folder / 'report.md'}", sep="\n")
-
-
-def _load(name: str) -> ModuleType:
-    import importlib
-
-    return importlib.import_module(f".{name}", __package__)
+    return parser
 
 
 if __name__ == "__main__":

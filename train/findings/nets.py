@@ -3,8 +3,17 @@
 import dataclasses
 
 from alexnet_jax import Architecture
-from alexnet_jax.architectures import CIFAR_19PCT, PHOTOGRAPHS
-from alexnet_jax.layer_specs import Conv, Gather, LayerSpec, Relu, Tanh
+from alexnet_jax.architectures import CIFAR_11PCT, CIFAR_19PCT, DIGITS, PHOTOGRAPHS
+from alexnet_jax.layer_specs import (
+    Conv,
+    Dropout,
+    Gather,
+    LayerSpec,
+    LocallyConnected,
+    MaxPool,
+    Relu,
+    Tanh,
+)
 
 
 def _with_layers(
@@ -62,3 +71,38 @@ HALF = _with_he_deviations(
     )
 )
 """One tower with half the kernels but in conv5, as the one-GPU net of section 3.2's footnote."""
+
+CIFAR_13PCT_NORM = _with_layers(
+    CIFAR_11PCT,
+    "CIFAR_13PCT_NORM",
+    [
+        dataclasses.replace(spec, maps=32) if isinstance(spec, LocallyConnected) else spec
+        for spec in CIFAR_11PCT.layers
+    ],
+)
+"""CIFAR_13PCT with the two norms of CIFAR_11PCT, and nothing else of it."""
+
+NO_DROPOUT = _with_layers(
+    DIGITS, "NO_DROPOUT", [spec for spec in DIGITS.layers if not isinstance(spec, Dropout)], 2
+)
+
+
+def _with_pools(name: str, pool: MaxPool) -> Architecture:
+    layers = [pool if isinstance(spec, MaxPool) else spec for spec in DIGITS.layers]
+    return _with_layers(DIGITS, name, layers, 2)
+
+
+OVERLAPPING = _with_pools("OVERLAPPING", MaxPool(3, 2, padding=(0, 1)))
+"""DIGITS whose pools reach past the edge, so that its maps have the sizes of NON_OVERLAPPING's."""
+
+NON_OVERLAPPING = _with_pools("NON_OVERLAPPING", MaxPool(2, 2))
+
+
+def _without(name: str) -> Architecture:
+    """Return DIGITS without a convolution and its ReLU."""
+    layers = list(DIGITS.layers)
+    at = next(i for i, spec in enumerate(layers) if getattr(spec, "name", None) == name)
+    return _with_layers(DIGITS, f"NO_{name.upper()}", layers[:at] + layers[at + 2 :], 2)
+
+
+NO_CONV3, NO_CONV4, NO_CONV5 = (_without(f"conv{i}") for i in (3, 4, 5))

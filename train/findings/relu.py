@@ -88,7 +88,7 @@ def _sentence(epochs: dict[str, list[float]]) -> str:
         f"{tanh / relu:.1f} times as fast"
     )
     if len(epochs["relu"]) > 1:
-        ratio = welch(np.log(epochs["tanh"]), np.log(epochs["relu"]))
+        ratio = welch(*([*np.log(epochs[unit])] for unit in ("tanh", "relu")))
         low, high = np.exp([ratio.low, ratio.high])
         text += f" (95 % interval {low:.1f} to {high:.1f}, {len(epochs['relu'])} seeds each)"
     return f"{text}; the paper has six times."

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -31,10 +32,23 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Difference:
     Each needs two values at least. The test takes the values of a sample as independent draws from
     a normal distribution, and lets the two have different variances.
     """
-    result = stats.ttest_ind(first, second, equal_var=False)
+    result: Any = stats.ttest_ind(first, second, equal_var=False)
     interval = result.confidence_interval(LEVEL)
     mean = float(np.mean(first) - np.mean(second))
     return Difference(mean, float(interval.low), float(interval.high), float(result.pvalue))
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    """Compare the misses of two networks on the same n images, bool [n], by McNemar's exact test.
+
+    Returns the images that only the first misses, those that only the second misses, and the
+    probability of counts as unequal as these or more if both were equally likely.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    if not only_first + only_second:
+        return 0, 0, 1.0
+    p = float(stats.binomtest(only_first, only_first + only_second).pvalue)
+    return only_first, only_second, p
 
 
 def mean_and_deviation(values: Sequence[float], scale: float = 1, digits: int = 2) -> str:

@@ -1,4 +1,4 @@
-"""The runs of one finding, in a folder of their own."""
+"""The runs of findings, which share those that they have in common."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ class Trials:
     """Trains the runs of a finding."""
 
     folder: Path
+    """Of all findings: an arm has the same name in each of them."""
     data: Path
     seeds: tuple[int, ...]
     jobs: int
