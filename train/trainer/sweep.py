@@ -128,7 +128,7 @@ def _run_child(run: SweepRun, cores: list[int], children: _Children) -> None:
     command += ["--run-dir", str(run.run_dir), *(["--resume"] if begun else [])]
     run.run_dir.parent.mkdir(parents=True, exist_ok=True)
     log, start = run.run_dir.with_name(f"{run.run_dir.name}.log"), time.monotonic()
-    print(f"{run.run_dir}: {'resumed' if begun else 'started'}", flush=True)
+    _say(f"{run.run_dir}: {'resumed' if begun else 'started'}")
     with log.open("ab") as output:
         # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
         child = subprocess.Popen(
@@ -145,7 +145,12 @@ def _run_child(run: SweepRun, cores: list[int], children: _Children) -> None:
     errors = {"training": summary.train_error, "test": summary.test_error}
     shown = (f"{name} error {100 * x:.2f} %" for name, x in errors.items() if x is not None)
     minutes = (time.monotonic() - start) / 60
-    print(f"{run.run_dir}: {', '.join(shown)}, {minutes:.1f} min", flush=True)
+    _say(f"{run.run_dir}: {', '.join(shown)}, {minutes:.1f} min")
+
+
+def _say(line: str) -> None:
+    """Print a line in one piece: several threads do so."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def _last_line(log: Path) -> str:

@@ -1,0 +1,63 @@
+"""A finding from its runs to its report, with runs of a few steps."""
+
+import json
+
+import pytest
+
+from tests.support.picture_folders import write_classes
+from train.findings.ablations import Ablation
+from train.findings.comparison import compare
+from train.findings.trials import Trials
+
+SHORT = ("--net", "SCALED_4_67", "--batch-size", 4, "--steps", 2, "--stored-size", 67)
+ABLATION = Ablation(
+    "rates matter",
+    data="pictures",
+    baseline="low",
+    arms={
+        "low": (*SHORT, "--learning-rate", 1e-5),
+        "high": (*SHORT, "--learning-rate", 1e-4),
+    },
+    effect=1,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The findings of one training of both arms, and what was printed."""
+    root = tmp_path_factory.mktemp("findings")
+    write_classes(root / "pictures", count=10)
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    """The report on both arms, with one seed, trained two at a time."""
+    return compare(ABLATION, Trials(folder / "runs", folder / "pictures", (3,), 2))
+
+
+def test_both_arms_are_trained_tested_and_compared(folder, report, tmp_path):
+    low, high = report.rows
+    assert low[:2] == ("low", 1)
+    assert high[0] == "high"
+    for row in report.rows:
+        metrics = (folder / "runs" / row[0] / "seed-3" / "metrics.jsonl").read_text().splitlines()
+        for name, shown in (("train_top1_error", row[2]), ("test_top1_error", row[3])):
+            values = [json.loads(line)[name] for line in metrics if name in line]
+            assert shown == f"{100 * values[-1]:.2f}"
+    assert "one seed shows nothing" in report.sentence
+    report.write(tmp_path)
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    assert json.loads((tmp_path / "report.json").read_text())["rows"][0][0] == "low"
+    assert (tmp_path / "report.md").read_text().count(
+        "\n| "
+    ) == 4  # with the head and the line below
+
+
+def test_what_is_finished_is_not_trained_again(folder, report, capsys):
+    run = folder / "runs" / "low" / "seed-3"
+    before = (run / "metrics.jsonl").stat().st_mtime_ns
+    again = compare(ABLATION, Trials(folder / "runs", folder / "pictures", (3,), 1))
+    assert again.rows == report.rows
+    assert (run / "metrics.jsonl").stat().st_mtime_ns == before
+    assert "2 of 2 runs are finished" in capsys.readouterr().out
