@@ -49,6 +49,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "train.figures",
     "train.trainer",
     "train.dry_run",
+    "train.findings",
     "train",
 ]
 NEEDS = {  # of single modules, beside jax and numpy; imported at the first use

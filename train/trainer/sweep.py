@@ -14,9 +14,10 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config.errors import PACKAGE, Ended
+from ..config.errors import PACKAGE, BadInput, Ended
 from ..config.flags import parse
 from ..config.recipe import Recipe
+from ..config.saved import load_config
 from ..run_dir.run_summary import RunSummary, summarize_run
 from ..runtime.cores import core_shares
 from ..runtime.stop_signal import StopRequest, defer_signals
@@ -78,13 +79,17 @@ def train_runs(runs: Sequence[SweepRun], jobs: int = 1) -> None:
 def is_finished(run: SweepRun) -> bool:
     """Return whether a run has come to its end, and has its figures on the test images.
 
-    Raises BadInput for flags that `train.main` refuses.
+    Raises BadInput for flags that `train.main` refuses, and for a folder that holds another run.
     """
-    recipe = parse(list(run.flags)).recipe
-    if not (run.run_dir / "config.json").exists():
+    flags, folder = list(run.flags), run.run_dir
+    if not (folder / "config.json").exists():
+        parse(flags)
         return False
-    summary = summarize_run(run.run_dir)
-    return summary.finished and _has_ended(recipe, summary)
+    wanted, saved = parse([*flags, "--run-dir", str(folder), "--resume"]), load_config(folder)
+    if wanted.data.path is not None and wanted.data.path.resolve() != saved.data.path:
+        raise BadInput(f"{folder} holds a run on {saved.data.path}, not on {wanted.data.path}")
+    summary = summarize_run(folder)
+    return summary.finished and _has_ended(wanted.recipe, summary)
 
 
 def _has_ended(recipe: Recipe, summary: RunSummary) -> bool:
