@@ -2,8 +2,8 @@
 
 The chroma of a kernel is the part of its energy off the gray axis: 0 for a kernel that weighs red,
 green and blue alike, 2/3 for random numbers. For each run, the difference of the two towers' mean
-chroma stands against that of random halves of the same kernels. The controls have no reason to
-specialize: a single tower, whose halves are arbitrary, does not; towers that never meet might.
+chroma stands against that of random halves of the same kernels. The controls: the kernels before
+training, a single tower, whose halves are arbitrary, and towers that never meet.
 """
 
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from ..config.network import get_architecture
 from ..figures import page
 from ..figures.kernels import mosaic
 from ..inference.predictor import open_predictor
+from ..trainer.build import draw_initial_params
 from .ablations import FLOWERS, net
 from .report import Report
 from .trials import Flags, Trial, Trials
@@ -37,6 +39,7 @@ def find(trials: Trials) -> Report:
     """Train the arms, and compare the halves of the first layer's kernels."""
     runs = trials.train(ARMS)
     kernels = {arm: [first_kernels(run) for run in members] for arm, members in runs.items()}
+    kernels["two-towers, untrained"] = [initial_kernels(run) for run in runs["two-towers"]]
     rows, p_values = [], {}
     for arm, arrays in kernels.items():
         tested = [halves_differ(chroma(array)) for array in arrays]
@@ -48,8 +51,9 @@ def find(trials: Trials) -> Report:
     count = sum(halves_differ(chroma(one))[1] < 0.05 for one in kernels["two-towers"])
     sentence = (
         f"in {count} of {len(kernels['two-towers'])} runs the two towers differ in color more than "
-        f"19 of 20 random halves do (all runs together: p = {p_values['two-towers']:.2g}; one "
-        f"tower cut in two: {p_values['one-tower']:.2g}; towers that never meet: "
+        f"19 of 20 random halves do (all runs together: p = {p_values['two-towers']:.2g}; before "
+        f"training: {p_values['two-towers, untrained']:.2g}; one tower cut in two: "
+        f"{p_values['one-tower']:.2g}; towers that never meet: "
         f"{p_values['no-communication']:.2g}); the paper saw it in every run."
     )
     return Report(sentence, columns, rows, lambda file: draw(kernels, file))
@@ -58,6 +62,13 @@ def find(trials: Trials) -> Report:
 def first_kernels(run: Trial) -> np.ndarray:
     """Return the kernels of conv1, float32 [height, width, 3, maps]."""
     return np.asarray(open_predictor(run.run_dir, "latest").params["conv1"][0], np.float32)
+
+
+def initial_kernels(run: Trial) -> np.ndarray:
+    """Return the kernels of conv1 before training, float32 [height, width, 3, maps]."""
+    recipe = run.summary.config.recipe
+    params = draw_initial_params(recipe, get_architecture(run.summary.config))
+    return np.asarray(params["conv1"][0], np.float32)
 
 
 def chroma(kernels: np.ndarray) -> np.ndarray:
@@ -94,6 +105,7 @@ def halves_differ(values: np.ndarray) -> tuple[float, float]:
 
 def draw(kernels: dict[str, list[np.ndarray]], file: Path) -> Path:
     """Draw the kernels of each run, its first half on the left. Returns `file`."""
+    kernels = {arm: arrays for arm, arrays in kernels.items() if "untrained" not in arm}
     longest = max(len(arrays) for arrays in kernels.values())
     figure = page.blank(11, 0.4 + 1.35 * longest)
     axes = figure.subplots(longest, 2 * len(kernels), squeeze=False)

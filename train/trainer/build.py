@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from alexnet_jax import Architecture
+import alexnet_jax
+from alexnet_jax import Architecture, Params
 from alexnet_jax.towers import local_batch_slice, num_batch_shards
 
 from ..config.config import Config
@@ -226,6 +227,11 @@ def make_initial_state(run: Run) -> TrainState:
     init = functools.partial(init_state, _keys(run.config.recipe)[0], run.architecture)
     shardings = state_shardings(run.architecture, run.optimizer, run.mesh)
     return jax.jit(functools.partial(init, run.optimizer), out_shardings=shardings)()
+
+
+def draw_initial_params(recipe: Recipe, architecture: Architecture) -> Params:
+    """Return the parameters that a run of this recipe begins with, unless it is given others."""
+    return alexnet_jax.init(_keys(recipe)[0], architecture)
 
 
 def restore_or_init(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, int]:

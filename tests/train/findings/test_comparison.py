@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.support.picture_folders import write_classes
 from train.findings.ablations import Ablation
 from train.findings.comparison import compare
+from train.findings.specialization import first_kernels, initial_kernels
 from train.findings.trials import Trials
 
 SHORT = ("--net", "SCALED_4_67", "--batch-size", 4, "--steps", 2, "--stored-size", 67)
@@ -61,3 +63,12 @@ def test_what_is_finished_is_not_trained_again(folder, report, capsys):
     assert again.rows == report.rows
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
     assert "2 of 2 runs are finished" in capsys.readouterr().out
+
+
+def test_kernels_begin_as_the_seed_of_their_run_draws_them(folder, report):
+    trials = Trials(folder / "runs", folder / "pictures", (3,), 1)
+    [low] = trials.train({"low": ABLATION.arms["low"]})["low"]
+    start = initial_kernels(low)
+    # Two steps at a learning rate of 1e-5 leave them nearly where they were.
+    np.testing.assert_allclose(first_kernels(low), start, atol=0.02 * np.abs(start).max())
+    assert 0.005 < start.std() < 0.02  # N(0, 0.01), section 5
