@@ -18,6 +18,7 @@ from ..inference.predictor import open_predictor
 from ..trainer.build import draw_initial_params
 from .ablations import FLOWERS, net
 from .report import Report
+from .statistics import fisher
 from .trials import Flags, Trial, Trials
 
 CLAIM = (
@@ -43,7 +44,7 @@ def find(trials: Trials) -> Report:
     rows, p_values = [], {}
     for arm, arrays in kernels.items():
         tested = [halves_differ(chroma(array)) for array in arrays]
-        p_values[arm] = float(stats.combine_pvalues([p for _, p in tested]).pvalue)
+        p_values[arm] = fisher([p for _, p in tested])
         differences = ", ".join(f"{difference:.2f}" for difference, _ in tested)
         each = ", ".join(f"{p:.2g}" for _, p in tested)
         rows.append((arm, len(arrays), differences, each, f"{p_values[arm]:.2g}"))

@@ -51,6 +51,12 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     return only_first, only_second, p
 
 
+def fisher(p_values: Sequence[float]) -> float:
+    """Return the p value of several independent tests together, by Fisher's method."""
+    result: Any = stats.combine_pvalues(p_values)
+    return float(result.pvalue)
+
+
 def mean_and_deviation(values: Sequence[float], scale: float = 1, digits: int = 2) -> str:
     """Return "76.22 ± 0.41": the mean and the standard deviation (n - 1), times `scale`."""
     scaled = scale * np.asarray(values, float)

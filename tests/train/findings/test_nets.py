@@ -3,6 +3,7 @@
 import pytest
 
 from alexnet_jax import architectures
+from alexnet_jax.layer_specs import Conv, MaxPool
 from train.config.flags import parse
 from train.findings import nets
 from train.findings.ablations import ABLATIONS
@@ -37,7 +38,7 @@ def test_one_tower_sees_all_maps_and_half_has_half_the_kernels_but_in_the_last()
 
 
 def test_kernels_start_from_the_deviation_of_their_number_of_inputs():
-    stds = {spec.name: spec.std for spec in nets.ONE_TOWER.layers if hasattr(spec, "std")}
+    stds = {spec.name: spec.std for spec in nets.ONE_TOWER.layers if isinstance(spec, Conv)}
     assert stds["conv1"] == pytest.approx((2 / (7 * 7 * 3)) ** 0.5)
     assert stds["conv2"] == pytest.approx((2 / (5 * 5 * 32)) ** 0.5)
     assert stds["conv5"] == pytest.approx((2 / (3 * 3 * 128)) ** 0.5)
@@ -64,7 +65,7 @@ def test_norms_are_all_that_the_two_networks_of_section_3_3_differ_in():
         next(spec for spec in nets.CIFAR_13PCT_NORM.layers if "Norm" in type(spec).__name__)
     )
     left = [spec for spec in nets.CIFAR_13PCT_NORM.layers if not isinstance(spec, norm)]
-    kept = [spec for spec in plain.layers if not isinstance(spec, architectures.cifar.MaxPool)]
+    kept = [spec for spec in plain.layers if not isinstance(spec, MaxPool)]
     # The norm stands before the second pool there, so that pools are compared apart.
     assert [spec for spec in left if spec in kept] == kept
     assert _parameters(nets.CIFAR_13PCT_NORM) == _parameters(plain) == 1_116_490

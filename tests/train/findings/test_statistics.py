@@ -1,6 +1,7 @@
 """The statistics of findings, against published examples and arithmetic by hand."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def test_epochs_are_counted_between_two_by_a_line(monkeypatch):
     errors = [0.5, 0.3, 0.2]
     rows = [{"train_top1_error": error} for error in errors]
     monkeypatch.setattr(Trial, "epochs", lambda self: rows)
-    run = Trial(None, 0, None)
+    nothing: Any = None
+    run = Trial(nothing, 0, nothing)
     assert epochs_until(run, 0.25) == pytest.approx(2.5)
     assert epochs_until(run, 0.2) == pytest.approx(3)
     assert epochs_until(run, 0.75) == pytest.approx(0.5)  # from an error of 1 at the start
