@@ -63,7 +63,7 @@ def test_a_net_of_two_towers_is_the_same_on_one_device_and_on_two(net, rng):
 def test_the_original_nets_order_and_norms_equal_loops(rng):
     net = narrow(architectures.ORIGINAL)
     params, images = draw_params(net), images_for(net, rng, 1)
-    ours = alexnet_jax.apply(params, images, architecture=net)
+    ours = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
     expected = reference.original_logits(params, np.asarray(images))
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
@@ -101,8 +101,9 @@ def test_without_communication_nothing_but_the_output_sees_both_towers():
 def test_caffes_norm_runs_across_the_maps_of_both_towers(name, devices, rng):
     net = narrow(architectures.by_name(name))
     params, images = draw_params(net), images_for(net, rng)
-    mesh = alexnet_jax.make_mesh(devices)
-    ours = alexnet_jax.activations(params, images, "conv3", architecture=net, mesh=mesh)["conv3"]
+    options = {"architecture": net, "mesh": alexnet_jax.make_mesh(devices)}
+    run = jax.jit(lambda *arrays: alexnet_jax.activations(*arrays, "conv3", **options)["conv3"])
+    ours = run(params, images)
     expected = reference.caffe_maps(params, np.asarray(images), pool_first=name == "CAFFENET")
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
@@ -144,17 +145,22 @@ MEETING = Architecture(
 )
 
 
+@pytest.fixture(scope="module")
+def meeting():
+    """A gradient and logits by the mesh, and without one."""
+    params, images = draw_params(MEETING), images_for(MEETING, np.random.default_rng(0), 4)
+    gradient = jax.grad(partial(squares_and_logits, MEETING, images), 1, has_aux=True)
+    run = jax.jit(gradient, static_argnums=0)
+    return lambda mesh: run(mesh, params), run(None, params)
+
+
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, rng):
+def test_the_gradient_goes_back_through_a_norm_across_the_towers(devices, meeting):
     """The gradients of a replicated map are summed over the towers, on any devices."""
-    params, images = draw_params(MEETING), images_for(MEETING, rng, 4)
-    run = jax.jit(
-        jax.grad(partial(squares_and_logits, MEETING, images), 1, has_aux=True), static_argnums=0
-    )
-    mesh = alexnet_jax.make_mesh(devices)
-    (grads, logits), (sharded_grads, sharded_logits) = run(None, params), run(mesh, params)
+    run, (grads, logits) = meeting
+    sharded_grads, sharded_logits = run(alexnet_jax.make_mesh(devices))
     np.testing.assert_allclose(logits, sharded_logits, rtol=1e-5, atol=1e-5 * np.abs(logits).max())
-    for name in params:
+    for name in grads:
         for one, other in zip(grads[name], sharded_grads[name]):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
 
@@ -170,8 +176,9 @@ def test_maps_are_the_same_after_a_gather_and_a_split():
     params = draw_params(MEETING)
     images = images_for(MEETING, np.random.default_rng(0))
     for mesh in (None, alexnet_jax.make_mesh(2)):
-        maps = alexnet_jax.activations(
-            params, images, ["relu1", "split1"], architecture=MEETING, mesh=mesh
+        activations = partial(alexnet_jax.activations, architecture=MEETING, mesh=mesh)
+        maps = jax.jit(lambda *arrays, run=activations: run(*arrays, ["relu1", "split1"]))(
+            params, images
         )
         np.testing.assert_array_equal(maps["relu1"], maps["split1"])
 

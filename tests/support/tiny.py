@@ -94,7 +94,8 @@ def draw_params(net):
             std = getattr(info.spec, "std", 1.0)
             weights = jnp.asarray(std * rng.normal(size=info.weight_shape), jnp.float32)
             bias = getattr(info.spec, "bias", 0.0)
-            params[info.name] = Layer(weights, jnp.full(info.bias_shape, bias, "float32"))
+            biases = jnp.asarray(np.full(info.bias_shape, bias, "float32"))  # compiles nothing
+            params[info.name] = Layer(weights, biases)
         if info.stats_name:
             means, variances = 5 * rng.normal(size=(2, *info.weight_shape))
             stats = jnp.asarray(means, "float32"), jnp.asarray(1 + variances**2, "float32")
