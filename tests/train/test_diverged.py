@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.tiny_net import TINY
 from train.config.config import Config
 from train.config.errors import Ended
 from train.data.pipeline import example_indices, train_batches
@@ -46,7 +47,7 @@ def pictures(tmp_path):
 
 def config(pictures, **settings):
     run_dir = pictures / "run"
-    values = {"data": pictures, "batch_size": 4, "stored_size": 24, "validation": 0}
+    values = {"data": pictures, "net": TINY, "batch_size": 4, "stored_size": 24, "validation": 0}
     return Config().replace(run_dir=run_dir, **values | settings)
 
 

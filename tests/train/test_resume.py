@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import alexnet_jax
+from benchmarks.tiny_net import TINY
 from train.config.config import Config
 from train.config.saved import load_config
 from train.run_dir.checkpoints import Checkpoints
@@ -158,6 +159,7 @@ def test_a_run_stopped_within_an_epoch_decays_its_rate_where_the_straight_run_do
                 picture.save(tmp_path / split / name / f"{i}.png")
     config = Config().replace(
         data=tmp_path,
+        net=TINY,
         batch_size=2,
         steps=33,
         learning_rate=1e-6,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.tiny_net import TINY
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.data.examples import DataSet
@@ -30,7 +31,7 @@ class Stripes:
 
 
 DATA = DataSet(train=Stripes(64), test=Stripes(32), class_names=("across", "down"))
-CONFIG = Config().replace(batch_size=16, epochs=4, cut_epochs=())
+CONFIG = Config().replace(net=TINY, batch_size=16, epochs=4, cut_epochs=())
 
 
 def test_train_takes_a_users_source_and_callbacks_get_the_logged_metrics(tmp_path):
