@@ -181,7 +181,8 @@ def test_damaged_pictures_are_named_once_and_left_out_up_to_a_limit(tmp_path):
     write_one_picture_per_class(tmp_path)
     for name in ("train/a/0.png", "train/a/y.png", "test/b/y.png"):
         (tmp_path / name).write_bytes(b"no picture")
-    flags = ["--data", tmp_path, "--batch-size", 4, "--run-dir", tmp_path / "run"]
+    flags = ["--data", tmp_path, "--net", "benchmarks.tiny_net:TINY", "--batch-size", 4]
+    flags += ["--run-dir", tmp_path / "run"]
     message = refusal(*flags, "--bad-images", 1)
     assert "is not a picture, and --bad-images allows 1" in message
     shutil.rmtree(tmp_path / "run")

@@ -202,7 +202,7 @@ def test_records_are_not_made_from_records(raw, tmp_path):
 
 
 def test_a_run_and_its_evaluation_read_raw_records(raw, tmp_path):
-    flags = ["--data", raw, "--net", "DIGITS", "--epochs", 1, "--batch-size", 8, "--devices", 1]
+    flags = ["--data", raw, "--net", "benchmarks.tiny_net:TINY", "--epochs", 1, "--batch-size", 8]
     done = run("train.main", *flags, "--run-dir", tmp_path / "run", "--validation", 0.3)
     assert done.returncode == 0, done.stderr
     assert "7 of 22 training images, drawn by class and seed" in done.stdout
