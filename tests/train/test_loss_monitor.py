@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.tiny_net import TINY
 from tests.train.data.test_idx import write_idx
 from train.config.config import Config
 from train.trainer.loss_monitor import ChanceLevelMonitor
@@ -51,10 +52,8 @@ def test_a_run_on_shuffled_labels_warns_and_one_on_the_right_ones_does_not(
     for split, part in {"train": slice(500), "t10k": slice(500, 600)}.items():
         write_idx(tmp_path / f"{split}-images-idx3-ubyte", images[part].astype(np.uint8))
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte", labels[part])
-    run = Config().replace(
-        data=tmp_path, run_dir=tmp_path / "run", batch_size=8, steps=210, epochs=99
-    )
-    train(run)
+    run = Config().replace(data=tmp_path, net=TINY, batch_size=8, steps=210, epochs=99)
+    train(run.replace(run_dir=tmp_path / "run"))
     assert ("warning: over the last 200 steps the loss was 1.4" in capsys.readouterr().out) is (
         shuffled
     )
