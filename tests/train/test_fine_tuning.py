@@ -13,7 +13,7 @@ import alexnet_jax
 from alexnet_jax.architectures import DIGITS
 from alexnet_jax.weights.files.checksums import file_digest
 from alexnet_jax.weights.known_files import PRETRAINED, KnownFile, Pretrained
-from tests.support.tiny import TINY, draw_params
+from tests.support.tiny import SMALL, TINY, draw_params
 from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.flags import parse
@@ -25,12 +25,14 @@ from train.steps.train_step import TrainState, make_train_step
 from train.trainer.fine_tuning import describe, read_initial_weights
 from train.trainer.train import train
 
+CONFIG = Config().replace(net=SMALL, stored_size=28)
+
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """A run of five steps on the digits of the package."""
     run_dir = tmp_path_factory.mktemp("learned") / "run"
-    train(Config().replace(run_dir=run_dir, steps=5, batch_size=50))
+    train(CONFIG.replace(run_dir=run_dir, steps=5, batch_size=50))
     return run_dir
 
 
@@ -59,20 +61,20 @@ def test_a_run_begins_with_the_learned_layers_and_a_new_head_for_its_classes(
     """Read after one step whose learning rate is too small to change a bit."""
     run_dir = tmp_path / "run"
     still = {"learning_rate": 1e-30, "steps": 1, "batch_size": 4, "seed": 3}
-    train(Config().replace(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
+    train(CONFIG.replace(run_dir=run_dir, data=pictures, init=learned, classes=3, **still))
     before, after = open_predictor(learned).params, open_predictor(run_dir).params
     init_key, _ = jax.random.split(jax.random.key(3))
-    new_head = alexnet_jax.init(init_key, DIGITS.with_classes(3))["fc8"]
+    new_head = alexnet_jax.init(init_key, SMALL.with_classes(3))["fc4"]
     for name in before:
         np.testing.assert_array_equal(
-            after[name].weights, new_head.weights if name == "fc8" else before[name].weights
+            after[name].weights, new_head.weights if name == "fc4" else before[name].weights
         )
     means = [open_predictor(folder).preprocessing.mean for folder in (run_dir, learned)]
     np.testing.assert_array_equal(*means)
 
 
 def test_with_the_same_number_of_classes_the_head_is_loaded_too(learned, tmp_path):
-    train(Config().replace(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
+    train(CONFIG.replace(run_dir=tmp_path / "run", init=learned, learning_rate=1e-30, steps=1))
     pairs = (jax.tree.leaves(open_predictor(run).params) for run in (tmp_path / "run", learned))
     for after, before in zip(*pairs, strict=True):  # a bias of 0 moved by 1e-30 times its gradient
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-28)
@@ -102,20 +104,18 @@ def test_an_output_layer_of_other_classes_of_the_same_number_is_drawn_anew(
 
 
 def test_weights_learned_on_scaled_colors_keep_their_logits_in_a_run(pictures, tmp_path, rng):
-    net, params = DIGITS.with_classes(3), draw_params(DIGITS.with_classes(3))
+    net, params = SMALL.with_classes(3), draw_params(SMALL.with_classes(3))
     params["conv1"] = params["conv1"]._replace(weights=40 * params["conv1"].weights)
     preprocessing = alexnet_jax.Preprocessing(
         stored_size=28,
-        input_size=24,
+        input_size=8,
         mean=[0.5, 0.4, 0.3],
         scale=1 / 255,
         std=(0.2, 0.25, 0.3),
     )
     path, run_dir = tmp_path / "net.safetensors", tmp_path / "run"
     alexnet_jax.save(path, params, net, preprocessing)
-    config = Config().replace(
-        run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1
-    )
+    config = CONFIG.replace(run_dir=run_dir, data=pictures, init=path, learning_rate=1e-30, steps=1)
     with pytest.raises(
         BadInput, match=r"on pixels of another scale.*; `freeze` conv1 continues it"
     ):
@@ -129,7 +129,7 @@ def test_weights_learned_on_scaled_colors_keep_their_logits_in_a_run(pictures, t
 
 def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictures, tmp_path):
     flags = {"data": pictures, "init": learned, "freeze": "conv1, conv2", "batch_size": 4}
-    config = Config().replace(run_dir=tmp_path / "straight", steps=6, **flags)
+    config = CONFIG.replace(run_dir=tmp_path / "straight", steps=6, **flags)
     train(config)
     train(config.replace(run_dir=tmp_path / "stopped", steps=3))
     again = parse(["--run-dir", str(tmp_path / "stopped"), "--resume", "--steps", "6"])
@@ -143,7 +143,7 @@ def test_frozen_layers_stay_and_a_resumed_run_is_the_straight_one(learned, pictu
     assert_equal(straight.params, stopped.params)
     before = open_predictor(learned).params
     for name in before:
-        if name != "fc8":
+        if name != "fc4":
             same = np.array_equal(straight.params[name].weights, before[name].weights)
             assert same == (name in ("conv1", "conv2"))
 
@@ -216,16 +216,16 @@ def test_freezing_outlasts_a_schedule_that_names_the_layer():
         ({"init": "nowhere"}, "`init` nowhere does not exist"),
         ({"init": "pictures"}, "it holds no run, for there is no config.json in it"),
         (
-            {"init": "learned", "net": "SCALED_8_113"},
+            {"init": "digits", "net": "SCALED_8_113"},
             "holds a network DIGITS, whose layers are not those of `net` SCALED_8_113; "
             "`net` DIGITS",
         ),
     ],
 )
-def test_an_invalid_beginning_is_refused_and_leaves_no_folder(
-    learned, pictures, tmp_path, changes, words
-):
-    folders = {"learned": learned, "pictures": pictures, "nowhere": tmp_path / "nowhere"}
+def test_an_invalid_beginning_is_refused_and_leaves_no_folder(pictures, tmp_path, changes, words):
+    folders = {"digits": tmp_path / "d", "pictures": pictures, "nowhere": tmp_path / "nowhere"}
+    preprocessing = alexnet_jax.Preprocessing(stored_size=28, input_size=24, mean=[9, 9, 9])
+    alexnet_jax.save(folders["digits"], draw_params(DIGITS), DIGITS, preprocessing)
     if "init" in changes:
         words = words.replace("nowhere", str(folders["nowhere"]))
         changes = changes | {"init": folders[changes["init"]]}
@@ -237,15 +237,15 @@ def test_an_invalid_beginning_is_refused_and_leaves_no_folder(
 
 
 def test_a_run_starts_from_published_weights_by_their_name(pictures, tmp_path, monkeypatch):
-    net, params = DIGITS.with_classes(1000), draw_params(DIGITS.with_classes(1000))
-    preprocessing = alexnet_jax.Preprocessing(stored_size=28, input_size=24, mean=[100, 110, 120])
+    net, params = SMALL.with_classes(1000), draw_params(SMALL.with_classes(1000))
+    preprocessing = alexnet_jax.Preprocessing(stored_size=28, input_size=8, mean=[100, 110, 120])
     alexnet_jax.save(tmp_path / "net", params, net, preprocessing)
     published = KnownFile("our own", "net", "md5", file_digest(tmp_path / "net", "md5"))
     monkeypatch.setitem(PRETRAINED, "caffe", Pretrained(("caffe",), published))
     monkeypatch.setenv("ALEXNET_JAX_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     flags = ["--init", "caffe", "--data", str(pictures), "--run-dir", "run", "--steps", "1"]
-    train(parse([*flags, "--batch-size", "4", "--freeze", "conv1"]))
+    train(parse([*flags, "--batch-size", "4", "--freeze", "conv1"]).replace(net=SMALL))
     after = open_predictor("run")
     np.testing.assert_array_equal(after.params["conv1"].weights, params["conv1"].weights)
     np.testing.assert_allclose(after.preprocessing.mean[3, 4], [100, 110, 120])
@@ -255,7 +255,7 @@ def test_a_run_starts_from_published_weights_by_their_name(pictures, tmp_path, m
 
 def test_resume_cannot_change_init_or_freeze(learned, pictures, tmp_path):
     run_dir = tmp_path / "run"
-    train(Config().replace(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
+    train(CONFIG.replace(run_dir=run_dir, data=pictures, init=learned, steps=1, batch_size=4))
     assert load_config(run_dir).recipe.init == learned.resolve()
     resume = ["--run-dir", str(run_dir), "--resume"]
     with pytest.raises(BadInput, match="holds a run with --freeze None, not conv1"):

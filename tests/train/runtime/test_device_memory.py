@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from benchmarks.tiny_net import TINY
 from train.config.config import Config
 from train.config.errors import BadInput, Ended
 from train.runtime import device_memory
@@ -79,17 +80,17 @@ def test_a_program_that_runs_out_of_memory_in_the_compiler_is_too_large():
 
 
 def test_a_refused_run_is_told_a_batch_size_that_the_same_device_accepts(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        device_memory, "memory_limit", lambda mesh: 20 * 2**20
-    )  # a batch of 64 needs 26 MiB
+    # A batch of 64 needs 1.1 MB.
+    monkeypatch.setattr(device_memory, "memory_limit", lambda mesh: 850_000)
+    config = Config().replace(net=TINY, steps=1)
     with pytest.raises(BadInput) as refused:
-        train(Config().replace(run_dir=tmp_path / "run", batch_size=64, steps=1))
+        train(config.replace(run_dir=tmp_path / "run", batch_size=64))
     fits = int(re.search(r"`batch_size` (\d+) would fit", str(refused.value)).group(1))
     assert 16 <= fits < 64
-    train(Config().replace(run_dir=tmp_path / "other", batch_size=fits, steps=1))
+    train(config.replace(run_dir=tmp_path / "other", batch_size=fits))
     assert not (tmp_path / "run" / "checkpoints" / "1").exists()
     # The refused run has not taken its folder.
-    train(Config().replace(run_dir=tmp_path / "run", batch_size=fits, steps=1))
+    train(config.replace(run_dir=tmp_path / "run", batch_size=fits))
     assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
 
 
@@ -100,7 +101,7 @@ def test_running_out_of_device_memory_later_ends_the_run_in_one_sentence(tmp_pat
     monkeypatch.setattr(device_memory, "compile_within_memory", lambda *_: step)
     words = "no memory left at `batch_size` 16; .*`batch_size` 8 would help; no checkpoint was kept"
     with pytest.raises(Ended, match=words) as stopped:
-        train(Config().replace(run_dir=tmp_path / "run", batch_size=16, steps=2))
+        train(Config().replace(run_dir=tmp_path / "run", net=TINY, batch_size=16, steps=2))
     assert stopped.value.status == 1
 
 
@@ -120,7 +121,7 @@ def test_virtual_devices_share_the_memory_of_the_machine_or_its_container(tmp_pa
 
 def test_a_run_compiles_its_step_once(tmp_path, caplog):
     with jax.log_compiles(), caplog.at_level("WARNING"):
-        train(Config().replace(run_dir=tmp_path / "run", batch_size=16, steps=2))
+        train(Config().replace(run_dir=tmp_path / "run", net=TINY, batch_size=16, steps=2))
     compiled = [
         message for message in caplog.messages if "XLA compilation of jit(train_step)" in message
     ]
