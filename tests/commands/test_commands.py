@@ -26,7 +26,8 @@ COMMANDS = ("main", "evaluate", "predict", "features", "figures", "fetch", "prep
 def trained(tmp_path_factory):
     """The folder of a short run on one device, and its finished process."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
-    done = run("train.main", "--run-dir", run_dir, "--epochs", 1, "--batch-size", 250)
+    flags = ["--net", "benchmarks.tiny_net:TINY", "--epochs", 1, "--batch-size", 250]
+    done = run("train.main", "--run-dir", run_dir, *flags)
     assert done.returncode == 0, done.stderr
     return run_dir, done
 
