@@ -60,6 +60,12 @@ class Recipe:
         FRACTION,
     )
     batch_size: int = setting(64, "Images per step, over all devices.", POSITIVE)
+    train_images: int | None = setting(
+        None,
+        "Train on this many of the training images, of all classes in proportion, drawn by the "
+        "seed. --validation takes its part of them.",
+        POSITIVE,
+    )
     validation: float | None = setting(
         None,
         "Training images to validate on: a fraction of each class, as 0.1, or a number of images, "
@@ -174,6 +180,11 @@ class Recipe:
         "PCA color augmentation differs for each image.",
         POSITIVE,
     )
+    train_crops: Literal["random", "center"] = setting(
+        "random",
+        "Which crops of the stored images are trained on: random ones, as in the paper, or the "
+        "center, as at test time.",
+    )
     crop_area: float | None = setting(
         None,
         "Random crops take from this part of the stored image's area up to all of it, in aspect "
@@ -195,5 +206,7 @@ class Recipe:
         check_bounds(self)
         if self.precision == "float32":
             object.__setattr__(self, "precision", "default")
+        if self.train_crops == "center" and self.crop_area is not None:
+            raise BadInput("`crop_area` is for random crops, and `train_crops` is center")
         if self.warmup_epochs and self.base_batch is None:
             raise BadInput("`warmup_epochs` needs `base_batch`, whose rate it starts from")

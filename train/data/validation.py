@@ -50,6 +50,25 @@ class Subset:
         return [names[index] for index in self.indices]
 
 
+def with_train_images(data: DataSet, count: int | None, seed: int) -> DataSet:
+    """Return the data with `count` of their training images, or with all of them for None.
+
+    They are of all classes in proportion, and drawn by the seed. Raises BadInput if the data have
+    fewer.
+    """
+    if count is None or count == len(data.train):
+        return data
+    if count > len(data.train):
+        total = f"{len(data.train):,}"
+        raise BadInput(f"`train_images` {count:,}: the data have {total} training images")
+    names = labeled_names(data.train)
+    kept = _choose_by_class(names, count, seed, left=0)
+    if missing := {label for _, label in names} - {names[index][1] for index in kept}:
+        name = data.class_names[min(missing)]
+        raise BadInput(f"`train_images` {count:,}: none of them would be of the class {name!r}")
+    return dataclasses.replace(data, train=Subset(data.train, kept))
+
+
 def with_validation(
     data: DataSet,
     validation: float | None,
@@ -114,19 +133,24 @@ def _choose(data: DataSet, share: float, taken_from: str, seed: int) -> Sequence
     if share >= total:
         raise BadInput(f"`validation` {share:g} leaves nothing of {total:,} training images")
     images = labeled_names(data.train)
-    groups: dict[int, list[int]] = {}
-    for index, (_, label) in enumerate(images):
-        groups.setdefault(label, []).append(index)
     if taken_from == "end":
         count = round(share * total) if share < 1 else int(share)
         start = total - count
-        if emptied := [label for label, group in groups.items() if group[0] >= start]:
+        if emptied := [label for label, group in _by_class(images).items() if group[0] >= start]:
             raise BadInput(
                 "`validation_from` end leaves no training images of the class "
                 f"{data.class_names[emptied[0]]!r}, whose images are the last"
             )
         return range(start, total)
-    counts = _counts({label: len(group) for label, group in groups.items()}, share)
+    return _choose_by_class(images, share, seed)
+
+
+def _choose_by_class(
+    images: Sequence[LabeledName], share: float, seed: int, *, left: int = 1
+) -> list[int]:
+    """Return the indices of a share of the images of each class, ascending, drawn by the seed."""
+    groups = _by_class(images)
+    counts = _counts({label: len(group) for label, group in groups.items()}, share, left)
     chosen: list[int] = []
     for label, group in groups.items():
         keys = {index: _key(images[index][0], seed) for index in group}
@@ -134,13 +158,21 @@ def _choose(data: DataSet, share: float, taken_from: str, seed: int) -> Sequence
     return sorted(chosen)
 
 
-def _counts(sizes: dict[int, int], share: float) -> dict[int, int]:
-    """Return how many images of each class to take: in proportion to its size, and never all.
+def _by_class(images: Sequence[LabeledName]) -> dict[int, list[int]]:
+    groups: dict[int, list[int]] = {}
+    for index, (_, label) in enumerate(images):
+        groups.setdefault(label, []).append(index)
+    return groups
+
+
+def _counts(sizes: dict[int, int], share: float, left: int = 1) -> dict[int, int]:
+    """Return how many images of each class to take, in proportion to its size.
 
     The largest remainders are rounded up, so that the sum is right. Of a fraction, each class of
-    two or more images gives at least one. Raises BadInput if a class would be left without images.
+    two or more images gives at least one, and of each class at least `left` stay. Raises BadInput
+    if a class would be left without images.
     """
-    total, spare = sum(sizes.values()), sum(size - 1 for size in sizes.values())
+    total, spare = sum(sizes.values()), sum(size - left for size in sizes.values())
     wanted = min(round(share * total), spare) if share < 1 else int(share)
     if wanted > spare:
         raise BadInput(
@@ -149,10 +181,12 @@ def _counts(sizes: dict[int, int], share: float) -> dict[int, int]:
         )
     exact = {label: wanted * size / total for label, size in sizes.items()}
     least = 1 if share < 1 else 0
-    counts = {label: min(max(int(exact[label]), least), size - 1) for label, size in sizes.items()}
+    counts = {
+        label: min(max(int(exact[label]), least), size - left) for label, size in sizes.items()
+    }
     by_remainder = sorted(sizes, key=lambda label: (int(exact[label]) - exact[label], label))
     while (missing := wanted - sum(counts.values())) > 0:
-        room = [label for label in by_remainder if counts[label] < sizes[label] - 1]
+        room = [label for label in by_remainder if counts[label] < sizes[label] - left]
         for label in room[:missing]:
             counts[label] += 1
     return counts

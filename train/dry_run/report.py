@@ -119,7 +119,7 @@ def _images(run: Run) -> list[str]:
     if settings.crop_area is not None:
         parts.append(f"random crops of {settings.crop_area:g} to all of the area, resized")
     elif stored > size:
-        parts.append("random crops")
+        parts.append(f"{settings.train_crops} crops")
     if settings.flip:
         parts.append("horizontal flips")
     if settings.crops_together > 1:

@@ -12,7 +12,7 @@ from ..data.formats import manifest
 from ..data.formats.image_folder import PictureSource, evaluation_pictures
 from ..data.formats.image_resize import RULES
 from ..data.held_out import leave_out_corrupt
-from ..data.validation import with_validation
+from ..data.validation import with_train_images, with_validation
 from ..runtime.cores import decoding_threads
 from .predictor import Predictor
 
@@ -42,6 +42,8 @@ def open_for(
         held_out=config.data.held_out,
         seed=config.recipe.seed,
     )
+    if directory is None:
+        data = with_train_images(data, config.recipe.train_images, config.recipe.seed)
     if part == "validation":
         data = _with_validation(data, run, config, path)
     if bad := config.data.bad_images:  # the run left out the same

@@ -31,6 +31,7 @@ def augment(
     pca_color: PCAColor | None = None,
     crops_together: int = 1,
     crop_area: float | None = None,
+    center_crops: bool = False,
 ) -> jax.Array:
     """Return the network's input for a training batch, float32 [n, size, size, 3].
 
@@ -49,13 +50,14 @@ def augment(
       crops_together: how many consecutive images share one crop and flip.
       crop_area: the smallest part of an image's area that a crop takes and resizes to `size`; None
         for crops of `size` itself.
+      center_crops: whether to take the center of each image in place of a random crop.
     """
     crop_key, color_key = jax.random.split(key)
     images, epochs, indices = (jnp.asarray(batch[name]) for name in ("image", "epoch", "index"))
     groups = indices
     if crops_together > 1:
         groups = jnp.asarray(batch["place"]) // crops_together
-    take_crops = random_crops
+    take_crops = functools.partial(random_crops, center=center_crops)
     if crop_area is not None:
         take_crops = functools.partial(random_resized_crops, least_area=crop_area)
     images = take_crops(example_keys(crop_key, epochs, groups), images, mean, size=size, flip=flip)
@@ -74,7 +76,13 @@ def example_keys(key: jax.Array, epochs: jax.Array, numbers: jax.Array) -> jax.A
 
 
 def random_crops(
-    keys: jax.Array, images: jax.Array, mean: jax.Array, *, size: int, flip: bool
+    keys: jax.Array,
+    images: jax.Array,
+    mean: jax.Array,
+    *,
+    size: int,
+    flip: bool,
+    center: bool = False,
 ) -> jax.Array:
     """Subtract the mean, take a random crop of each image, flip half of them (§4.1).
 
@@ -84,6 +92,8 @@ def random_crops(
       mean: float [height, width, 3].
       size: of the crops, in pixels.
       flip: whether to flip horizontally.
+      center: whether to take the center, of pixels that start at half the margin rounded down, as
+        `alexnet_jax.evaluation.center_crops` does, in place of a random crop.
 
     Returns:
       float32 [n, size, size, 3].
@@ -93,6 +103,8 @@ def random_crops(
         row_key, column_key, flip_key = jax.random.split(key, 3)
         row = jax.random.randint(row_key, (), 0, image.shape[0] - size + 1)
         column = jax.random.randint(column_key, (), 0, image.shape[1] - size + 1)
+        if center:
+            row, column = ((side - size) // 2 for side in image.shape[:2])
         # Cropping before the conversion to float32 would move fewer bytes, but a TPU then copies
         # the whole batch for each image: most of a step.
         centered = lax.dynamic_slice(image - mean, (row, column, 0), (size, size, 3))

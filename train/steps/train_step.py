@@ -72,6 +72,7 @@ def make_train_step(
     pca_color: PCAColor | None = None,
     crops_together: int = 1,
     crop_area: float | None = None,
+    center_crops: bool = False,
     mesh: Mesh,
     precision: str = "default",
     deterministic: bool = False,
@@ -101,6 +102,7 @@ def make_train_step(
         pca_color=pca_color,
         crops_together=crops_together,
         crop_area=crop_area,
+        center_crops=center_crops,
     )
 
     def loss_and_errors(params: Params, images: jax.Array, labels: jax.Array, key: jax.Array):

@@ -28,7 +28,12 @@ from ..data.in_memory import keep_in_memory
 from ..data.pipeline import train_batches
 from ..data.skip_corrupt import SkipCorrupt
 from ..data.stored_size import stored_resize, stored_size
-from ..data.validation import DEFAULT_SHARE, describe_validation, with_validation
+from ..data.validation import (
+    DEFAULT_SHARE,
+    describe_validation,
+    with_train_images,
+    with_validation,
+)
 from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.folder import arithmetic_note
 from ..runtime import device_memory
@@ -102,7 +107,7 @@ def load_network_and_data(
         data = _checked(data, size)
     recipe = config.recipe
     data = with_validation(
-        data,
+        with_train_images(data, recipe.train_images, recipe.seed),
         recipe.validation,
         taken_from=recipe.validation_from,
         seed=recipe.seed,
@@ -193,6 +198,7 @@ def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
         pca_color=make_pca_color(recipe, run.statistics, len(run.data.train)),
         crops_together=recipe.crops_together,
         crop_area=recipe.crop_area,
+        center_crops=recipe.train_crops == "center",
         mesh=run.mesh,
         precision=recipe.precision,
         deterministic=run.config.launch.deterministic,

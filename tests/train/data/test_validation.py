@@ -14,7 +14,7 @@ from train.config.experiments import EXPERIMENTS
 from train.data.dataset import DIGITS, open_data
 from train.data.examples import DataSet, labeled_names
 from train.data.preparation.prepare import prepare
-from train.data.validation import describe_validation, with_validation
+from train.data.validation import describe_validation, with_train_images, with_validation
 from train.trainer.build import load_network_and_data
 
 
@@ -201,3 +201,32 @@ def test_a_line_says_which_images_choose(validation, taken_from, val, text):
     assert text in line
     assert ("looked at once, at the end" in line) == (parts.validation in ("own", "training"))
     assert len(line) < 300
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "kept"),
+    [
+        ((50, 30, 20), 10, (5, 3, 2)),
+        ((50, 30, 20), 99, (50, 30, 19)),  # 49.5, 29.7 and 19.8
+        ((7, 5, 13), 5, (1, 1, 3)),  # 1.4, 1.0 and 2.6
+    ],
+)
+def test_a_run_trains_on_as_many_images_as_it_is_told_of_each_class_in_proportion(
+    sizes, count, kept
+):
+    data = data_set(*sizes)
+    fewer = with_train_images(data, count, seed=0)
+    assert sum(kept) == count
+    assert abs(np.subtract([classes(fewer.train)[i] for i in range(len(sizes))], kept)).max() <= 1
+    assert len(fewer.train) == count
+    assert len(set(pixels(fewer.train))) == count
+    assert pixels(fewer.train) != pixels(with_train_images(data, count, seed=1).train)
+    parts = with_validation(fewer, 0.2)
+    assert sorted(pixels(parts.train) + pixels(parts.val)) == pixels(fewer.train)
+    assert with_train_images(data, sum(sizes), seed=0) is data
+
+
+@pytest.mark.parametrize(("count", "words"), [(30, "have 25 training images"), (2, "class 'b'")])
+def test_more_images_than_there_are_and_a_class_without_any_are_refused(count, words):
+    with pytest.raises(BadInput, match=words):
+        with_train_images(data_set(20, 5), count, seed=0)

@@ -48,6 +48,18 @@ def test_every_crop_is_a_window_of_its_image_and_all_windows_occur(rng, flip):
     assert min(counts.values()) > 300 / len(counts) / 4
 
 
+def test_center_crops_are_the_window_in_the_middle_flipped_or_not(rng):
+    images = rng.integers(0, 256, (20, 7, 7, 3), np.uint8)
+    mean = rng.uniform(0, 255, (7, 7, 3)).astype(np.float32)
+    batch = {"image": images, "index": np.arange(20), "epoch": np.zeros(20, int)}
+    for flip, expected in ((False, {(1, 1, False)}), (True, {(1, 1, False), (1, 1, True)})):
+        crops = augment(
+            jax.random.key(0), batch, mean, step=0, size=4, flip=flip, center_crops=True
+        )
+        places = [find_windows(np.asarray(crop), i, mean, 4) for crop, i in zip(crops, images)]
+        assert {place for [place] in places} == expected
+
+
 def test_every_example_has_its_own_key_in_every_epoch():
     epochs, numbers = (x.ravel() for x in jnp.meshgrid(jnp.arange(20), jnp.arange(30)))
     keys = jax.random.key_data(example_keys(jax.random.key(1), epochs, numbers))
