@@ -8,7 +8,7 @@ from ..figures import page
 from .ablations import Ablation
 from .misses import Misses, error_rates, read_or_find_misses
 from .report import Report
-from .statistics import mcnemar, mean_and_deviation, seeds_needed, welch
+from .seed_statistics import mcnemar, mean_and_deviation, seeds_needed, welch
 from .trials import Trial, Trials
 
 _COMPARED = ("difference", "95 % interval", "p (Welch)", "p by seed (McNemar)")

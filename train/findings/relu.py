@@ -12,7 +12,7 @@ import numpy as np
 from ..config.errors import PACKAGE
 from ..figures import page
 from .report import Report
-from .statistics import mean_and_deviation, welch
+from .seed_statistics import mean_and_deviation, welch
 from .trials import Flags, Trial, Trials
 
 CLAIM = (

@@ -18,7 +18,7 @@ from ..inference.predictor import open_predictor
 from ..trainer.build import draw_initial_params
 from .ablations import FLOWERS, net
 from .report import Report
-from .statistics import fisher
+from .seed_statistics import fisher
 from .trials import Flags, Trial, Trials
 
 CLAIM = (

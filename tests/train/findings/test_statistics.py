@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from train.findings.relu import epochs_until
+from train.findings.seed_statistics import mcnemar, mean_and_deviation, seeds_needed, welch
 from train.findings.specialization import chroma, halves_differ
-from train.findings.statistics import mcnemar, mean_and_deviation, seeds_needed, welch
 from train.findings.trials import Trial
 
 
