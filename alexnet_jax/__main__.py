@@ -1,6 +1,6 @@
 """Print or draw a network; convert the weights of other programs; export a network for them.
 
-python -m alexnet_jax PAPER --diagram paper.png
+python -m alexnet_jax PAPER --diagram paper.png --horizontal
 python -m alexnet_jax mine.py:MINE
 python -m alexnet_jax convert bvlc_alexnet.caffemodel caffe.safetensors
 python -m alexnet_jax export runs/digits-20261122 digits.onnx
@@ -91,17 +91,22 @@ def _show(arguments: list[str]) -> None:
     parser.add_argument(
         "--diagram", metavar="FILE", type=Path, help="draw it instead, into a .png, .svg or .pdf"
     )
+    parser.add_argument(
+        "--horizontal", action="store_true", help="draw it lying down, for a slide or a wide page"
+    )
     options = parser.parse_args(arguments)
     net = find_architecture(options.net)
-    if options.diagram is None:
-        print(summary(net))
+    if options.diagram is not None:
+        _draw(net, options.diagram, options.horizontal)
+    elif options.horizontal:
+        raise ValueError("--horizontal is about a drawing: it needs --diagram FILE")
     else:
-        _draw(net, options.diagram)
+        print(summary(net))
 
 
-def _draw(net: Architecture, path: Path) -> None:
+def _draw(net: Architecture, path: Path, horizontal: bool) -> None:
     try:
-        visualize.draw(net, path)
+        visualize.draw(net, path, horizontal=horizontal)
     except OSError as error:
         raise ValueError(f"--diagram {path} cannot be written: {error.strerror}") from None
     print(path)

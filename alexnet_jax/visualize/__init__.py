@@ -19,13 +19,20 @@ DIAGRAM_FORMATS = (".png", ".svg", ".pdf")
 """The file formats that `draw` writes, by suffix."""
 
 
-def draw(architecture: Architecture | str, path: str | Path, image_size: int | None = None) -> None:
+def draw(
+    architecture: Architecture | str,
+    path: str | Path,
+    image_size: int | None = None,
+    *,
+    horizontal: bool = False,
+) -> None:
     """Draw the network as in Figure 2 of the paper, into a .png, .svg or .pdf file.
 
     Args:
       architecture: the network, or its name.
       path: the file to write.
       image_size: in pixels, square; the first of the architecture's sizes if None.
+      horizontal: whether the towers lie down, for a wide page, with fewer words.
 
     Raises:
       ValueError: another suffix, a folder that does not exist, or an image size that the network
@@ -43,4 +50,5 @@ def draw(architecture: Architecture | str, path: str | Path, image_size: int | N
         raise ValueError(f"a diagram's file must end in {formats}; {path} does not")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} to draw {path.name} into")
-    diagram.figure(architectures.get(architecture), image_size).savefig(path, dpi=144)
+    net = architectures.get(architecture)
+    diagram.figure(net, image_size, horizontal=horizontal).savefig(path, dpi=144)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import itertools
 from dataclasses import dataclass
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -16,6 +18,9 @@ from alexnet_jax.visualize.canvas import ACCENT
 from tests.support.tiny import TINY
 
 NETS = [*architectures.NETS, architectures.scaled(8, 113), architectures.scaled(16, 75, towers=1)]
+
+DIFFERENT = {"PAPER", "SIX_CONV", "CAFFE", "PHOTOGRAPHS", "CIFAR_11PCT", "SCALED_16_75_ONE_TOWER"}
+LYING_DOWN = [net for net in NETS if net.name in DIFFERENT]
 
 
 cached_figure = functools.cache(diagram.figure)
@@ -97,6 +102,48 @@ def test_towers_are_joined_where_they_meet_and_where_they_are_summed_and_nowhere
     assert labels.count("the towers are summed") == ("+" in heights) == (net.towers == 2)
 
 
+@functools.cache
+def lying_down(net):
+    return diagram.figure(net, horizontal=True)
+
+
+@pytest.mark.parametrize("net", LYING_DOWN, ids=lambda net: net.name)
+def test_a_net_that_lies_down_has_its_blocks_from_left_to_right_with_names_and_shapes(net):
+    labels = lying_down(net).axes[0].texts
+    columns = {}  # the texts at each distance from the left, from the top down
+    for text in sorted(labels, key=lambda text: text.get_position()[1]):
+        columns.setdefault(text.get_position()[0], []).append(text.get_text())
+    left = {text.get_text(): text.get_position()[0] for text in labels}
+    places = [left[info.name] for info in net.layer_info()]
+    assert places == sorted(places)
+    for info in net.layer_info():
+        column = columns[left[info.name]]
+        if info.output_shape != info.input_shape:
+            assert column[0] == info.name
+            assert dimensions(info.output_shape) in " ".join(column)
+        if info.parameters and info.name == column[0]:
+            assert f"{info.parameters:,}" in column
+
+
+@pytest.mark.parametrize("net", LYING_DOWN, ids=lambda net: net.name)
+def test_texts_of_a_net_that_lies_down_do_not_overlap(net):
+    figure = lying_down(net)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
+    assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+    assert all(figure.bbox.containsx(x) for box in boxes for x in (box.x0, box.x1))
+    assert all(figure.bbox.containsy(y) for box in boxes for y in (box.y0, box.y1))
+
+
+@pytest.mark.parametrize("net", LYING_DOWN, ids=lambda net: net.name)
+def test_towers_that_lie_down_are_joined_where_they_meet(net):
+    red = to_rgb(ACCENT)
+    bands = [p.get_xy() for p in lying_down(net).axes[0].patches if p.get_facecolor()[:3] == red]
+    meet = [s for s in net.layer_info() if isinstance(s.spec, Gather)] if net.towers == 2 else []
+    assert len(bands) == 2 * len(meet)
+    assert all(xy[:2, 1].mean() * xy[2:4, 1].mean() < 0 for xy in bands)  # from tower to tower
+
+
 def test_a_layer_type_that_the_diagram_does_not_know_is_drawn_by_its_names():
     @dataclass(frozen=True)
     class UnheardOf(LayerSpec):
@@ -122,6 +169,13 @@ def test_the_command_draws_into_each_kind_of_file(tmp_path, capsys, ending):
         assert path.read_bytes().startswith(b"<?xml" if ending == ".svg" else b"%PDF-")
 
 
+def test_the_command_draws_a_net_that_lies_down(tmp_path):
+    path = tmp_path / "net.png"
+    assert main(["PAPER", "--diagram", str(path), "--horizontal"]) == 0
+    with Image.open(path) as picture:
+        assert picture.width > 2 * picture.height
+
+
 def test_the_size_of_the_images_can_be_chosen():
     labels = {text for _, _, text in texts(diagram.figure(architectures.PAPER, 227))}
     assert "227 × 227 × 3" in labels
@@ -138,6 +192,7 @@ def test_the_size_of_the_images_can_be_chosen():
             "there is no folder nowhere to draw net.png into",
         ),
         (["PAPER", "--diagram", "/proc/net.png"], "--diagram /proc/net.png cannot be written"),
+        (["PAPER", "--horizontal"], "--horizontal is about a drawing: it needs --diagram FILE"),
         (["PAPER", "--diagram"], "--diagram: expected one argument"),
         (["ALEX", "--diagram", "net.png"], "there is no net named 'ALEX'"),
     ],
