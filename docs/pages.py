@@ -1,99 +1,122 @@
-"""Pages of the site made from the code: the front page, the networks, the API. A hook of mkdocs."""
+"""What Sphinx does not do by itself: the page of the networks, and links from names in prose."""
 
 import re
-import tempfile
 from pathlib import Path
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.domains.python import PythonDomain
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from alexnet_jax import architectures, summary, visualize
 
-ROOT = Path(__file__).parent.parent
-LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
+NETWORKS = """\
+# Tables and diagrams
 
-API = """\
-# API
-
-Axes: images and maps are [batch, height, width, maps], features [batch, features],
-kernels [height, width, maps_in, maps_out], dense weights [features_in, features_out].
-
-## Networks as functions
+Descriptions and sources are on the page [networks](../nets.md).
 """
-SECTIONS = {
-    "": [
-        *("init", "apply", "apply_train", "update_batch_stats"),
-        *("activations", "activations_train", "summary"),
-        *("Layer", "BatchStats", "Params", "params.ParamsLike"),
-        *("make_mesh", "param_shardings", "batch_sharding"),
-    ],
-    "Architectures": [
-        *("Architecture", "architectures.get", "architectures.by_name", "architectures.scaled"),
-        "layer_info.LayerInfo",
-    ],
-    "Layer types": [
-        f"layer_specs.{name}"
-        for name in (
-            *("Conv", "Dense", "Output", "Relu", "ResponseNorm", "SpatialNorm", "BatchNorm"),
-            *("MaxPool", "Gather", "Split", "Flatten", "Dropout"),
-            *("Tanh", "MeanPool", "LocallyConnected"),
-        )
-    ]
-    + ["layer_type.LayerSpec"],
-    "Evaluation": ["evaluation"],
-    "Weights": ["load", "read", "save", "export", "LoadedWeights", "Preprocessing"],
-    "What a network looks at": ["visualize.attribution", "visualize.grad_cam"],
-    "Perceptual distance": ["perceptual"],
-    "Drawing": ["visualize.draw"],
-    "Flax": ["flax_modules"],
-    "Normalization": ["ops.normalization"],
-    "Towers": [
-        f"towers.{name}" for name in ("num_batch_shards", "local_batch_slice", "global_batch")
-    ],
-}
-"""By section of the API page: names in `alexnet_jax`."""
+NETWORK = """
+## {name}
+
+```{{py:data}} alexnet_jax.architectures.{name}
+```
+
+```text
+{table}
+```
+
+![{name}]({name}.svg)
+"""
+LONG_NAMES = nodes.literal | addnodes.desc_name
+SIGN_OR_CODE = re.compile(r"`[^`]*`|[*|]")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages to the site."""
-    pages = {"index.md": front_page(), "architectures.md": network_page(), "api.md": api_page()}
-    for name, text in pages.items():
-        files.append(File.generated(config, name, content=text))
-    with tempfile.TemporaryDirectory() as folder:
-        for net in architectures.NETS:
-            path = Path(folder, f"{net.name}.svg")
-            visualize.draw(net, path)
-            name = f"diagrams/{net.name}.svg"
-            files.append(File.generated(config, name, content=path.read_bytes()))
-    return files
-
-
-def front_page() -> str:
-    """README, with links between pages of the site; links to other files become plain text."""
-
-    def rewrite(link: re.Match[str]) -> str:
-        text, target = link.groups()
-        return f"[{text}]({target[5:]})" if target.startswith("docs/") else text
-
-    readme = (ROOT / "README.md").read_text()
-    return LINK.sub(rewrite, readme).replace('src="docs/', 'src="')
-
-
-def network_page() -> str:
-    """Every network with its table and its diagram."""
-    parts = [
-        "# Tables and diagrams\n\nDescriptions and sources are on the page [networks](nets.md).\n"
-    ]
+def write_networks(app: Sphinx) -> None:
+    """Write docs/generated/architectures.md: every network with its table and its diagram."""
+    folder = Path(app.srcdir, "generated")
+    folder.mkdir(exist_ok=True)
+    page = NETWORKS
     for net in architectures.NETS:
-        table, picture = summary(net), f"![{net.name}](diagrams/{net.name}.svg)"
-        parts.append(f"## {net.name}\n\n```\n{table}\n```\n\n{picture}\n")
-    return "\n".join(parts)
+        visualize.draw(net, folder / f"{net.name}.svg")
+        page += NETWORK.format(name=net.name, table=summary(net))
+    (folder / "architectures.md").write_text(page)
 
 
-def api_page() -> str:
-    """The public functions, from their docstrings."""
-    parts = [API]
-    for title, names in SECTIONS.items():
-        parts += [f"## {title}"] * bool(title)
-        parts += [f"::: alexnet_jax.{name}" for name in names]
-    return "\n\n".join(parts)
+def to_rst(
+    app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]
+) -> None:
+    """Mark for Sphinx what readers of a docstring see: indented formulas, and * and | in prose."""
+    outside = None  # the indentation of the line above a formula
+    for i, line in enumerate(lines):
+        if outside is not None and (not line.strip() or indentation(line) > outside):
+            continue
+        outside = None
+        lines[i] = SIGN_OR_CODE.sub(lambda found: "\\" * (found[0] in "*|") + found[0], line)
+        blank, below = [*lines[i + 1 : i + 3], "", ""][:2]
+        if line.strip() and not blank.strip() and indentation(below) > indentation(line):
+            outside = indentation(line)
+            lines[i] += ":" if line.endswith(":") else " ::"
+
+
+def indentation(line: str) -> int:
+    """Count the blanks before a line."""
+    return len(line) - len(line.lstrip())
+
+
+def is_skipped(app: Sphinx, what: str, name: str, of: object, skip: bool, options: object) -> bool:
+    """Whether autodoc leaves out a member: of a module of tests, all but the tests."""
+    in_tests = str(getattr(of, "__module__", "")).startswith("tests.")
+    return not name.startswith("test_") if in_tests else skip
+
+
+class NameLinks(SphinxPostTransform):
+    """Link the names of functions, classes and tests in prose to the page that documents them."""
+
+    default_priority = 5  # before references are resolved
+    formats = ("html",)
+
+    def run(self, **options: object) -> None:
+        """Put a reference around each `name`; one that leads nowhere stays as it is."""
+        targets = known_names(self.env.domains.python_domain)
+        place = {"refdomain": "py", "reftype": "obj", "refdoc": self.env.docname}
+        for literal in list(self.document.findall(nodes.literal)):
+            if isinstance(literal.parent, nodes.paragraph | nodes.strong | nodes.emphasis):
+                name = re.split(r"[( ]", literal.astext())[0]
+                target = targets.get(name, name)
+                link = addnodes.pending_xref("", literal.deepcopy(), reftarget=target, **place)
+                literal.replace_self(link)
+        for node in self.document.findall(lambda node: isinstance(node, LONG_NAMES)):
+            allow_breaks(node)
+
+
+def allow_breaks(node: nodes.Element) -> None:
+    """Let a browser break a long name after a dot, a slash or an underscore, and nowhere else."""
+    first, *others = re.split(r"(?<=[._/])(?=\w)", node.astext())
+    node.children = [nodes.Text(first)]
+    for part in others:
+        node += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
+
+
+def known_names(domain: PythonDomain) -> dict[str, str]:
+    """By the last words of its dotted name, the full name of everything in the API.
+
+    A plain word, such as `train`, names what is directly in `alexnet_jax`, and nothing else.
+    """
+    names: dict[str, str] = {}
+    for full, entry in domain.objects.items():
+        words = full.split(".")
+        is_plain = words[-1].islower() and "_" not in words[-1] and len(words) > 2
+        if entry.objtype not in ("attribute", "method", "property"):
+            for i in range(len(words) - is_plain):
+                names.setdefault(".".join(words[i:]), full)
+    return names
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the hooks."""
+    app.connect("builder-inited", write_networks)
+    app.connect("autodoc-process-docstring", to_rst, priority=400)  # before Napoleon
+    app.connect("autodoc-skip-member", is_skipped)
+    app.add_post_transform(NameLinks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
