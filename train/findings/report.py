@@ -23,9 +23,10 @@ class Report:
         return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
     def write(self, folder: Path) -> None:
-        """Write report.md, report.json and figure.png into a folder."""
+        """Write report.md, report.json and figure.png into a folder, which is made if need be."""
         from alexnet_jax.weights.files.atomic import write_atomically
 
+        folder.mkdir(parents=True, exist_ok=True)
         values = {"sentence": self.sentence, "columns": self.columns, "rows": self.rows}
         write_atomically(folder / "report.json", json.dumps(values, indent=2) + "\n")
         write_atomically(folder / "report.md", f"{self.sentence}\n\n{self.table()}\n")

@@ -48,10 +48,11 @@ def test_both_arms_are_trained_tested_and_compared(folder, report, tmp_path):
             values = [json.loads(line)[name] for line in metrics if name in line]
             assert shown == f"{100 * values[-1]:.2f}"
     assert "one seed shows nothing" in report.sentence
-    report.write(tmp_path)
-    assert (tmp_path / "figure.png").stat().st_size > 5000
-    assert json.loads((tmp_path / "report.json").read_text())["rows"][0][0] == "low"
-    assert (tmp_path / "report.md").read_text().count(
+    written = tmp_path / "new" / "rates"
+    report.write(written)
+    assert (written / "figure.png").stat().st_size > 5000
+    assert json.loads((written / "report.json").read_text())["rows"][0][0] == "low"
+    assert (written / "report.md").read_text().count(
         "\n| "
     ) == 4  # with the head and the line below
 
