@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ..config.errors import BadInput
 from ..runtime.cli import make_parser, positive, run_command
 from ..runtime.cores import available_cores
 
@@ -27,6 +28,8 @@ NAMES = (
 def main(argv: list[str] | None = None) -> None:
     """Train what is missing, and report."""
     flags = _parser().parse_args(argv)
+    if not flags.data.is_dir():
+        raise BadInput(f"--data {flags.data} is not a folder")
     from ..runtime import backend, compile_cache
 
     backend.set_up_devices(1)  # it draws, and tests trained networks
@@ -36,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
     finding = get_finding(flags.name)
     print(f"the paper: {finding.claim}", flush=True)
-    seeds = tuple(flags.seeds or finding.seeds)
+    seeds = tuple(dict.fromkeys(flags.seeds or finding.seeds))
     folder = flags.out / flags.name
     report = finding.find(Trials(flags.out / "runs", flags.data, seeds, flags.jobs))
     report.write(folder)
