@@ -39,12 +39,20 @@ def loss(params, images, mesh):
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), logits
 
 
+NAMES = [info.name for info in TINY.layer_info()]
+
+# Compiled once for each mesh that the tests give.
+gradient = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)
+activations = jax.jit(
+    partial(alexnet_jax.activations, names=NAMES, architecture=TINY), static_argnames="mesh"
+)
+
+
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_logits_and_gradients_do_not_depend_on_the_number_of_devices(params, images, devices):
     """With dropout on: the masks are the same too."""
-    grad = jax.jit(jax.grad(loss, has_aux=True), static_argnums=2)
-    grads, logits = grad(params, images, None)
-    sharded_grads, sharded_logits = grad(params, images, alexnet_jax.make_mesh(devices))
+    grads, logits = gradient(params, images, None)
+    sharded_grads, sharded_logits = gradient(params, images, alexnet_jax.make_mesh(devices))
     np.testing.assert_allclose(logits, sharded_logits, rtol=1e-5, atol=1e-5)
     for name in params:
         for one, other in zip(grads[name], sharded_grads[name]):
@@ -53,12 +61,9 @@ def test_logits_and_gradients_do_not_depend_on_the_number_of_devices(params, ima
 
 @pytest.mark.parametrize("devices", [2, 4])
 def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(params, images, devices):
-    names = [info.name for info in TINY.layer_info()]
-    run = jax.jit(
-        partial(alexnet_jax.activations, names=names, architecture=TINY), static_argnames="mesh"
-    )
-    one, several = run(params, images), run(params, images, mesh=alexnet_jax.make_mesh(devices))
-    for name in names:
+    one = activations(params, images)
+    several = activations(params, images, mesh=alexnet_jax.make_mesh(devices))
+    for name in NAMES:
         np.testing.assert_allclose(one[name], several[name], rtol=1e-5, atol=1e-4)
 
 
