@@ -1,7 +1,6 @@
 """Augmentation on the device: from stored uint8 images to the network's input (§2, §4.1)."""
 
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ class PCAColor(NamedTuple):
 
     components: jax.Array  # [3, 3]: principal components in columns, one standard deviation long
     divisor: float = 1.0  # of the shifted image
-    until: float = math.inf  # the step from which there is none
+    until: int | None = None  # the step from which there is none
 
 
 def augment(
@@ -153,6 +152,8 @@ def add_pca_color(
 
     shifts = jax.vmap(shift)(keys)
     shifted = (images + shifts[:, None, None]) / pca_color.divisor
+    if pca_color.until is None:
+        return shifted
     return jnp.where(step < pca_color.until, shifted, images)
 
 

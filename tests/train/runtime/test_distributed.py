@@ -19,6 +19,8 @@ import pytest
 import alexnet_jax
 from train.config.config import Config
 from train.config.errors import BadInput
+from train.config.flags import parse
+from train.config.network import get_architecture
 from train.config.saved import load_config
 from train.data.dataset import DIGITS
 from train.data.examples import DataSet
@@ -29,12 +31,13 @@ from train.runtime.distributed import PEER_GONE, detect_launcher, join, peer_gon
 from train.steps.optimizers import sgd
 from train.steps.train_step import init_state, state_shardings
 from train.trainer import agreement
+from train.trainer.train import train
 
 STEPS = 20
 EXAMPLE = {"image": np.zeros((2, 2, 3), np.uint8), "label": 0}
 OTHER = {"image": np.ones((2, 2, 3), np.uint8), "label": 0}
 FLAGS = ["--batch-size", "16", "--save-steps", "10", "--seed", "7", "--flip"]
-FLAGS += ["--pca-color", "original"]
+FLAGS += ["--pca-color", "original", "--net", "benchmarks.tiny_net:TINY"]
 # At a learning rate of 0.01, rounding in conv1 changes the loss by 0.1 % within ten steps.
 FLAGS += ["--learning-rate", "0.0001"]
 
@@ -114,6 +117,11 @@ def start(run_dir, *flags, devices, launch=((), {})):
     return started[-1]
 
 
+def run_alone(run_dir, *flags, devices):
+    """Train in this process."""
+    train(parse(["--run-dir", str(run_dir), "--devices", str(devices), *flags]))
+
+
 def start_several(run_dir, *flags, devices, count=2, launcher=by_hand):
     return [start(run_dir, *flags, devices=devices, launch=launch) for launch in launcher(count)]
 
@@ -134,7 +142,7 @@ def losses(run_dir):
 
 
 def params(run_dir, step=STEPS):
-    net, optimizer = alexnet_jax.architectures.by_name(load_config(run_dir).recipe.net), sgd()
+    net, optimizer = get_architecture(load_config(run_dir)), sgd()
     like = jax.eval_shape(lambda: init_state(jax.random.key(0), net, optimizer))
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         shardings = state_shardings(net, optimizer, alexnet_jax.make_mesh(1))
@@ -183,7 +191,7 @@ def straight(tmp_path_factory, data):
     """One process with two devices."""
     run_dir = tmp_path_factory.mktemp("straight") / "run"
     flags = [*FLAGS, "--data", str(data), "--steps", str(STEPS)]
-    wait_for_exit([start(run_dir, *flags, devices=2)])
+    run_alone(run_dir, *flags, devices=2)
     return run_dir
 
 
@@ -209,7 +217,7 @@ def test_a_run_of_two_processes_under_open_mpi_goes_on_in_one_with_four_devices(
     flags = [*FLAGS, "--data", str(data), "--steps", "10"]
     wait_for_exit(start_several(run_dir, *flags, devices=2, launcher=by_open_mpi))
     before = [row for row in rows(run_dir) if "loss" in row]
-    wait_for_exit([start(run_dir, "--resume", "--steps", str(STEPS), devices=4)])
+    run_alone(run_dir, "--resume", "--steps", str(STEPS), devices=4)
     assert [row for row in rows(run_dir) if "loss" in row][:10] == before
     assert_same_run(straight, run_dir)
 
@@ -229,7 +237,7 @@ def logged(run_dir):
 def test_a_signal_to_one_process_ends_all_after_the_same_step_saved(straight, data, tmp_path):
     run_dir = tmp_path / "run"
     flags = [*FLAGS, "--data", str(data)]
-    processes = start_several(run_dir, *flags, "--steps", "2000", devices=2)
+    processes = start_several(run_dir, *flags, "--steps", "20000", devices=2)
     wait_for(lambda: logged(run_dir) >= 2, processes)
     os.kill(processes[1].pid, signal.SIGTERM)
     (_, err), (_, other) = wait_for_exit(processes, 128 + signal.SIGTERM)
@@ -245,7 +253,7 @@ def test_a_signal_to_one_process_ends_all_after_the_same_step_saved(straight, da
 
 def kill_one_of_two(run_dir, data, victim):
     """Kill one of two processes once there is a checkpoint; check how the other ends."""
-    flags = [*FLAGS, "--data", str(data), "--steps", "2000"]
+    flags = [*FLAGS, "--data", str(data), "--steps", "20000"]
     processes = start_several(run_dir, *flags, devices=2)
     wait_for(lambda: (run_dir / "checkpoints" / "10").is_dir(), processes)
     processes[victim].kill()
@@ -268,7 +276,7 @@ def test_when_another_process_dies_the_first_ends_too_and_the_run_can_be_resumed
     kill_one_of_two(tmp_path / "run", data, victim=1)
     saved = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
     latest = max(int(name) for name in saved if name.isdecimal())
-    wait_for_exit([start(tmp_path / "run", "--resume", "--steps", str(latest + 2), devices=2)])
+    run_alone(tmp_path / "run", "--resume", "--steps", str(latest + 2), devices=2)
     steps = [step for step, _ in losses(tmp_path / "run")]
     assert steps == list(range(1, latest + 3))
 
