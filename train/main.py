@@ -4,6 +4,7 @@ JAX is imported only after the flags are parsed: `--help` then answers at once, 
 that JAX reads at its start can be set for the requested devices.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 from .config.flags import make_config, names_no_experiment, read_flags
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> None:
     """Parse the flags, set up the devices, and train; with --plan, print a dry run."""
     given = read_flags(argv)
+    if "seeds" in given:
+        from .runs import print_tables
+        from .trainer.seeds import train_seeds
+
+        print_tables(train_seeds(given, sys.argv[1:] if argv is None else argv))
+        return
     config, candidates = make_config(given), None
     if names_no_experiment(given):
         from .trainer.default_experiment import find_candidates

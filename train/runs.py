@@ -26,7 +26,7 @@ other test images, and is not corrected for the number of groups."""
 
 _COLUMNS = ("run", "network", "data", "seed", "step", "epoch", "training", "validation", "test")
 _COLUMNS += ("began", "took")
-_GROUP_COLUMNS = ("group", "seeds", "validation", "test", "difference", "from", "p")
+_GROUP_COLUMNS, _COMPARED = ("group", "seeds", "validation", "test"), ("difference", "from", "p")
 _LEFT = ("run", "network", "data", "began", "group", "seeds", "from")
 """Columns of text, which begin at the left."""
 
@@ -62,7 +62,8 @@ def print_tables(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
     groups = [_group_row(group, folder) for group in summarize_groups(runs)]
     _show(rows, _COLUMNS)
     if any(len(group["seeds"]) > 1 for group in groups):
-        _show(groups, _GROUP_COLUMNS)
+        compared = any(group["from"] for group in groups)
+        _show(groups, _GROUP_COLUMNS + _COMPARED * compared)
         if unfinished := [_name(run.run_dir, folder) for run in runs if not run.finished]:
             print(f"in no group, as they are not finished: {list_some(unfinished)}")
     for fault in faults:

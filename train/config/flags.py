@@ -6,7 +6,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -146,7 +146,30 @@ def _parser() -> Parser:
                 if name in former:
                     hidden = {"dest": name, "help": argparse.SUPPRESS}
                     group.add_argument(flag(former[name]), **hidden, **reading)
+    _add_seeds(parser)
     return parser
+
+
+def _add_seeds(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("several runs")
+    group.add_argument(
+        "--seeds",
+        type=_converter(int),
+        nargs="+",
+        metavar="N",
+        help="Train a run for each of these seeds, one after the other, in the folders seed-N of "
+        "--run-dir, and print the tables of train.runs. After a stop the same command continues, "
+        "and skips what is finished. What a run prints is in seed-N.log beside its folder.",
+    )
+
+
+def without_seeds(argv: Sequence[str]) -> list[str]:
+    """Return the flags without `--seeds`, `--run-dir` and `--like`, which are not for each run."""
+    parser = Parser(add_help=False)
+    _add_seeds(parser)
+    parser.add_argument("--run-dir")
+    parser.add_argument("--like")
+    return parser.parse_known_args([_with_dashes(argument) for argument in argv])[1]
 
 
 def _reading(annotation: Any) -> dict[str, Any]:

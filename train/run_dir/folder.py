@@ -42,7 +42,7 @@ def make_folder(config: Config, *, own_data: bool = False) -> OpenFolder:
     Raises BadInput if it cannot be made, if it holds a run that is not to be resumed, or a link
     through which the run would write elsewhere.
     """
-    run_dir = config.launch.run_dir or _choose_folder(config.recipe.experiment)
+    run_dir = config.launch.run_dir or choose_folder(config.recipe.experiment)
     if not _is_unicode(run_dir):
         raise BadInput(f"`run_dir` {run_dir} is no Unicode, which checkpoints need")
     refuse_links(run_dir)
@@ -53,6 +53,17 @@ def make_folder(config: Config, *, own_data: bool = False) -> OpenFolder:
     except OSError as error:
         raise BadInput(f"`run_dir` {run_dir} cannot be written: {error.strerror}") from None
     return OpenFolder(run_dir, made=made, own_data=own_data)
+
+
+def choose_folder(prefix: str) -> Path:
+    """Return a new folder in runs/, "runs/PREFIX-20261122-120000". Raises BadInput."""
+    name = f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(2, 100):
+        folder = Path("runs", name)
+        if not folder.exists():
+            return folder
+        name = f"{name.rsplit('.', 1)[0]}.{number}"
+    raise BadInput("runs holds too many runs of this second; `run_dir` names another folder")
 
 
 def open_run(config: Config, data: DataSet) -> Config:
@@ -178,16 +189,6 @@ def load_or_measure_statistics(
         write_statistics(run_dir, statistics)
     barrier("the statistics")
     return read_statistics(run_dir, len(data.train[0]["image"]))
-
-
-def _choose_folder(experiment: str) -> Path:
-    name = f"{experiment}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in range(2, 100):
-        folder = Path("runs", name)
-        if not folder.exists():
-            return folder
-        name = f"{name.rsplit('.', 1)[0]}.{number}"
-    raise BadInput("runs holds too many runs of this second; `run_dir` names another folder")
 
 
 def _is_unicode(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from ..config.config import Config
 from ..config.errors import BadInput
 from ..config.network import get_architecture
+from ..config.recipe import Recipe
 from ..config.run_length import last_step
 from ..config.saved import load_config, read_record
 from .metrics import read_metrics
@@ -29,8 +30,24 @@ class RunSummary:
     """Mean over the last epoch, with augmentation and dropout."""
     val_error: float | None
     test_error: float | None
-    finished: bool
-    """Whether the last of its steps was tested."""
+    epoch_images: int
+    """Training images in an epoch; 0 if its folder does not say."""
+    tested: bool
+    """Whether there is a test error of its latest step."""
+    validated: bool
+    """Whether it has validation images. Then it looks at the test images at its end alone."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over, at its last step or because a callback has ended it."""
+        return self.tested and (self.validated or self.has_ended(self.config.recipe))
+
+    def has_ended(self, recipe: Recipe) -> bool:
+        """Return whether a run of this recipe, which may be longer, would end where this one is."""
+        goal, error, images = recipe.until_error, self.train_error, self.epoch_images
+        at_goal = goal is not None and error is not None and error <= goal
+        at_end = images > 0 and self.step >= last_step(recipe, images)
+        return self.tested and (at_goal or at_end)
 
     @property
     def network(self) -> str:
@@ -59,7 +76,9 @@ def summarize_run(run_dir: Path) -> RunSummary:
         train_error=_last(rows, "train_top1_error"),
         val_error=_last(rows, "val_top1_error"),
         test_error=_last(rows, "test_top1_error"),
-        finished=_is_finished(run_dir, config, rows, step),
+        epoch_images=_count_epoch_images(run_dir),
+        tested=any(row["step"] == step and "test_top1_error" in row for row in rows),
+        validated=any("val_top1_error" in row for row in rows),
     )
 
 
@@ -73,19 +92,13 @@ def find_runs(folder: Path) -> list[Path]:
     return runs
 
 
-def _is_finished(run_dir: Path, config: Config, rows: list[dict[str, Any]], step: int) -> bool:
-    """Return whether a run is over: test images are looked at after its last step.
-
-    Without validation images they are looked at after each epoch, and steps are counted.
-    """
-    tested = any(row["step"] == step and "test_top1_error" in row for row in rows)
-    if not tested or any("val_top1_error" in row for row in rows):
-        return tested
-    goal, error = config.recipe.until_error, _last(rows, "train_top1_error")
-    if goal is not None and error is not None and error <= goal:
-        return True
-    images = read_record(run_dir)["data"].get("train")
-    return isinstance(images, int) and step >= last_step(config.recipe, images)
+def _count_epoch_images(run_dir: Path) -> int:
+    data = read_record(run_dir)["data"]
+    taken = data.get("val", 0) if data.get("validation") == "training" else 0
+    try:
+        return data["train"] - taken
+    except (KeyError, TypeError):
+        return 0  # not as `record_run` writes it
 
 
 def _oldest(run_dir: Path) -> datetime.datetime:

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from ..config.errors import PACKAGE, BadInput, Ended
 from ..config.flags import parse
-from ..config.recipe import Recipe
 from ..config.saved import load_config
-from ..run_dir.run_summary import RunSummary, summarize_run
+from ..run_dir.run_summary import summarize_run
 from ..runtime.cores import core_shares
 from ..runtime.stop_signal import StopRequest, defer_signals
 
@@ -32,6 +31,18 @@ class SweepRun:
 
     run_dir: Path
     flags: tuple[str, ...]
+    start_flags: tuple[str, ...] = ()
+    """Flags that --resume refuses, as --like."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to resume."""
+        return (self.run_dir / "config.json").exists()
+
+    def all_flags(self) -> list[str]:
+        """Return the flags that begin the run, or resume it."""
+        more = ["--resume"] if self.has_begun else self.start_flags
+        return [*self.flags, "--run-dir", str(self.run_dir), *more]
 
 
 @dataclass
@@ -41,19 +52,25 @@ class _Children:
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     stopped: bool = False
 
-    def stop(self, number: int) -> None:
-        """Send a signal to all of them, upon which each saves and ends."""
+    def stop(self) -> None:
+        """Let each of them save and end; a second time, end at once.
+
+        By SIGTERM: in the background of a shell script SIGINT is ignored until a run trains.
+        """
         self.stopped = True
         for child in self.running:
-            child.send_signal(number)
+            child.terminate()
 
 
-def train_runs(runs: Sequence[SweepRun], jobs: int = 1) -> None:
+def train_runs(
+    runs: Sequence[SweepRun], jobs: int = 1, *, way_on: str = "the same command"
+) -> None:
     """Train the runs that are not finished, in their order.
 
     Args:
       runs: each with a folder of its own. What a run prints goes to `RUN.log` beside its folder.
       jobs: runs at a time, each on its share of this process's cores.
+      way_on: how to continue after a stop, as a user types it.
 
     Raises:
       BadInput: flags of a run that `train.main` refuses.
@@ -68,12 +85,12 @@ def train_runs(runs: Sequence[SweepRun], jobs: int = 1) -> None:
         try:
             _wait_for(futures, children, request)
         finally:
-            children.stop(request.signal or signal.SIGTERM)
+            children.stop()
             for future in futures:
                 future.cancel()
     if request.signal is not None:
         name = signal.Signals(request.signal).name
-        raise Ended(f"stopped by {name}; the same command goes on", 128 + request.signal)
+        raise Ended(f"stopped by {name}; continue with: {way_on}", 128 + request.signal)
 
 
 def is_finished(run: SweepRun) -> bool:
@@ -81,37 +98,27 @@ def is_finished(run: SweepRun) -> bool:
 
     Raises BadInput for flags that `train.main` refuses, and for a folder that holds another run.
     """
-    flags, folder = list(run.flags), run.run_dir
-    if not (folder / "config.json").exists():
-        parse(flags)
+    wanted, folder = parse(run.all_flags()), run.run_dir
+    if not run.has_begun:
         return False
-    wanted, saved = parse([*flags, "--run-dir", str(folder), "--resume"]), load_config(folder)
+    saved = load_config(folder)
     if wanted.data.path is not None and wanted.data.path.resolve() != saved.data.path:
         raise BadInput(f"{folder} holds a run on {saved.data.path}, not on {wanted.data.path}")
     summary = summarize_run(folder)
-    return summary.finished and _has_ended(wanted.recipe, summary)
-
-
-def _has_ended(recipe: Recipe, summary: RunSummary) -> bool:
-    """Return whether a run of this recipe, which may be longer now, ends where this one has."""
-    goal, error = recipe.until_error, summary.train_error
-    if goal is not None and error is not None and error <= goal:
-        return True
-    if recipe.steps is not None:
-        return summary.step >= recipe.steps
-    return summary.epoch is not None and summary.epoch >= recipe.epochs
+    return summary.finished and summary.has_ended(wanted.recipe)
 
 
 def _wait_for(futures: list[Future[None]], children: _Children, request: StopRequest) -> None:
     """Wait for all runs, or for the first failure. A signal to this process goes to all of them."""
-    waiting = set(futures)
+    waiting, passed_on = set(futures), False
     while waiting:
         done, waiting = wait(waiting, _SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
-        if request.signal is not None and not children.stopped:
-            children.stop(request.signal)
-        if not children.stopped:
+        if request.signal is None:
             for future in done:
                 future.result()
+        elif not passed_on:
+            children.stop()
+            passed_on = True
 
 
 def _train(run: SweepRun, shares: list[list[int]], children: _Children) -> None:
@@ -121,6 +128,9 @@ def _train(run: SweepRun, shares: list[list[int]], children: _Children) -> None:
     cores = shares.pop()
     try:
         _run_child(run, cores, children)
+    except BaseException:
+        children.stopped = True  # at once: this thread would begin the next run
+        raise
     finally:
         shares.append(cores)
 
@@ -128,9 +138,7 @@ def _train(run: SweepRun, shares: list[list[int]], children: _Children) -> None:
 def _run_child(run: SweepRun, cores: list[int], children: _Children) -> None:
     if cores:
         os.sched_setaffinity(0, cores)  # of this thread, from which the child has it
-    begun = (run.run_dir / "config.json").exists()
-    command = [sys.executable, "-m", f"{PACKAGE}.main", *run.flags]
-    command += ["--run-dir", str(run.run_dir), *(["--resume"] if begun else [])]
+    begun, command = run.has_begun, [sys.executable, "-m", f"{PACKAGE}.main", *run.all_flags()]
     run.run_dir.parent.mkdir(parents=True, exist_ok=True)
     log, start = run.run_dir.with_name(f"{run.run_dir.name}.log"), time.monotonic()
     _say(f"{run.run_dir}: {'resumed' if begun else 'started'}")
@@ -140,12 +148,15 @@ def _run_child(run: SweepRun, cores: list[int], children: _Children) -> None:
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         children.running.append(child)
+        if children.stopped:  # while it was started, so that nobody has told it
+            child.terminate()
         status = child.wait()
         children.running.remove(child)
     if children.stopped:
         return
     if status:
-        raise Ended(f"{run.run_dir} ended with status {status}: {_last_line(log)}", abs(status))
+        status = status if status > 0 else 128 - status  # below 0: the number of a signal
+        raise Ended(f"{run.run_dir} ended with status {status}: {_last_line(log)}", status)
     summary = summarize_run(run.run_dir)
     errors = {"training": summary.train_error, "test": summary.test_error}
     shown = (f"{name} error {100 * x:.2f} %" for name, x in errors.items() if x is not None)
