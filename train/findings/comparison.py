@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from ..figures import page
+from ..run_dir.seed_means import seed_mean, welch
 from .ablations import Ablation
 from .misses import Misses, error_rates, read_or_find_misses
 from .report import Report
-from .seed_statistics import mcnemar, mean_and_deviation, seeds_needed, welch
+from .seed_statistics import mcnemar, mean_and_deviation, seeds_needed
 from .trials import Trial, Trials
 
 _COMPARED = ("difference", "95 % interval", "p (Welch)", "p by seed (McNemar)")
@@ -43,9 +44,9 @@ def _row(
     own, base = (error_rates(misses[name], ablation.crops) for name in (arm, ablation.baseline))
     pairs = zip(misses[arm], misses[ablation.baseline], strict=True)
     by_seed = ", ".join(f"{mcnemar(a[crops[-1]], b[crops[-1]])[2]:.2g}" for a, b in pairs)
-    if len(own) < 2:
-        return (*row, f"{100 * (own[0] - base[0]):+.2f}", "", "", by_seed)
-    it = welch(own, base)
+    it = welch(seed_mean(own), seed_mean(base))
+    if it is None:
+        return (*row, f"{100 * (np.mean(own) - np.mean(base)):+.2f}", "", "", by_seed)
     interval = f"{100 * it.low:+.2f} to {100 * it.high:+.2f}"
     return (*row, f"{100 * it.mean:+.2f}", interval, f"{it.p:.2g}", by_seed)
 
@@ -57,9 +58,9 @@ def _sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> 
         f"{arm}: {mean_and_deviation(own, scale=100)} % of the test images wrong, "
         f"{ablation.baseline} {mean_and_deviation(base, scale=100)} %"
     )
-    if len(own) < 2:
-        return f"{shown}; one seed shows nothing."
-    it = welch(own, base)
+    it = welch(seed_mean(own), seed_mean(base))
+    if it is None:
+        return f"{shown}; without two seeds that differ, this shows nothing."
     if it.is_resolved:
         return (
             f"{shown}: {abs(100 * it.mean):.1f} points {'worse' if it.mean > 0 else 'better'} "

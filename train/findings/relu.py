@@ -11,8 +11,9 @@ import numpy as np
 
 from ..config.errors import PACKAGE
 from ..figures import page
+from ..run_dir.seed_means import seed_mean, welch
 from .report import Report
-from .seed_statistics import mean_and_deviation, welch
+from .seed_statistics import mean_and_deviation
 from .trials import Flags, Trial, Trials
 
 CLAIM = (
@@ -87,8 +88,8 @@ def _sentence(epochs: dict[str, list[float]]) -> str:
         f"ReLU came to a training error of {ERROR:.0%} in {relu:.1f} epochs, tanh in {tanh:.1f}: "
         f"{tanh / relu:.1f} times as fast"
     )
-    if len(epochs["relu"]) > 1:
-        ratio = welch(*([*np.log(epochs[unit])] for unit in ("tanh", "relu")))
+    logs = (seed_mean([*np.log(epochs[unit])]) for unit in ("tanh", "relu"))
+    if ratio := welch(*logs):
         low, high = np.exp([ratio.low, ratio.high])
         text += f" (95 % interval {low:.1f} to {high:.1f}, {len(epochs['relu'])} seeds each)"
     return f"{text}; the paper has six times."

@@ -1,41 +1,10 @@
-"""Means over seeds, and how sure a difference of two of them is."""
+"""Tests over seeds and images, and the seeds that a difference would take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
-
-LEVEL = 0.95
-"""Of the intervals: the customary one."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The difference of two means, its 95 % interval, and the p value of no difference."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
-
-
-def welch(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Return the mean of `first` minus that of `second`, by Welch's t test.
-
-    Each needs two values at least. The test takes the values of a sample as independent draws from
-    a normal distribution, and lets the two have different variances.
-    """
-    result: Any = stats.ttest_ind(first, second, equal_var=False)
-    interval = result.confidence_interval(LEVEL)
-    mean = float(np.mean(first) - np.mean(second))
-    return Difference(mean, float(interval.low), float(interval.high), float(result.pvalue))
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:

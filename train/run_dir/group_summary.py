@@ -7,16 +7,7 @@ from pathlib import Path
 
 from .groups import RunGroup, group_runs
 from .run_summary import RunSummary
-
-
-@dataclass(frozen=True)
-class SeedMean:
-    """An error over the seeds of a group, a fraction."""
-
-    mean: float
-    std: float | None
-    """Standard deviation of the seeds, with n - 1; None of one seed."""
-    count: int
+from .seed_means import SeedMean, seed_mean, welch
 
 
 @dataclass(frozen=True)
@@ -88,29 +79,10 @@ def _mean(members: list[RunSummary], name: str) -> SeedMean | None:
             by_seed.setdefault(run.config.recipe.seed, []).append(error)
     if not by_seed:
         return None
-    errors = [statistics.fmean(same) for same in by_seed.values()]
-    std = statistics.stdev(errors) if len(errors) > 1 else None
-    return SeedMean(statistics.fmean(errors), std, len(errors))
+    return seed_mean([statistics.fmean(same) for same in by_seed.values()])
 
 
 def _compare(errors: SeedMean, reference: GroupSummary) -> Comparison:
     other = reference.test_error
-    return Comparison(reference.label, errors.mean - other.mean, welch_p_value(errors, other))
-
-
-def welch_p_value(a: SeedMean, b: SeedMean) -> float | None:
-    """Return the two-sided p of Welch's t test that two means are equal (Welch 1947).
-
-    It does not assume that both deviate alike. Seeds are not taken as pairs: what two recipes share
-    of a seed's draws (validation images, initial values, of a folder without a test part also the
-    test images) can only make this p larger than it need be, and rounding alone moves two runs of
-    one seed apart (docs/results.md), while pairs would leave half of the degrees of freedom.
-
-    None if a mean is of one seed, or if neither deviates, for which the test has no value.
-    """
-    if a.std is None or b.std is None or not (a.std or b.std):
-        return None
-    from scipy.stats import ttest_ind_from_stats  # takes a second to import
-
-    result = ttest_ind_from_stats(a.mean, a.std, a.count, b.mean, b.std, b.count, equal_var=False)
-    return float(result.pvalue)
+    tested = welch(errors, other)
+    return Comparison(reference.label, errors.mean - other.mean, tested and tested.p)

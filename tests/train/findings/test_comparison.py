@@ -47,7 +47,7 @@ def test_both_arms_are_trained_tested_and_compared(folder, report, tmp_path):
         for name, shown in (("train_top1_error", row[2]), ("test_top1_error", row[3])):
             values = [json.loads(line)[name] for line in metrics if name in line]
             assert shown == f"{100 * values[-1]:.2f}"
-    assert "one seed shows nothing" in report.sentence
+    assert "this shows nothing" in report.sentence
     written = tmp_path / "new" / "rates"
     report.write(written)
     assert (written / "figure.png").stat().st_size > 5000

@@ -7,27 +7,9 @@ import numpy as np
 import pytest
 
 from train.findings.relu import epochs_until
-from train.findings.seed_statistics import mcnemar, mean_and_deviation, seeds_needed, welch
+from train.findings.seed_statistics import mcnemar, mean_and_deviation, seeds_needed
 from train.findings.specialization import chroma, halves_differ
 from train.findings.trials import Trial
-
-
-def test_the_interval_of_welch_equals_its_formula():
-    first, second = [3.0, 5.0, 4.0], [1.0, 1.5, 2.0, 1.5]
-    # Means 4 and 1.5, variances of the means 1 / 3 and (1 / 6) / 4.
-    a, b = 1 / 3, 1 / 24
-    freedom = (a + b) ** 2 / (a**2 / 2 + b**2 / 3)
-    assert freedom == pytest.approx(0.140625 / (1 / 18 + 1 / 1728))
-    result = welch(first, second)
-    assert result.mean == pytest.approx(2.5)
-    # Half the interval is the 97.5 % quantile of t, times the standard error. For 2 and 3 degrees
-    # of freedom, tables have 4.303 and 3.182.
-    quantile = (result.high - result.mean) / math.sqrt(a + b)
-    assert 3.182 < quantile < 4.303
-    assert result.mean - result.low == pytest.approx(result.high - result.mean)
-    assert 0.01 < result.p < 0.05
-    assert result.is_resolved
-    assert not welch([1.0, 2.0, 3.0], [1.1, 2.1, 3.1]).is_resolved
 
 
 def test_mcnemars_test_counts_the_images_that_one_network_alone_misses():

@@ -6,12 +6,13 @@ import statistics
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from tests.support.recorded_runs import write_run
 from train import runs
 from train.config.saved import load_config
-from train.run_dir.group_summary import SeedMean, welch_p_value
 from train.run_dir.groups import group_runs
+from train.run_dir.seed_means import SeedMean, seed_mean, welch
 
 LOW, HIGH = (0.10, 0.12, 0.11), (0.13, 0.16)
 """Test errors of the seeds of two recipes."""
@@ -68,14 +69,27 @@ def test_the_p_of_welchs_test_is_that_of_a_published_example():
     a = "27.5 21.0 19.0 23.6 17.0 17.9 16.9 20.1 21.9 22.6 23.1 19.6 19.0 21.7 21.4"
     b = "27.1 22.0 20.8 23.4 23.4 23.5 25.8 22.0 24.8 20.2 21.9 22.1 22.9 20.5 24.4"
     a, b = ([float(number) for number in text.split()] for text in (a, b))
-    means = (SeedMean(statistics.mean(x), statistics.stdev(x), len(x)) for x in (a, b))
-    assert welch_p_value(*means) == pytest.approx(0.021, abs=5e-4)
+    result = welch(seed_mean(a), seed_mean(b))
+    assert result is not None
+    assert result.p == pytest.approx(0.021, abs=5e-4)
     assert t_test(a, b) == pytest.approx(0.021, abs=5e-4)
+    # 25.0 degrees of freedom: tables have a 97.5 % quantile of 2.060.
+    assert result.high - result.mean == pytest.approx(2.060 * abs(result.mean) / 2.46, rel=2e-3)
+    assert result.mean - result.low == pytest.approx(result.high - result.mean)
+    assert result.is_resolved
+
+
+def test_the_interval_of_welchs_test_equals_scipys():
+    ours = welch(seed_mean(LOW), seed_mean(HIGH))
+    theirs = scipy.stats.ttest_ind(LOW, HIGH, equal_var=False).confidence_interval(0.95)
+    assert ours is not None
+    np.testing.assert_allclose((ours.low, ours.high), (theirs.low, theirs.high))
+    assert not ours.is_resolved
 
 
 @pytest.mark.parametrize("errors", [(0.1, 0.1), (0.2, 0.1)])
 def test_groups_without_any_deviation_have_no_test(errors):
-    assert welch_p_value(*(SeedMean(error, 0.0, 3) for error in errors)) is None
+    assert welch(*(SeedMean(error, 0.0, 3) for error in errors)) is None
 
 
 def test_a_group_of_one_seed_has_no_deviation_and_no_test(tmp_path, capsys):
