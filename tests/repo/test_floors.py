@@ -55,6 +55,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
 NEEDS = {  # of single modules, beside jax and numpy; imported at the first use
     "alexnet_jax.visualize.canvas": {"matplotlib"},
     "alexnet_jax.visualize.diagram": {"matplotlib"},
+    "alexnet_jax.visualize.diagram_labels": {"matplotlib"},
     "alexnet_jax.visualize.matplotlib_import": {"matplotlib"},
     "alexnet_jax.exports.onnx_model": {"numpy", "onnx"},
     "alexnet_jax.weights.files.matlab": {"h5py", "numpy"},
