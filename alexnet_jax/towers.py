@@ -1,6 +1,6 @@
 """The towers of one device, and a forward pass over the devices of a mesh.
 
-Of the library, only this file and `mesh` have collectives, shardings and meshes.
+Of the library, only this file, `shardings` and `mesh` have collectives, shardings and meshes.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.architecture import Architecture, Shape
+from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import get
 from alexnet_jax.layer_specs import Output
 from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.params import BatchStats, Layer, Params
+from alexnet_jax.shardings import as_shardings, param_specs, place
 
 LayerParams = TypeVar("LayerParams", Layer, BatchStats)
 
@@ -114,12 +115,12 @@ def run_sharded(
         inner = [None] * (len(infos[name].output_shape) - 1)
         return P(*axes.batch_spec or [None], *inner, axes.tower)
 
-    all_specs = _param_specs(axes, architecture)
-    param_specs = {name: all_specs[name] for name in params}
+    all_specs = param_specs(axes, architecture)
+    used_specs = {name: all_specs[name] for name in params}
     stats_specs = {
-        info.stats_name: param_specs[info.stats_name]
+        info.stats_name: used_specs[info.stats_name]
         for info in infos.values()
-        if info.stats_name in param_specs and dropout_key is not None
+        if info.stats_name in used_specs and dropout_key is not None
     }
 
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
@@ -129,51 +130,14 @@ def run_sharded(
         tower = (axes.tower,) if axes.tower else ()
         return forward(params, _as_varying(images, tower), key, towers)
 
-    in_specs = (param_specs, axes.batch_spec, None if dropout_key is None else P())
-    arguments = _place(axes.mesh, (params, images, dropout_key), in_specs)
+    in_specs = (used_specs, axes.batch_spec, None if dropout_key is None else P())
+    arguments = place(axes.mesh, (params, images, dropout_key), in_specs)
     return jax.shard_map(
         on_device,
         mesh=axes.mesh,
         in_specs=in_specs,
         out_specs=({name: output_spec(name) for name in names}, stats_specs),
     )(*arguments)
-
-
-Tree = TypeVar("Tree")
-
-
-def _place(mesh: Mesh, arrays: Tree, specs: object) -> Tree:
-    """Reshard arrays to explicit axes, where `shard_map` refuses any other sharding.
-
-    XLA divides them over the automatic axes of the same mesh.
-    """
-    explicit = {
-        name
-        for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True)
-        if kind == AxisType.Explicit
-    }
-    if not explicit:
-        return arrays
-
-    def explicit_part(spec: P) -> P:
-        return P(*(_only(explicit, entry) for entry in spec))
-
-    specs = jax.tree.map(explicit_part, specs, is_leaf=lambda leaf: isinstance(leaf, P))
-    return jax.tree.map(jax.sharding.reshard, arrays, _shardings(mesh, specs))
-
-
-def _only(axes: set[str], entry: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """Return those of `axes` that divide an axis of an array."""
-    if isinstance(entry, tuple):
-        return tuple(axis for axis in entry if axis in axes) or None
-    return entry if entry in axes else None
-
-
-def _shardings(mesh: Mesh, specs: Any) -> Any:
-    """Return a pytree of PartitionSpecs as one of shardings."""
-    return jax.tree.map(
-        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, P)
-    )
 
 
 def _as_varying(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
@@ -196,30 +160,6 @@ def _towers_per_device(axes: MeshAxes, architecture: Architecture) -> int:
     return towers // devices
 
 
-def _param_specs(axes: MeshAxes, architecture: Architecture) -> Params:
-    """Return how the mesh divides each parameter, a pytree like `Params` of PartitionSpecs.
-
-    Outputs are divided over the towers; in the last layer, the inputs.
-    """
-
-    def along_last_axis(shape: Shape) -> P:
-        return P(*[None] * (len(shape) - 1), axes.tower)
-
-    specs: Params = {}  # `_make` takes specs in place of arrays
-    for info in architecture.layer_info():
-        if info.weight_shape is None or info.bias_shape is None:
-            continue
-        weights, biases = along_last_axis(info.weight_shape), along_last_axis(info.bias_shape)
-        if isinstance(info.spec, Output):
-            weights, biases = P(axes.tower, None), P()
-        elif info.spec.per_map and info.replicated_in:
-            weights, biases = P(), P()
-        specs[info.name] = Layer._make((weights, biases))
-        if info.stats_name:
-            specs[info.stats_name] = BatchStats._make((weights, biases))
-    return specs
-
-
 def param_shardings(
     mesh: Mesh, architecture: Architecture | str, *, axis_names: AxisNames | None = None
 ) -> Params:
@@ -227,7 +167,7 @@ def param_shardings(
 
     `axis_names` are those of `apply`.
     """
-    return _shardings(mesh, _param_specs(mesh_axes(mesh, axis_names), get(architecture)))
+    return as_shardings(mesh, param_specs(mesh_axes(mesh, axis_names), get(architecture)))
 
 
 def batch_sharding(mesh: Mesh, *, axis_names: AxisNames | None = None) -> NamedSharding:

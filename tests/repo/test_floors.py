@@ -22,6 +22,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.params",
     "alexnet_jax.mesh",
     "alexnet_jax.ops",
+    "alexnet_jax.shardings",
     "alexnet_jax.towers",
     "alexnet_jax.forward",
     "alexnet_jax.selection",
