@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from alexnet_jax.architecture import LayerInfo
+from alexnet_jax.dense_layers import weights_all_features
 from alexnet_jax.layer_specs import (
     BatchNorm,
     Conv,
@@ -51,9 +52,10 @@ def run_layer(
     if info.spec.has_apply:
         return _run_on_each_tower(info, params, xs, towers)
     match info.spec:
-        case Dense() if info.replicated_in:
+        case Dense() if weights_all_features(info):
             # One product for all local towers: splitting the weights would copy them.
-            return towers.split(dense(get_layer(params, info.name), xs[0]))
+            x, *_ = xs if info.replicated_in else towers.gather(xs)
+            return towers.split(dense(get_layer(params, info.name), x))
         case Output():
             features = towers.local_slice(xs[0]) if info.replicated_in else towers.concat(xs)
             weights, biases = get_layer(params, info.name)

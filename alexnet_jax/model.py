@@ -20,6 +20,7 @@ from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import BatchStats, Layer, Params, ParamsLike, as_params, check_params
 from alexnet_jax.selection import layer_info, layers_to_run, select_layers
+from alexnet_jax.shardings import shared_on
 from alexnet_jax.towers import Towers, run_sharded
 
 
@@ -73,8 +74,8 @@ def apply(
       dropout_key: with a key, dropout and the statistics of this batch, as in training; without
         one, evaluation.
       mesh: from `make_mesh`, or any other; without one, all towers run on one device.
-      axis_names: what the axes of `mesh` divide, if they are not called "data" and "tower":
-        {"data": "batch"} for one that divides the batch, or {"data": ("replica", "fsdp"),
+      axis_names: what the axes of `mesh` divide, if they are not called "data", "tower" and
+        "dense": {"data": "batch"} for one that divides the batch, or {"data": ("replica", "fsdp"),
         "tower": "model"}. Axes that are not named divide nothing.
 
     Returns:
@@ -86,7 +87,7 @@ def apply(
 
     Raises:
       ValueError: images of a size, or parameters of a shape, that the architecture does not have;
-        a mesh that cannot divide its towers or the batch.
+        a mesh that cannot divide its towers, its dense layers or the batch.
       TypeError: images or parameters of integers.
     """
     axes = _axes(mesh, axis_names)
@@ -245,6 +246,8 @@ def _run(
     params = check_params(params, net, layers_to_run(net, names, after))
     infos = layer_info(net, names, inputs, after)
     params = _as_arrays(params, infos)
+    shared = shared_on(axes, net)
+    infos = [shared.get(info.name, info) for info in infos]
 
     def forward(params: Params, inputs: jax.Array, key: jax.Array | None, towers: Towers):
         outputs: dict[str, jax.Array] = {}
@@ -252,6 +255,8 @@ def _run(
         is_whole = not infos or infos[0].replicated_in  # on every tower, as images are
         xs = [inputs] * towers.count if is_whole else towers.split(towers.local_slice(inputs))
         for info in infos:
+            if info.name in shared and towers.dense_axis:
+                xs, towers = towers.share_dense(xs, info)
             if info.stats_name and key is not None:
                 batch_stats[info.stats_name] = layer_batch_stats(info, xs, towers)
             elif info.name in params and (dtype := params[info.name][0].dtype) != xs[0].dtype:

@@ -6,28 +6,46 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.architecture import Architecture, Shape
+from alexnet_jax.architecture import Architecture, LayerInfo
+from alexnet_jax.dense_layers import shared_layers, shared_widths
 from alexnet_jax.layer_specs import Output
 from alexnet_jax.mesh import MeshAxes
 from alexnet_jax.params import BatchStats, Layer, Params
 
 
+def shared_on(axes: MeshAxes | None, architecture: Architecture) -> dict[str, LayerInfo]:
+    """Return the layers that the devices of the mesh share, as `shared_layers` does.
+
+    Raises ValueError if the devices cannot divide their features.
+    """
+    if axes is None or axes.dense_devices == 1:
+        return {}
+    if odd := [width for width in shared_widths(architecture) if width % axes.dense_devices]:
+        raise ValueError(
+            f"{architecture.name} has dense layers of {odd[0]:,} features, "
+            f"which cannot be divided among {axes.dense_devices} devices"
+        )
+    return shared_layers(architecture)
+
+
 def param_specs(axes: MeshAxes, architecture: Architecture) -> Params:
     """Return how the mesh divides each parameter, a pytree like `Params` of PartitionSpecs.
 
-    Outputs are divided over the towers; in the last layer, the inputs.
+    Outputs are divided over the towers, or over the devices that share a dense layer; in the last
+    layer, the inputs.
     """
-
-    def along_last_axis(shape: Shape) -> P:
-        return P(*[None] * (len(shape) - 1), axes.tower)
-
+    shared = shared_on(axes, architecture)
     specs: Params = {}  # `_make` takes specs in place of arrays
-    for info in architecture.layer_info():
+    for own in architecture.layer_info():
+        info = shared.get(own.name, own)
+        axis = axes.dense if own.name in shared else axes.tower
         if info.weight_shape is None or info.bias_shape is None:
             continue
-        weights, biases = along_last_axis(info.weight_shape), along_last_axis(info.bias_shape)
+        weights, biases = (
+            P(*[None] * (len(shape) - 1), axis) for shape in (info.weight_shape, info.bias_shape)
+        )
         if isinstance(info.spec, Output):
-            weights, biases = P(axes.tower, None), P()
+            weights, biases = P(axis, None), P()
         elif info.spec.per_map and info.replicated_in:
             weights, biases = P(), P()
         specs[info.name] = Layer._make((weights, biases))

@@ -13,12 +13,12 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.architecture import Architecture
+from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.architectures import get
 from alexnet_jax.layer_specs import Output
 from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.params import BatchStats, Layer, Params
-from alexnet_jax.shardings import as_shardings, param_specs, place
+from alexnet_jax.shardings import as_shardings, param_specs, place, shared_on
 
 LayerParams = TypeVar("LayerParams", Layer, BatchStats)
 
@@ -37,6 +37,32 @@ class Towers:
     """The axes of the mesh that divide the batch."""
     tower_axis: str | None = None
     """The axis of the mesh that divides the towers."""
+    dense_axis: str | None = None
+    """The axis of the mesh that divides the dense layers to come, and the batch before them."""
+    divides_sums: bool = False
+    """Whether a sum over towers leaves each device the rows of its own images alone."""
+
+    def share_dense(
+        self, xs: Sequence[jax.Array], first: LayerInfo
+    ) -> tuple[list[jax.Array], "Towers"]:
+        """Give each device all images of its group, for its own features of each dense layer.
+
+        Args:
+          xs: [images, features] of each local tower.
+          first: the first of these layers.
+
+        Returns:
+          [images of the group, features] and, for the layers from `first` on, the devices of the
+          group as towers.
+        """
+        assert self.dense_axis
+        x = xs[0] if xs[0].shape[1:] == first.input_shape else self.concat(xs)
+        if first.replicated_in:
+            x = lax.all_gather(x, self.dense_axis, axis=0, tiled=True)
+        else:
+            x = lax.all_to_all(x, self.dense_axis, 1, 0, tiled=True)
+        data_axes = tuple(axis for axis in self.data_axes if axis != self.dense_axis)
+        return [x], Towers(1, data_axes, self.dense_axis, divides_sums=True)
 
     def split_params(self, params: LayerParams) -> list[LayerParams]:
         """Split parameters into one part per local tower, along the last axis."""
@@ -66,7 +92,9 @@ class Towers:
         return lax.dynamic_slice_in_dim(x, start, size, axis=x.ndim - 1)
 
     def sum(self, x: jax.Array) -> jax.Array:
-        """All-reduce sum over towers: the total of what the towers contribute."""
+        """Sum over towers what they contribute, [images, ...]."""
+        if self.divides_sums and self.tower_axis:
+            return lax.psum_scatter(x, self.tower_axis, scatter_dimension=0, tiled=True)
         return lax.psum(x, self.tower_axis) if self.tower_axis else x
 
     def mean(self, x: jax.Array, *, replicated: bool) -> jax.Array:
@@ -105,13 +133,16 @@ def run_sharded(
     """
     if axes is None or axes.mesh.size == 1:
         return forward(params, images, dropout_key, Towers(architecture.towers))
-    towers = Towers(_towers_per_device(axes, architecture), axes.data, axes.tower)
+    towers = Towers(_towers_per_device(axes, architecture), axes.batch, axes.tower, axes.dense)
     axes.check_batch(images.shape[0])
     infos = {info.name: info for info in architecture.layer_info()}
+    shared = shared_on(axes, architecture)
 
     def output_spec(name: str) -> P:
         if isinstance(infos[name].spec, Output):
             return axes.batch_spec
+        if name in shared:
+            return axes.dense_spec
         inner = [None] * (len(infos[name].output_shape) - 1)
         return P(*axes.batch_spec or [None], *inner, axes.tower)
 
@@ -126,7 +157,11 @@ def run_sharded(
     def on_device(params: Params, images: jax.Array, key: jax.Array | None):
         # Mark parameters as varying over the parts of the batch, and images over towers: the
         # gradients are summed once, and Winograd's convolution takes arrays that vary alike.
-        params = jax.tree.map(lambda leaf: _as_varying(leaf, axes.data), params)
+        params = jax.tree.map(
+            lambda leaf, spec: _as_varying(leaf, tuple(a for a in axes.batch if a not in spec)),
+            params,
+            used_specs,
+        )
         tower = (axes.tower,) if axes.tower else ()
         return forward(params, _as_varying(images, tower), key, towers)
 

@@ -94,6 +94,7 @@ MESHES = {
     "towers": ((2,), ("model",), {"tower": "model"}, (2,)),
     "both": ((2, 2), ("batch", "model"), {"data": "batch", "tower": "model"}, (2,)),
     "two axes of data": ((2, 2, 2), ("a", "b", "c"), {"data": ("a", "b"), "tower": "c"}, (2,)),
+    "dense layers": ((4, 2), ("batch", "model"), {"data": "batch", "dense": "model"}, (2,)),
     "an axis of neither": ((2, 2), ("batch", "spare"), {"data": "batch"}, (2,)),
 }
 
@@ -185,8 +186,9 @@ def test_a_gradient_on_a_mesh_is_exported(batch, one_device):
     [
         (None, "axis_names={'data': 'batch'}"),
         ({"data": "rows"}, "the mesh has no axis 'rows', but batch, model"),
-        ({"batch": "data"}, "'data' and 'tower', not 'batch'"),
+        ({"batch": "data"}, "'data', 'tower' and 'dense', not 'batch'"),
         ({"tower": ("batch", "model")}, "one axis divides the towers"),
+        ({"tower": "batch", "dense": "model"}, "or the dense layers, not batch, model"),
         ({"data": "batch", "tower": "batch"}, "an axis twice"),
         ("batch", "must be as {'data': 'batch'}, not 'batch'"),
     ],

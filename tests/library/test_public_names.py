@@ -20,8 +20,8 @@ PUBLIC = {
 SUBMODULES = {
     *("architecture", "exports", "forward", "mesh", "model", "ops", "params", "user_code"),
     *("layer_fields", "layer_info", "layer_specs", "layer_type", "layer_windows"),
-    *("image_resize", "preprocessing", "printable", "regular_file", "selection"),
-    *("shardings", "weights"),
+    *("dense_layers", "image_resize", "preprocessing", "printable", "regular_file"),
+    *("selection", "shardings", "weights"),
 }
 
 

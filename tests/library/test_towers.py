@@ -67,9 +67,8 @@ def test_every_activation_is_the_same_whole_array_on_any_number_of_devices(param
         np.testing.assert_allclose(one[name], several[name], rtol=1e-5, atol=1e-4)
 
 
-def twenty_steps(net, devices):
-    rng = np.random.default_rng(0)
-    mesh, optimizer = alexnet_jax.make_mesh(devices, net.towers), sgd()
+def twenty_steps(net, mesh):
+    rng, optimizer = np.random.default_rng(0), sgd()
     state = jax.jit(
         partial(init_state, jax.random.key(0), net, optimizer),
         out_shardings=state_shardings(net, optimizer, mesh),
@@ -112,13 +111,19 @@ NORMED = Architecture(
 )
 
 
-@pytest.mark.parametrize(("net", "counts"), [(TINY, (2, 8)), (NORMED, (3, 8))])
-def test_twenty_training_steps_do_not_depend_on_the_number_of_devices(net, counts):
+@pytest.mark.parametrize(
+    ("net", "layouts"),
+    [
+        (TINY, [{"devices": 2}, {"devices": 8}, {"devices": 8, "dense": 4}]),
+        (NORMED, [{"devices": 3, "towers": 1}, {"devices": 8, "dense": 8}]),
+    ],
+)
+def test_twenty_training_steps_do_not_depend_on_the_number_of_devices(net, layouts):
     """With crops, flips, PCA color augmentation, dropout and batch norm, to float32 rounding."""
-    losses, params = twenty_steps(net, 1)
+    losses, params = twenty_steps(net, alexnet_jax.make_mesh(1))
     assert len(set(losses)) == 20
-    for devices in counts:
-        sharded_losses, sharded_params = twenty_steps(net, devices)
+    for layout in layouts:
+        sharded_losses, sharded_params = twenty_steps(net, alexnet_jax.make_mesh(**layout))
         np.testing.assert_allclose(losses, sharded_losses, rtol=1e-5)
         for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(sharded_params)):
             size = max(np.abs(one).max(), 0.01)  # biases before a batch norm have no effect

@@ -17,6 +17,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.layer_specs",
     "alexnet_jax.layer_info",
     "alexnet_jax.architecture",
+    "alexnet_jax.dense_layers",
     "alexnet_jax.architectures",
     "alexnet_jax.user_code",
     "alexnet_jax.params",
