@@ -2,7 +2,9 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
+from .config.config import Layout
 from .runtime import backend, compile_cache, output
 from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
 
@@ -24,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     from .inference.predictor import open_predictor
 
     predictors = [
-        open_predictor(weights, flags.checkpoint, devices=flags.devices)
+        open_predictor(weights, flags.checkpoint, devices=flags.devices, layout=flags.layout)
         for weights in flags.weights
     ]
     check_classes(predictors)
@@ -83,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="1, or 2 for one tower on each; 4, 6, 8, ... also divide the batch, and so does any "
         "number for a network of one tower",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=get_args(Layout),
+        default="tower",
+        help="what several devices divide, as for train.main (%(default)s)",
     )
     parser.add_argument(
         "--batch-size",

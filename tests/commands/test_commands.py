@@ -95,7 +95,10 @@ def test_evaluate_gives_the_error_that_training_logged_on_any_devices_and_batche
     errors = {}
     for name, flags in {
         "one": ["--per-class", "--confusion", 2],
-        "two": ["--devices", 2, "--batch-size", 77, "--crops", 10, "--checkpoint", 18],
+        "two": [
+            *("--devices", 2, "--layout", "dense", "--batch-size", 77),
+            *("--crops", 10, "--checkpoint", 18),
+        ],
     }.items():
         path = tmp_path / f"{name}.json"
         done = run("train.evaluate", trained[0], "--json", path, *flags)

@@ -72,4 +72,4 @@ def test_a_job_does_not_go_on_for_ever_or_after_a_mistake(tmp_path):
 def test_the_commands_by_hand_and_on_tpus_are_understood():
     text = (DOCS / "cluster.md").read_text().replace("\\\n", " ")
     commands = re.findall(r"python -m train\.main [^\n\"#]*", text)
-    assert [parse_command(command).launch.devices for command in commands] == [2, 8, 8, 8, 16]
+    assert [parse_command(command).launch.devices for command in commands] == [2, 8, 8, 8, 8, 16]

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax.architecture import Architecture
+from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import (
     Conv,
     Dense,
@@ -68,6 +69,20 @@ SMALL = Architecture(
         Dense("fc3", 6, std=0.5, bias=0.2),
         Relu(),
         Output("fc4", 3, std=0.5),
+    ),
+)
+
+# PAPER's dense layers after two convolutions that have as many weights as its five, and a few more.
+PAPER_DENSE = Architecture(
+    "PAPER_DENSE",
+    image_sizes=(6,),
+    towers=1,
+    layers=(
+        Conv("conv1", 256, kernel=3, padding=(1, 1)),
+        Relu(),
+        Conv("conv2", 256, kernel=6, padding=(2, 3)),
+        Flatten(),
+        *PAPER.layers[PAPER.layers.index(Flatten()) + 1 :],
     ),
 )
 

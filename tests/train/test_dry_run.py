@@ -23,9 +23,9 @@ from train.dry_run.report import (
     planned_run,
     recipe,
     span,
-    traffic,
 )
 from train.dry_run.timing import StepTimer, synthetic_run
+from train.dry_run.traffic import traffic
 from train.runtime.hlo import Transfer, list_transfers, parse_transfer
 
 
@@ -120,11 +120,23 @@ def test_steps_that_turn_out_slower_than_the_first_one_end_at_the_limit_too(time
     assert [step for step, _ in shown] == [1]
 
 
-def test_layers_with_inputs_of_equal_size_are_both_named():
+@pytest.mark.parametrize("layout", ["tower", "dense"])
+def test_layers_with_inputs_of_equal_size_are_both_named(layout):
     """In DIGITS both fc6 and fc7 have 256 input features."""
-    run = plan_imagenet(plan_images=(100,), plan_classes=10, devices=2, batch_size=4)
+    run = plan_imagenet(plan_images=(100,), plan_classes=10, devices=2, batch_size=4, layout=layout)
     moved = Transfer("all-gather", 4 * 256, 2048)
     assert traffic(run, [moved])[0][1].endswith("the input of fc6 or fc7")
+
+
+def test_devices_that_share_dense_layers_send_logits_and_their_gradients():
+    """Two images of 10 classes on each of two devices."""
+    run = plan_imagenet(
+        plan_images=(100,), plan_classes=10, devices=2, batch_size=4, layout="dense"
+    )
+    moved = [Transfer("reduce-scatter", 20, 80), Transfer("all-gather", 40, 80)]
+    (_, logits), (_, gradient), _ = traffic(run, moved)
+    assert logits.endswith("the sum of fc8's logits")
+    assert gradient.endswith("the gradient of fc8's logits")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ from .settings import (
 COMMAND = f"python -m {PACKAGE}.main"
 """The command that trains, as a user types it."""
 
+Layout = Literal["tower", "data", "dense"]
+"""What several devices divide, see `Launch.layout`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -78,6 +81,12 @@ class Launch:
         "1, or 2 for one tower on each. 4, 6, 8, ... also divide the batch, and so does any number "
         "for a network of one tower. Counted over all processes.",
         POSITIVE,
+    )
+    layout: Layout = setting(
+        "tower",
+        "What several devices divide. tower: the towers and, from four devices on, the batch. "
+        "data: the batch alone; each holds all parameters. dense: the batch up to the last dense "
+        "layers and, in groups of up to eight devices, these layers (Krizhevsky 2014).",
     )
     coordinator: str | None = setting(
         None,

@@ -16,7 +16,7 @@ from .experiments import EXPERIMENTS
 from .recipe import Recipe
 from .saved import FORMER_NAMES, NOT_SAVED, load_config, read_record, resolve_unless_name
 
-_MAY_CHANGE = {"data", "data_kind", "devices", "epochs", "save_steps", "steps"}
+_MAY_CHANGE = {"data", "data_kind", "devices", "layout", "epochs", "save_steps", "steps"}
 _MAY_CHANGE |= {"bad_images", "threads", "prefetch", "deterministic", "until_error"}
 """Flags that --resume may change: locations and length, not the recipe."""
 

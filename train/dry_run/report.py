@@ -7,8 +7,6 @@ from collections.abc import Iterable
 import jax
 
 from alexnet_jax import Architecture
-from alexnet_jax.layer_specs import Gather
-from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import Config
 from ..config.network import get_architecture
@@ -17,21 +15,19 @@ from ..data.stored_size import stored_size
 from ..data.synthetic import synthetic_data
 from ..runtime import backend
 from ..runtime.arithmetic import bfloat16_note, describe_products
-from ..runtime.hlo import Transfer, list_transfers, memory_usage
+from ..runtime.hlo import list_transfers, memory_usage
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import ProgressBar
 from ..steps.schedules import MAX_DECAYS
 from ..steps.train_step import state_shardings
 from ..trainer.build import Run, load_network_and_data
 from .timing import StepTimer, synthetic_run
+from .traffic import Row, amount, traffic
 
 PROBE = 5
 """Steps that are timed at most; their median stands for all."""
 LIMIT = 20.0
 """Seconds after which no further step is timed: five steps of PAPER on two quiet CPU cores."""
-
-Row = tuple[str, str]
-"""A label and its text."""
 
 
 @backend.without_x64()
@@ -85,7 +81,7 @@ def planned_run(config: Config) -> Run:
         data = synthetic_data(size, train=train, test=test, classes=launch.plan_classes)
     else:
         architecture, data = load_network_and_data(config)
-    mesh = make_mesh(architecture, launch.devices, config.recipe.batch_size)
+    mesh = make_mesh(architecture, launch.devices, config.recipe.batch_size, layout=launch.layout)
     return synthetic_run(config, architecture, data, mesh)
 
 
@@ -199,30 +195,6 @@ def memory(timer: StepTimer) -> list[Row]:
     ]
 
 
-def traffic(run: Run, transfers: Iterable[Transfer]) -> list[Row]:
-    """Return what each device sends to others in a step, and for which layer."""
-    infos = run.architecture.layer_info()
-    batch = run.config.recipe.batch_size // num_batch_shards(run.mesh)
-    readers: dict[int, list[str]] = {}  # by size: layers with inputs of one size share a line
-    for number, info in enumerate(infos):
-        if isinstance(info.spec, Gather) and not info.replicated_in:
-            reader = next(later.name for later in infos[number:] if later.weight_shape)
-            readers.setdefault(batch * math.prod(info.output_shape), []).append(reader)
-    classes = run.architecture.classes
-    purposes = {("all-reduce", batch * classes): f"the sum of {infos[-1].name}'s logits"}
-    for numbers, names in readers.items():
-        layers = " or ".join(names)
-        purposes["all-gather", numbers] = f"the input of {layers}"
-        purposes["reduce-scatter", numbers // 2] = f"the gradient of the input of {layers}"
-    rows, total = [], 0.0
-    for transfer in transfers:
-        default = f"{transfer.numbers:,} numbers"
-        purpose = purposes.get((transfer.operation, transfer.numbers), default)
-        rows.append((transfer.operation, f"{amount(transfer.sent)}  {purpose}"))
-        total += transfer.sent
-    return [*rows, ("total", f"{amount(total)}  in {len(rows)} collectives")]
-
-
 def duration(run: Run, seconds: list[float]) -> list[Row]:
     """Return the time of a step, and of the whole run that follows from it.
 
@@ -265,11 +237,6 @@ def span(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.1f} seconds"
-
-
-def amount(count: float) -> str:
-    """Return a number of bytes as "121.9 MB", a small one as "20.4 kB"."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
 def _bytes_on_a_device(shardings: object, arrays: object) -> int:

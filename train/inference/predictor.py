@@ -17,7 +17,7 @@ from alexnet_jax import Architecture, Params, Preprocessing
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
 from alexnet_jax.weights import imagenet
 
-from ..config.config import Config
+from ..config.config import Config, Layout
 from ..config.errors import BadInput
 from ..config.network import get_architecture
 from ..config.saved import load_config, read_record
@@ -181,7 +181,11 @@ def _fold(text: str) -> str:
 
 
 def open_predictor(
-    weights: str | os.PathLike[str], checkpoint: str | int = "best", *, devices: int = 1
+    weights: str | os.PathLike[str],
+    checkpoint: str | int = "best",
+    *,
+    devices: int = 1,
+    layout: Layout = "tower",
 ) -> Predictor:
     """Read a checkpoint of a run, a file of weights, or published weights by their name.
 
@@ -189,19 +193,20 @@ def open_predictor(
       weights: the folder of a run, a file that `alexnet_jax.load` reads, or a published name.
       checkpoint: of a run: "best", with the lowest test error, "latest", or a step.
       devices: to run the network on.
+      layout: what they divide, as `Launch.layout` says.
 
     Raises BadInput if there are no such weights, the run has no such checkpoint, or the network
     cannot be placed on that many devices.
     """
     path = Path(weights)
     if path.is_dir():
-        return _open_run(path, checkpoint, devices)
+        return _open_run(path, checkpoint, devices, layout)
     if isinstance(checkpoint, int):
         raise BadInput(f"`checkpoint` {checkpoint}: {weights} is not the folder of a run")
-    return _open_weights(weights, devices)
+    return _open_weights(weights, devices, layout)
 
 
-def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
+def _open_weights(weights: str | os.PathLike[str], devices: int, layout: Layout) -> Predictor:
     """Read a file of weights, or published weights by their name."""
     try:
         loaded = alexnet_jax.read(weights)
@@ -212,7 +217,7 @@ def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
     except OSError as error:
         raise BadInput(f"{weights} cannot be read: {error.strerror or error}") from None
     net = loaded.architecture
-    mesh = make_mesh(net, devices)
+    mesh = make_mesh(net, devices, layout=layout)
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), loaded.params)
     params = jax.device_put(params, alexnet_jax.param_shardings(mesh, net))
     names = loaded.class_names or tuple(map(str, range(net.classes)))
@@ -225,12 +230,12 @@ def _open_weights(weights: str | os.PathLike[str], devices: int) -> Predictor:
     return Predictor(source, net, params, loaded.preprocessing, names, mesh, descriptions)
 
 
-def _open_run(run_dir: Path, checkpoint: str | int, devices: int) -> Predictor:
+def _open_run(run_dir: Path, checkpoint: str | int, devices: int, layout: Layout) -> Predictor:
     """Read a checkpoint of a run."""
     config, data = load_config(run_dir), read_record(run_dir)["data"]
     class_names, descriptions = tuple(data["class_names"]), dict(data.get("words", {}))
     architecture = get_architecture(config).with_classes(len(class_names))
-    mesh = make_mesh(architecture, devices)
+    mesh = make_mesh(architecture, devices, layout=layout)
     size, rule = stored_size(config, architecture), RULES.get(config.recipe.resize, RULES["crop"])
     preprocessing = Preprocessing(
         stored_size=size,

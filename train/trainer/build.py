@@ -265,6 +265,8 @@ def describe_run(run: Run, folder: Path, step: int) -> str:
     devices = f"{count} {run.mesh.devices.flat[0].platform} device{'s' * (count > 1)}"
     if jax.process_count() > 1:
         devices += f" of {jax.process_count()} processes"
+    if count > 1 and run.config.launch.layout != "tower":
+        devices += f" laid out by {run.config.launch.layout}"
     devices += f", products in {arithmetic(run, step).products}"
     parameters = sum(info.parameters for info in architecture.layer_info())
     steps = f"from step {step} of {run.last_step}" if step else f"{run.last_step} steps"

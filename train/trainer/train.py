@@ -79,7 +79,8 @@ def train(
     architecture, data = build.load_network_and_data(config, data)
     agreement.refuse_other_data(data)
     data = leave_out_corrupt(data, config.data.bad_images, decoding_threads(config.data.threads))
-    mesh = make_mesh(architecture, config.launch.devices, config.recipe.batch_size)
+    launch = config.launch
+    mesh = make_mesh(architecture, launch.devices, config.recipe.batch_size, layout=launch.layout)
     frozen = fine_tuning.frozen_layers(config, architecture)
     optimizer = build.make_optimizer(config.recipe, architecture)
     initial = fine_tuning.read_initial_weights(config, architecture, data.class_names)

@@ -25,8 +25,8 @@ def state(step):
     return dataclasses.replace(initial, step=jnp.int32(step))
 
 
-def shardings(devices):
-    return state_shardings(TINY, OPTIMIZER, alexnet_jax.make_mesh(devices))
+def shardings(devices, dense=1):
+    return state_shardings(TINY, OPTIMIZER, alexnet_jax.make_mesh(devices, dense=dense))
 
 
 def test_the_latest_two_and_the_best_are_kept(tmp_path):
@@ -60,17 +60,21 @@ def test_without_an_evaluation_the_best_is_the_latest(tmp_path):
         assert checkpoints.best_step() == 3
 
 
-@pytest.mark.parametrize(("saved_on", "restored_on"), [(1, 2), (2, 1), (2, 4)])
-def test_a_checkpoint_restores_on_any_number_of_devices(tmp_path, saved_on, restored_on):
-    before = jax.device_put(state(7), shardings(saved_on))
+@pytest.mark.parametrize(
+    ("saved_on", "restored_on"),
+    [((1,), (2,)), ((2,), (1,)), ((2,), (4,)), ((2,), (4, 4)), ((8, 4), (2,)), ((4, 4), (1,))],
+)
+def test_a_checkpoint_restores_on_any_number_of_devices_and_layout(tmp_path, saved_on, restored_on):
+    """Devices and, where they share dense layers, how many do."""
+    before = jax.device_put(state(7), shardings(*saved_on))
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(before, 9, None)
         checkpoints.wait()
-        after, position = checkpoints.restore(7, before, shardings(restored_on))
+        after, position = checkpoints.restore(7, before, shardings(*restored_on))
     assert position == 9
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert after.params["conv1"].weights.sharding.num_devices == restored_on
+    assert after.params["conv1"].weights.sharding.num_devices == restored_on[0]
 
 
 def test_a_checkpoint_that_orbax_cannot_read_is_named_too(tmp_path):

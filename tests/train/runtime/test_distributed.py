@@ -210,14 +210,17 @@ def test_two_processes_of_two_devices_under_slurm_train_what_one_trains(straight
     assert_same_run(straight, tmp_path / "run")
 
 
-def test_a_run_of_two_processes_under_open_mpi_goes_on_in_one_with_four_devices(
+def test_a_run_of_two_processes_that_share_dense_layers_goes_on_in_one_with_towers(
     straight, data, tmp_path
 ):
     run_dir = tmp_path / "run"
     flags = [*FLAGS, "--data", str(data), "--steps", "10"]
-    wait_for_exit(start_several(run_dir, *flags, devices=2, launcher=by_open_mpi))
+    share = [*flags, "--layout", "dense"]
+    (out, _), _ = wait_for_exit(start_several(run_dir, *share, devices=4, launcher=by_open_mpi))
+    assert "on 4 cpu devices of 2 processes laid out by dense" in out
     before = [row for row in rows(run_dir) if "loss" in row]
-    run_alone(run_dir, "--resume", "--steps", str(STEPS), devices=4)
+    towers = ["--resume", "--layout", "tower", "--steps", str(STEPS)]
+    run_alone(run_dir, *towers, devices=4)
     assert [row for row in rows(run_dir) if "loss" in row][:10] == before
     assert_same_run(straight, run_dir)
 
