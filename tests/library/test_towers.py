@@ -114,7 +114,7 @@ NORMED = Architecture(
 @pytest.mark.parametrize(
     ("net", "layouts"),
     [
-        (TINY, [{"devices": 2}, {"devices": 8}, {"devices": 8, "dense": 4}]),
+        (TINY, [{"devices": 2}, {"devices": 8}]),
         (NORMED, [{"devices": 3, "towers": 1}, {"devices": 8, "dense": 8}]),
     ],
 )
