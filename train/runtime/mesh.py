@@ -57,5 +57,6 @@ def dense_group(architecture: Architecture, devices: int) -> int:
             return group
     listed = ", ".join(f"{width:,}" for width in dict.fromkeys(widths))
     raise ValueError(
-        f"no group of 2 to {GROUP} devices divides both them and dense layers of {listed} features"
+        f"no group of 2 to {GROUP} divides both {devices} devices "
+        f"and dense layers of {listed} features"
     )

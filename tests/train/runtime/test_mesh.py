@@ -31,6 +31,6 @@ def test_devices_that_cannot_share_the_dense_layers_are_refused_in_one_sentence(
     with pytest.raises(BadInput) as caught:
         make_mesh(PAPER, 3, layout="dense")
     assert str(caught.value) == (
-        "`devices` 3: PAPER: no group of 2 to 8 devices divides both them "
+        "`devices` 3: PAPER: no group of 2 to 8 divides both 3 devices "
         "and dense layers of 4,096 features"
     )
