@@ -78,13 +78,9 @@ class Checkpoints:
             lightweight_initialize=read_only,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
         )
-        handlers = {
-            "state": ocp.StandardCheckpointHandler(),
-            "data": ocp.JsonCheckpointHandler(),
-        }
         try:
             self._manager = ocp.CheckpointManager(
-                self.folder, options=options, item_handlers=handlers, item_names=tuple(handlers)
+                self.folder, options=options, handler_registry=_handlers()
             )
             self._manager.best_step()
         except Exception as error:  # Orbax raises many types
@@ -198,7 +194,8 @@ class Checkpoints:
         self._refuse_damaged(step)
         with _without_late_complaints():
             try:
-                saved = self._manager.item_metadata(step)["state"]
+                items: Any = self._manager.metadata(step).item_metadata
+                saved = items["state"]
                 if difference := describe_difference(getattr(saved, "tree", saved), abstract):
                     raise BadInput(f"checkpoint {self.path(step)} {difference}")
                 restored = self._manager.restore(step, args=arguments)
@@ -254,6 +251,17 @@ class Checkpoints:
                 f"it is kept as {target}",
                 file=sys.stderr,
             )
+
+
+def _handlers() -> ocp.handlers.CheckpointHandlerRegistry:
+    """Return what reads and writes the items of a checkpoint, by item and kind of argument."""
+    registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    arrays, numbers = ocp.StandardCheckpointHandler(), ocp.JsonCheckpointHandler()
+    registry.add("state", ocp.args.StandardSave, arrays)
+    registry.add("state", ocp.args.StandardRestore, arrays)
+    registry.add("data", ocp.args.JsonSave, numbers)
+    registry.add("data", ocp.args.JsonRestore, numbers)
+    return registry
 
 
 def _first_line(error: Exception) -> str:
