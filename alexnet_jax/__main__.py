@@ -6,28 +6,35 @@ python -m alexnet_jax convert bvlc_alexnet.caffemodel caffe.safetensors
 python -m alexnet_jax export runs/digits-20261122 digits.onnx
 """
 
-import argparse
 import signal
 import sys
+import textwrap
 from pathlib import Path
-from typing import NoReturn
 
 from alexnet_jax import architectures, exports, visualize, weights
 from alexnet_jax.architecture import Architecture
-from alexnet_jax.user_code import find_architecture
+from alexnet_jax.command_line import Parser, program
+from alexnet_jax.suggestion import did_you_mean
+from alexnet_jax.user_code import find_architecture, is_own
 from alexnet_jax.visualize.summary import summary
 
 SUMMARY_HELP = """\
 Print the layers of a network: shapes, parameters, multiply-accumulates, and where its towers meet.
 
-NET is {names},
+NET is one of
+{names},
 or SCALED_FILTERS_PIXELS: SCALED_8_113 has 8 / 64 of PAPER's widths, for images of 113 pixels,
 and SCALED_8_113_ONE_TOWER has one tower;
 or one of your own, FILE.py:NAME or module:NAME. The file is run. NAME is an Architecture in it, or
 a function without arguments that returns one.
 
-python -m alexnet_jax convert --help explains how to read weights of other programs,
-python -m alexnet_jax export --help how to write a network for them."""
+{program} convert --help explains how to read weights of other programs,
+{program} export --help how to write a network for them."""
+
+SUMMARY_EXAMPLES = """\
+  PROGRAM PAPER
+  PROGRAM CAFFE --diagram caffe.png
+  PROGRAM mine.py:MINE"""
 
 SOURCE_HELP = """\
 IN is torchvision's .pth or .safetensors, Caffe's .caffemodel, Toronto's bvlc_alexnet.npy, the
@@ -41,6 +48,11 @@ with the network, its preprocessing and the names of the classes.
 
 {SOURCE_HELP}"""
 
+CONVERT_EXAMPLES = """\
+  PROGRAM convert bvlc_alexnet.caffemodel caffe.safetensors
+  PROGRAM convert bvlc_alexnet.caffemodel caffe.safetensors --mean imagenet_mean.binaryproto
+  PROGRAM convert torchvision torchvision.safetensors"""
+
 EXPORT_HELP = f"""\
 Write a network for other programs. The suffix of OUT selects the format:
 
@@ -50,23 +62,12 @@ Write a network for other programs. The suffix of OUT selects the format:
 
 {SOURCE_HELP}"""
 
+EXPORT_EXAMPLES = """\
+  PROGRAM export runs/NAME digits.onnx
+  PROGRAM export torchvision alexnet.stablehlo"""
+
 SAFETENSORS = ".safetensors"
-
-
-class _Parser(argparse.ArgumentParser):
-    # As train's parser, which the library cannot import: it does not know the training code.
-    def error(self, message: str) -> NoReturn:
-        """Raise ValueError in place of printing the usage and exiting."""
-        raise ValueError(f"{message}; {self.prog} --help explains the arguments")
-
-
-def _parser(prog: str, description: str) -> _Parser:
-    return _Parser(
-        prog=prog,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+COMMANDS = ("convert", "export")
 
 
 def main(arguments: list[str]) -> int:
@@ -75,6 +76,8 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["convert" | "export" as command, *rest]:
                 _convert_or_export(command, rest)
+            case [word, *_] if not is_own(word) and (hint := did_you_mean(word, COMMANDS)):
+                raise ValueError(f"there is no command {word}{hint}")
             case _:
                 _show(arguments)
     except ValueError as error:
@@ -86,7 +89,8 @@ def main(arguments: list[str]) -> int:
 def _show(arguments: list[str]) -> None:
     """Print or draw the network that the arguments name."""
     names = ", ".join(net.name for net in architectures.NETS)
-    parser = _parser("python -m alexnet_jax", SUMMARY_HELP.format(names=names))
+    about = SUMMARY_HELP.format(names=textwrap.fill(names, 79), program=program())
+    parser = Parser("", about, SUMMARY_EXAMPLES)
     parser.add_argument("net", metavar="NET", help="its name, or FILE.py:NAME of your own")
     parser.add_argument(
         "--diagram", metavar="FILE", type=Path, help="draw it instead, into a .png, .svg or .pdf"
@@ -115,8 +119,10 @@ def _draw(net: Architecture, path: Path, horizontal: bool) -> None:
 def _convert_or_export(command: str, arguments: list[str]) -> None:
     """Read IN, write OUT, and print what was read."""
     formats = exports.SUFFIXES if command == "export" else (SAFETENSORS,)
-    help_text = EXPORT_HELP if command == "export" else CONVERT_HELP
-    parser = _parser(f"python -m alexnet_jax {command}", help_text)
+    if command == "export":
+        parser = Parser(command, EXPORT_HELP, EXPORT_EXAMPLES)
+    else:
+        parser = Parser(command, CONVERT_HELP, CONVERT_EXAMPLES)
     parser.add_argument("source", metavar="IN", type=Path, help="the weights")
     parser.add_argument(
         "target", metavar="OUT", type=Path, help=f"a new file, {' or '.join(formats)}"

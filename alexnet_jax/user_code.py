@@ -38,14 +38,7 @@ def find_architecture(text: str) -> Architecture:
       ValueError: a network that there is not, a file that cannot be run, or another kind of object;
         one sentence with the file and, where it is known, the line.
     """
-    if is_own(text):
-        return _load_own(text)
-    try:
-        return by_name(text)
-    except ValueError as error:
-        if text.startswith("SCALED_"):
-            raise
-        raise ValueError(f"{error}, or FILE.py:NAME of your own") from None
+    return _load_own(text) if is_own(text) else by_name(text)
 
 
 def is_own(text: str) -> bool:

@@ -27,6 +27,7 @@ from alexnet_jax.architectures.variants import CAFFENET as CAFFENET
 from alexnet_jax.architectures.variants import ONE_WEIRD_TRICK as ONE_WEIRD_TRICK
 from alexnet_jax.architectures.variants import SINGLE_TOWER as SINGLE_TOWER
 from alexnet_jax.architectures.variants import TORCHVISION as TORCHVISION
+from alexnet_jax.suggestion import did_you_mean
 
 NETS = (
     PAPER,
@@ -56,21 +57,23 @@ NETS = (
 
 
 def by_name(name: str) -> Architecture:
-    """Return the network of that name.
+    """Return the network of that name, in any case, with _ or -.
 
     SCALED_8_113 is `scaled(8, 113)`, SCALED_8_113_ONE_TOWER is `scaled(8, 113, towers=1)`, and so
     on for other numbers.
 
     Raises:
-      ValueError: another name; the message lists the names.
+      ValueError: another name; the message has the nearest one, or says where all are listed.
     """
     nets = {net.name: net for net in NETS}
-    if name in nets:
-        return nets[name]
-    if sizes := re.fullmatch(r"SCALED_(\d+)_(\d+)(_ONE_TOWER)?", name):
+    known = name.upper().replace("-", "_")
+    if known in nets:
+        return nets[known]
+    if sizes := re.fullmatch(r"SCALED_(\d+)_(\d+)(_ONE_TOWER)?", known):
         return scaled(int(sizes[1]), int(sizes[2]), towers=1 if sizes[3] else 2)
-    names = ", ".join(nets)
-    raise ValueError(f"there is no net named {name!r}; there are {names}, SCALED_FILTERS_PIXELS")
+    hint = did_you_mean(known, [*nets, "SCALED_8_113"])
+    hint = hint or "; python -m alexnet_jax --help lists them"
+    raise ValueError(f"there is no net named {name!r}{hint}")
 
 
 def get(architecture: Architecture | str) -> Architecture:

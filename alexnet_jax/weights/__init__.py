@@ -15,6 +15,7 @@ from alexnet_jax.params import Params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.printable import printable
 from alexnet_jax.regular_file import open_regular
+from alexnet_jax.suggestion import did_you_mean
 from alexnet_jax.weights import imagenet as imagenet
 from alexnet_jax.weights import known_files as known_files
 from alexnet_jax.weights import pretrained
@@ -111,7 +112,7 @@ def find(path: str | os.PathLike[str]) -> Path:
     if named and not path.exists():
         return pretrained.find_or_fetch(named)
     if path.name == text and not path.suffix and not path.exists():
-        names = ", ".join(PRETRAINED)
+        names = ", ".join(PRETRAINED) + did_you_mean(text, PRETRAINED)
         raise ValueError(f"{text} is no file, no folder, and no name of published weights: {names}")
     return path
 

@@ -138,8 +138,8 @@ def test_names_of_the_library_are_found_as_before():
         ("script.py:MINE", "{}/script.py, line 3: SystemExit: 3"),
         ("needs.py:MINE", "{}/needs.py, line 1: ModuleNotFoundError: No module named 'not_there'"),
         ("binary.py:MINE", "binary.py: SyntaxError: source code string cannot contain null bytes"),
-        ("LENET", "there is no net named 'LENET'; there are PAPER, "),
-        ("mine.MINE", "or FILE.py:NAME of your own"),
+        ("LENET", "there is no net named 'LENET'; python -m alexnet_jax --help lists them"),
+        ("mine.MINE", "there is no net named 'mine.MINE'; "),
         ("SCALED_8_9", "SCALED_8_9: pool1 needs at least 3 pixels, and only 1 are left\n"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [  # a module imports its own room and the rooms above it in this list
-    "alexnet_jax.printable alexnet_jax.regular_file",
+    "alexnet_jax.printable alexnet_jax.regular_file alexnet_jax.suggestion",
     "alexnet_jax.layer_fields",
     "alexnet_jax.layer_type",
     "alexnet_jax.layer_windows",

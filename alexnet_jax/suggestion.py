@@ -1,0 +1,14 @@
+"""What a mistyped name was meant to be."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return "; did you mean NAME?" with the nearest of the names, in any case; "" if none is near.
+
+    "Near" is difflib's default: six tenths of the characters agree.
+    """
+    by_lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]}?" if near else ""
