@@ -11,8 +11,10 @@ def import_matplotlib() -> None:
 
     A notebook names its own backend in the environment of every process that it starts, where it
     may not be installed; Matplotlib then refuses to be imported. A backend that is there is set.
+
+    Raises ValueError where Matplotlib is not installed, as beside the library alone.
     """
-    if "matplotlib" in sys.modules:
+    if sys.modules.get("matplotlib"):
         return
     logger = logging.getLogger("matplotlib")
     level, backend = logger.level, os.environ.pop("MPLBACKEND", None)
@@ -20,6 +22,10 @@ def import_matplotlib() -> None:
     logger.setLevel(logging.ERROR)
     try:
         import matplotlib.figure
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "matplotlib":
+            raise
+        raise ValueError("a drawing needs the package matplotlib: pip install matplotlib") from None
     finally:
         logger.setLevel(level)
         if backend is not None:

@@ -4,11 +4,11 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..config.errors import BadInput, Ended
-from ..config.flags import Parser
+from ..config.errors import PACKAGE, BadInput, Ended
+from ..config.parser import Parser
 from . import output
 
 WEIGHTS_HELP = "the folder of a run, a file of weights, or a published name, such as torchvision"
@@ -47,6 +47,13 @@ def run_command(
             output.flush_at_exit()
             os._exit(end.status)  # an ordinary exit waits for threads that still write
         sys.exit(end.status)
+    except ModuleNotFoundError as error:
+        missing = (error.name or PACKAGE).split(".")[0]
+        if missing in (PACKAGE, "alexnet_jax"):
+            raise
+        everything = "pip install alexnet_jax installs all that commands need"
+        print(f"error: this command needs the package {missing}; {everything}", file=sys.stderr)
+        sys.exit(2)
     except MemoryError as error:
         print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)
         sys.exit(1)
@@ -62,12 +69,16 @@ def run_command(
         output.flush_at_exit()
 
 
-def make_parser(module: str, description: str | None) -> Parser:
+def make_parser(module: str, description: str | None, examples: Sequence[str] = ()) -> Parser:
     """Return a parser for the flags of `python -m MODULE`, without flags yet. It raises BadInput.
 
-    `module` is the command's `__spec__.name`.
+    Args:
+      module: the command's `__spec__.name`.
+      description: paragraphs for --help.
+      examples: commands for the end of --help.
     """
-    return Parser(prog=f"python -m {module.removesuffix('.__main__')}", description=description)
+    name = module.removesuffix(".__main__").replace(f"{PACKAGE}.", "train.")
+    return Parser(prog=f"python -m {name}", description=description, examples=examples)
 
 
 def positive(text: str) -> int:
@@ -75,6 +86,15 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+STANDARD_OUTPUT = Path("-")
+"""What `json_file` makes of "-"."""
+
+
+def json_file(text: str) -> Path:
+    """Convert the value of --json: the name of an output file, or "-"."""
+    return STANDARD_OUTPUT if text == "-" else new_file(text)
 
 
 def new_file(text: str) -> Path:

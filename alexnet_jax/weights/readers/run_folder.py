@@ -95,8 +95,10 @@ def _read_params(folder: Path, net: Architecture) -> Params:
 
 def _restore(folder: Path, shapes: dict[str, Any]) -> dict[str, Any]:
     """The parameters of the best checkpoint as NumPy arrays; the optimizer's state is not read."""
-    import orbax.checkpoint as ocp  # takes long to import
-
+    try:
+        import orbax.checkpoint as ocp  # takes long to import
+    except ModuleNotFoundError:
+        raise ValueError("it needs the package orbax: pip install orbax-checkpoint") from None
     checkpoints = folder.resolve() / "checkpoints"
     if not run_checkpoints.list_steps(checkpoints):
         raise ValueError("it holds no checkpoint yet")
