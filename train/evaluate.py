@@ -6,18 +6,31 @@ from typing import get_args
 
 from .config.config import Layout
 from .runtime import backend, compile_cache, output
-from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
+from .runtime.cli import (
+    STANDARD_OUTPUT,
+    WEIGHTS_HELP,
+    json_file,
+    make_parser,
+    positive,
+    run_command,
+)
 
 DESCRIPTION = """\
 Print the top-1 and top-5 errors of networks on test images, or on validation images: of each
 network, and of the average of their probabilities, as for the paper's five CNNs. Each has its own
 preprocessing."""
 
+EXAMPLES = (
+    "python -m train.evaluate runs/A --per-class",
+    "python -m train.evaluate runs/A runs/B --crops 10",
+    "python -m train.evaluate torchvision --data DIR --json -",
+)
+
 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate the runs on the command line."""
     flags = _parser().parse_args(argv)
-    if flags.json is not None:
+    if flags.json not in (None, STANDARD_OUTPUT):
         output.outlive_reader()
     backend.set_up_devices(flags.devices)
     compile_cache.enable()
@@ -39,13 +52,14 @@ def main(argv: list[str] | None = None) -> None:
         per_class=flags.per_class,
         confusions=flags.confusion,
     )
-    tables.show(summary)
+    if flags.json != STANDARD_OUTPUT:
+        tables.show(summary)
     if flags.json is not None:
         tables.write(summary, flags.json)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(__spec__.name, DESCRIPTION)
+    parser = make_parser(__spec__.name, DESCRIPTION, EXAMPLES)
     parser.add_argument("weights", metavar="WEIGHTS", nargs="+", help=WEIGHTS_HELP)
     parser.add_argument(
         "--data",
@@ -110,7 +124,10 @@ def _parser() -> argparse.ArgumentParser:
         help="also print the N pairs of classes most often confused",
     )
     parser.add_argument(
-        "--json", metavar="FILE", type=new_file, help="also write all of it to a file"
+        "--json",
+        metavar="FILE",
+        type=json_file,
+        help="also write all of it to a file; - prints that in place of the tables",
     )
     return parser
 

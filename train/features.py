@@ -1,7 +1,5 @@
 """Activations of a network's layers for all pictures below a folder, as an .npz file.
 
-`python -m train.features WEIGHTS FOLDER OUT.npz --layers relu5,relu7`
-
 OUT.npz holds an array [n, ...] for each layer, and `files` [n], the paths below FOLDER. If the
 pictures are in folders of classes, or FOLDER is a data set of train.main, it also holds `labels`
 [n] and `class_names`; -1 labels a picture outside of such folders.
@@ -29,6 +27,11 @@ if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     from .inference.labeled_images import LabeledImages
     from .inference.predictor import Predictor
 
+EXAMPLES = (
+    "python -m train.features runs/NAME FOLDER relu7.npz",
+    "python -m train.features torchvision FOLDER OUT.npz --layers relu5,relu7 --pool mean",
+)
+
 OTHER_ARRAYS = ("files", "labels", "class_names")
 
 Extract = Callable[["np.ndarray"], "dict[str, jax.Array]"]
@@ -54,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(__spec__.name, __doc__)
+    parser = make_parser(__spec__.name, __doc__, EXAMPLES)
     parser.add_argument("weights", metavar="WEIGHTS", help=WEIGHTS_HELP)
     parser.add_argument(
         "folder", metavar="FOLDER", type=Path, help="pictures at any depth, or a data set"

@@ -6,6 +6,7 @@ first. If none has MNIST or Fashion-MNIST, the user's own package manager downlo
 contains the same files.
 """
 
+import argparse
 import gzip
 import hashlib
 import shlex
@@ -13,13 +14,14 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from .config.config import COMMAND
-from .config.errors import BadInput
+from .config.errors import BadInput, as_called
 from .data.download.archives import fetch_archive
 from .data.download.catalog import ARCHIVES, FILES, SOURCES, CatalogFile
 from .data.download.sources import DownloadError, DownloadSource
 from .data.formats import idx
 from .runtime.cli import make_parser, run_command
+
+EXAMPLES = ("python -m train.fetch mnist DIR", "python -m train.fetch flowers DIR")
 
 
 def fetch(data_set: str, directory: Path) -> Path:
@@ -126,12 +128,19 @@ def _sha256(data: bytes) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Read the arguments and download the data set."""
-    flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("data_set", choices=(*FILES, *ARCHIVES), help="which data set")
-    flags.add_argument("directory", type=Path, metavar="DIR", help="the folder for its files")
-    arguments = flags.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     folder = fetch(arguments.data_set, arguments.directory)
-    print(f"{COMMAND} --data {shlex.quote(str(folder))} trains on them")
+    command = as_called("python -m train.main --data")
+    print(f"{command} {shlex.quote(str(folder))} trains on them")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(__spec__.name, __doc__, EXAMPLES)
+    parser.add_argument(
+        "data_set", type=str.lower, choices=(*FILES, *ARCHIVES), help="which data set"
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the folder for its files")
+    return parser
 
 
 if __name__ == "__main__":

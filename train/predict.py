@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # JAX is imported after the flags are parsed
 
     from .inference.predictor import Predictor
 
+EXAMPLES = (
+    "python -m train.predict torchvision cat.jpg",
+    "python -m train.predict runs/NAME FOLDER --figure top5.png --out table.csv",
+)
+
 _BATCH_SIZE = 32  # enough to keep a CPU busy, and little memory
 _LONGEST_NAME = 10_000  # other programs read the paths, of 4,096 characters at most
 _MAX_DRAWN = 24  # twelve rows of two, as much as a page shows
@@ -100,7 +105,7 @@ def show(weights: str | os.PathLike[str], *pictures: str | os.PathLike[str]) -> 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(__spec__.name, __doc__)
+    parser = make_parser(__spec__.name, __doc__, EXAMPLES)
     page.add_weights(parser)
     parser.add_argument(
         "paths",

@@ -1,6 +1,6 @@
 """Pack pictures into shards of small JPEGs, or of raw pixels, once, before training.
 
-`python -m train.prepare SRC OUT`. SRC holds train/CLASS/* and val/CLASS/* (or test), or CLASS/*
+SRC holds train/CLASS/* and val/CLASS/* (or test), or CLASS/*
 alone, or ILSVRC as published: train/SYNSET/*, and val/* with a list of their labels (--labels).
 After an interruption the same command continues. In a complete folder it checks the shards, and
 writes damaged ones again.
@@ -12,11 +12,17 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from .config.config import COMMAND
+from .config.errors import as_called
 from .data.formats import manifest
 from .data.formats.manifest import Manifest
 from .data.preparation.prepare import PrepareOptions, prepare, skip_reasons
 from .runtime.cli import make_parser, run_command
+
+EXAMPLES = (
+    "python -m train.prepare PICTURES OUT",
+    "python -m train.prepare ILSVRC OUT --labels val.txt --synsets meta.mat",
+    "python -m train.prepare PICTURES OUT --encoding raw --processes 8",
+)
 
 
 def _report(contents: Manifest, out: Path) -> None:
@@ -40,7 +46,8 @@ def _report(contents: Manifest, out: Path) -> None:
         print(f"left out: {len(reasons):,}")
         for name, reason in sorted(reasons.items()):
             print(f"  {name} {reason}")
-    print(f"{COMMAND} --data {shlex.quote(str(out))} trains on them")
+    command = as_called("python -m train.main --data")
+    print(f"{command} {shlex.quote(str(out))} trains on them")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(__spec__.name, __doc__)
+    parser = make_parser(__spec__.name, __doc__, EXAMPLES)
     parser.add_argument("source", type=Path, metavar="SRC", help="the folder of the pictures")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder for the shards")
     parser.add_argument(

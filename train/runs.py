@@ -1,5 +1,6 @@
 """Tables of runs and of their groups: `python -m train.runs [DIR]`."""
 
+import argparse
 import datetime
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config.errors import BadInput, list_some
 from .runtime import output
-from .runtime.cli import make_parser, new_file, run_command
+from .runtime.cli import STANDARD_OUTPUT, json_file, make_parser, run_command
 
 if TYPE_CHECKING:
     from .run_dir.group_summary import GroupSummary, SeedMean
@@ -24,6 +25,8 @@ first group on the same data, by name, and the two-sided p of Welch's t test: ho
 recipes that are equally good would differ at least as much by their seeds alone. It says nothing of
 other test images, and is not corrected for the number of groups."""
 
+EXAMPLES = ("python -m train.runs", "python -m train.runs FOLDER --json -")
+
 _COLUMNS = ("run", "network", "data", "seed", "step", "epoch", "training", "validation", "test")
 _COLUMNS += ("began", "took")
 _GROUP_COLUMNS, _COMPARED = ("group", "seeds", "validation", "test"), ("difference", "from", "p")
@@ -33,21 +36,31 @@ _LEFT = ("run", "network", "data", "began", "group", "seeds", "from")
 
 def main(argv: list[str] | None = None) -> None:
     """Print the tables."""
-    parser = make_parser(__spec__.name, DESCRIPTION)
-    parser.add_argument(
-        "folder", metavar="DIR", nargs="?", type=Path, default=Path("runs"), help="(%(default)s)"
-    )
-    parser.add_argument(
-        "--json", metavar="FILE", type=new_file, help="write the figures here, errors as fractions"
-    )
-    flags = parser.parse_args(argv)
-    if flags.json is not None:
+    flags = _parser().parse_args(argv)
+    if flags.json not in (None, STANDARD_OUTPUT):
         output.outlive_reader()
-    rows, groups = print_tables(flags.folder)
+    if flags.json == STANDARD_OUTPUT:
+        rows, groups, _ = _collect(flags.folder)
+    else:
+        rows, groups = print_tables(flags.folder)
     if flags.json is not None:
         from .inference import tables
 
         tables.write({"runs": rows, "groups": groups}, flags.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(__spec__.name, DESCRIPTION, EXAMPLES)
+    parser.add_argument(
+        "folder", metavar="DIR", nargs="?", type=Path, default=Path("runs"), help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=json_file,
+        help="write the figures here, errors as fractions; - prints them in place of the tables",
+    )
+    return parser
 
 
 def print_tables(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -55,20 +68,26 @@ def print_tables(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
 
     Raises BadInput if the folder holds no runs.
     """
-    from .run_dir.group_summary import summarize_groups
-
-    runs, faults = _read(folder)
-    rows = [_row(run, folder) for run in runs]
-    groups = [_group_row(group, folder) for group in summarize_groups(runs)]
+    rows, groups, unfinished = _collect(folder)
     _show(rows, _COLUMNS)
     if any(len(group["seeds"]) > 1 for group in groups):
         compared = any(group["from"] for group in groups)
         _show(groups, _GROUP_COLUMNS + _COMPARED * compared)
-        if unfinished := [_name(run.run_dir, folder) for run in runs if not run.finished]:
+        if unfinished:
             print(f"in no group, as they are not finished: {list_some(unfinished)}")
+    return rows, groups
+
+
+def _collect(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Return the rows of both tables, and the names of unfinished runs; tell what is left out."""
+    from .run_dir.group_summary import summarize_groups
+
+    runs, faults = _read(folder)
     for fault in faults:
         print(f"left out: {fault}", file=sys.stderr)
-    return rows, groups
+    rows = [_row(run, folder) for run in runs]
+    groups = [_group_row(group, folder) for group in summarize_groups(runs)]
+    return rows, groups, [_name(run.run_dir, folder) for run in runs if not run.finished]
 
 
 def _read(folder: Path) -> tuple[list["RunSummary"], list[str]]:

@@ -18,6 +18,7 @@ from train.config.errors import BadInput
 from train.config.flags import parse
 from train.data.dataset import DIGITS
 from train.data.formats import idx
+from train.figures import __main__ as figures
 
 COMMANDS = ("main", "evaluate", "predict", "features", "figures", "fetch", "prepare", "runs")
 
@@ -117,22 +118,24 @@ def test_evaluate_gives_the_error_that_training_logged_on_any_devices_and_batche
         assert central["loss"] == pytest.approx(logged["test_loss"], rel=1e-5)
 
 
-def test_evaluate_finds_the_validation_images_of_a_run(trained, tmp_path, capsys):
+def test_evaluate_finds_the_validation_images_of_a_run(trained, capsys):
     rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
     logged = next(row for row in rows if "val_loss" in row)
-    path = tmp_path / "val.json"
-    evaluate.main([str(trained[0]), "--part", "validation", "--json", str(path)])
-    results = json.loads(path.read_text())
+    evaluate.main([str(trained[0]), "--part", "validation", "--json", "-"])
+    results = json.loads(capsys.readouterr().out)
     assert (results["part"], results["images"]) == ("validation", 500)
     assert results["errors"][0]["top1_error"] == pytest.approx(logged["val_top1_error"], rel=1e-5)
-    assert "500 validation images" in capsys.readouterr().out
 
 
-def test_figures_draws_the_curves_again(trained):
+def test_figures_draws_the_curves_again_or_into_another_file(trained, tmp_path):
     (trained[0] / "curves.png").unlink()
     done = run("train.figures", "curves", trained[0])
     assert done.stdout.strip() == str(trained[0] / "curves.png")
     assert (trained[0] / "curves.png").exists()
+    figures.main(["curves", str(trained[0]), str(tmp_path / "curves.pdf")])
+    assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF-")
+    with pytest.raises(BadInput, match=r"curves\.txt should end in \.png, \.pdf or \.svg"):
+        figures.main(["curves", str(trained[0]), "curves.txt"])
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_nothing_is_lost(trained):

@@ -56,8 +56,11 @@ from train.trainer.build import load_network_and_data
         (["--pca-color", "lots"], "'lots'"),
         (["--crop-area", "1.5"], "--crop-area must be above 0 and at most 1, not 1.5"),
         (["--pca-color-until", "0"], "--pca-color-until must be above 0, not 0.0"),
-        (["--device", "2"], "unrecognized arguments: --device 2; "),
-        (["--experiment", "lenet"], "--experiment must be one of digits, paper, "),
+        (["--device", "2"], "there is no flag --device; did you mean --devices? python -m "),
+        (
+            ["--experiment", "lenet"],
+            "no experiment named lenet; there are digits, paper, ",
+        ),
         (["--experiment", "paper"], "--experiment paper needs --data; digits alone brings its own"),
         (["--experiment", "caffe", "--plan"], "--experiment caffe needs --data"),
         (
@@ -85,7 +88,7 @@ def test_a_wrong_flag_is_named_in_one_sentence(flags, words):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--net", "LENET"], "--net: there is no net named 'LENET'; there are PAPER, DIGITS"),
+        (["--net", "LENET"], "--net: there is no net named 'LENET'; python -m alexnet_jax --help"),
         (["--data", "nowhere"], "--data nowhere does not exist"),
         (["--stored-size", "20"], "--stored-size 20 is smaller than DIGITS's input, 24"),
         (

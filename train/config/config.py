@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import PACKAGE, BadInput
+from .errors import BadInput
 from .recipe import Recipe
 from .settings import (
     ADDRESS,
@@ -23,8 +23,8 @@ from .settings import (
     setting,
 )
 
-COMMAND = f"python -m {PACKAGE}.main"
-"""The command that trains, as a user types it."""
+COMMAND = "python -m train.main"
+"""The command that trains; `errors.as_called` shows it as a user typed it."""
 
 Layout = Literal["tower", "data", "dense"]
 """What several devices divide, see `Launch.layout`."""

@@ -1,14 +1,21 @@
 """How a command ends early: bad input, or a run that stops before its last step."""
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 PACKAGE = __name__.split(".")[0]
 """`train` in a clone; `alexnet_jax_train` where it is installed, since `train` would clash."""
 
 _ARGUMENT = re.compile(r"`(\w+)`")
-_COMMAND = re.compile(r"\btrain\.(?=(main|prepare|fetch|evaluate|predict|features|figures)\b)")
+_COMMAND = re.compile(
+    r"(python -m )?\btrain\."
+    r"(main|prepare|fetch|evaluate|predict|features|figures|findings|runs)\b"
+)
 
+SCRIPT = "alexnet-jax"
+"""The installed program, whose commands are ours; `train.main` is `alexnet-jax train`."""
 
 LONGEST = 400
 """Characters of a sentence about bad input: lists in it are cut, so that it rarely needs more."""
@@ -73,5 +80,22 @@ def flag(argument: str) -> str:
 
 
 def as_called(text: str) -> str:
-    """Return a text with the name of the package in each of our commands, `train.main` ..."""
-    return _COMMAND.sub(f"{PACKAGE}.", text)
+    """Return a text with each of our commands, "train.main", as this process would be called.
+
+    That is "alexnet_jax_train.main" where the package is installed, and "alexnet-jax train" in the
+    program of that name.
+    """
+
+    def name(match: re.Match[str]) -> str:
+        python, command = match.groups(default="")
+        if is_script():
+            return f"{SCRIPT} {'train' if command == 'main' else command}"
+        return f"{python}{PACKAGE}.{command}"
+
+    text = _COMMAND.sub(name, text)
+    return text.replace("python -m alexnet_jax ", f"{SCRIPT} ") if is_script() else text
+
+
+def is_script() -> bool:
+    """Return whether this process is the installed program, and not `python -m`."""
+    return Path(sys.argv[0]).stem == SCRIPT

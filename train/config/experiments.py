@@ -1,6 +1,7 @@
 """Named experiments: one recipe each, with its command and its measured result."""
 
 from .cifar_experiments import CIFAR_11PCT, CIFAR_13PCT, CIFAR_18PCT, CIFAR_19PCT
+from .errors import BadInput
 from .recipe import Recipe
 
 DIGITS = Recipe()
@@ -210,3 +211,14 @@ EXPERIMENTS = {
     )
 }
 """All of them by the names that `--experiment` takes."""
+
+
+def find_experiment(name: str) -> Recipe:
+    """Return the experiment of that name, in any case, with - or _. Raises BadInput."""
+    known = name.lower().replace("_", "-")
+    if known in EXPERIMENTS:
+        return EXPERIMENTS[known]
+    from alexnet_jax.suggestion import did_you_mean  # takes JAX, which --help does not wait for
+
+    hint = did_you_mean(known, EXPERIMENTS) or f"; there are {', '.join(EXPERIMENTS)}"
+    raise BadInput(f"`experiment`: there is no experiment named {name}{hint}")

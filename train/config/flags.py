@@ -3,16 +3,16 @@
 import argparse
 import re
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from .config import COMMAND, FIELDS, Config, DataConfig, Launch
-from .errors import BadInput, as_called, flag
-from .experiments import EXPERIMENTS
+from .errors import BadInput, flag
+from .experiments import EXPERIMENTS, find_experiment
+from .parser import Parser
 from .recipe import Recipe
 from .saved import FORMER_NAMES, NOT_SAVED, load_config, read_record, resolve_unless_name
 
@@ -30,21 +30,13 @@ _SCHEDULES_OF = {
 _OWNERS = {"recipe": Recipe, "data": DataConfig, "launch": Launch}
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser of flags that raises BadInput, in one sentence, instead of ending the process."""
-
-    def __init__(self, **options: Any) -> None:
-        """Take argparse's options."""
-        super().__init__(allow_abbrev=False, **options)
-
-    def format_help(self) -> str:
-        """Return the help, its commands by the name of the package that was called."""
-        return as_called(super().format_help())
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BadInput with what is wrong with the flags."""
-        hint = f"{self.prog} --help explains the arguments"
-        raise BadInput(f"{message.removeprefix('argument ')}; {hint}")
+EXAMPLES = (
+    "python -m train.main --devices 2",
+    "python -m train.main --data DIR",
+    "python -m train.main --experiment paper --data DIR --devices 2 --plan",
+    "python -m train.main --data DIR --init torchvision --freeze conv1,conv2",
+    "python -m train.main --run-dir runs/NAME --resume",
+)
 
 
 def parse(argv: list[str] | None = None) -> Config:
@@ -59,8 +51,8 @@ def read_flags(argv: list[str] | None = None) -> dict[str, Any]:
     """
     argv = sys.argv[1:] if argv is None else argv
     given = vars(_parser().parse_args([_with_dashes(argument) for argument in argv]))
-    if (name := given.get("experiment", "digits")) not in EXPERIMENTS:
-        raise BadInput(f"--experiment must be one of {', '.join(EXPERIMENTS)}, not {name}")
+    if "experiment" in given:
+        given["experiment"] = find_experiment(given["experiment"]).experiment
     if given.get("init"):
         given["init"] = resolve_unless_name(given["init"])
     if ":" in given.get("net", "") or given.get("net", "").endswith(".py"):
@@ -123,8 +115,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog=COMMAND,
         usage="%(prog)s [FLAGS]",
-        description=textwrap.fill(about, 79, break_on_hyphens=False),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=about,
+        examples=EXAMPLES,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(

@@ -204,6 +204,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check the values. Raises BadInput."""
         check_bounds(self)
+        if isinstance(self.net, str) and not {".", ":"} & {*self.net}:  # a network of the library
+            object.__setattr__(self, "net", self.net.upper().replace("-", "_"))
         if self.precision == "float32":
             object.__setattr__(self, "precision", "default")
         if self.train_crops == "center" and self.crop_area is not None:

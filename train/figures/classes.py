@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_CLASSES, _COLUMNS = 12, 6  # two rows of six are as wide as a page, and names can be read
 _GRAY_LEVELS = 4.0  # a step of the ascent, the default of `class_images`
 
+EXAMPLES = ("python -m train.figures classes runs/NAME classes.png",)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

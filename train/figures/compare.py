@@ -14,6 +14,11 @@ from ..config.saved import load_config
 from ..run_dir.metrics import read_metrics
 from . import page
 
+EXAMPLES = (
+    "python -m train.figures compare runs/A runs/B compare.png",
+    "python -m train.figures compare runs/* compare.pdf --metric accuracy",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _MAX_NUMBERS = 20  # classes: more numbers would be too small to read
 _MAX_NAMES = 100  # likewise for names
 
+EXAMPLES = (
+    "python -m train.figures confusion runs/NAME confusion.png",
+    "python -m train.figures confusion torchvision confusion.png --data DIR",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

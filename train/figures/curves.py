@@ -1,4 +1,4 @@
-"""Learning curves of a run, loss and error against steps: `python -m train.figures curves RUN`."""
+"""Learning curves of a run, loss and error by step: `python -m train.figures curves RUN [FILE]`."""
 
 import argparse
 from pathlib import Path
@@ -16,21 +16,31 @@ _HELD_OUT: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 """Parts of the data as metrics name them, their labels, and how they are drawn."""
 
+EXAMPLES = (
+    "python -m train.figures curves runs/NAME",
+    "python -m train.figures curves runs/NAME curves.pdf",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of the run")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="the image; by default RUN/curves.png"
+    )
 
 
 def main(flags: argparse.Namespace) -> Path:
-    """Draw into the folder of the run."""
-    return draw_curves(flags.run)
+    """Draw the curves of a run."""
+    if flags.file is not None:
+        page.check_file(flags.file)
+    return draw_curves(flags.run, flags.file)
 
 
-def draw_curves(run_dir: Path) -> Path:
-    """Draw loss and error against steps into RUN/curves.png. Returns its path.
+def draw_curves(run_dir: Path, file: Path | None = None) -> Path:
+    """Draw loss and error against steps into a file, by default RUN/curves.png. Returns its path.
 
-    Raises BadInput if the run has no metrics.
+    Raises BadInput if the run has no metrics, or the file cannot be written.
     """
     rows = read_metrics(run_dir)
     if not run_dir.exists():
@@ -54,7 +64,7 @@ def draw_curves(run_dir: Path) -> Path:
             axes.legend()
     left.set_ylabel("cross entropy (nats)")
     right.set_ylabel("top-1 error (%)")
-    return page.write(figure, run_dir / "curves.png")
+    return page.write(figure, file or run_dir / "curves.png")
 
 
 def _points(rows: list[dict[str, Any]], name: str, factor: float) -> np.ndarray:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _CLASSES = 3  # with the photograph, four panels are as wide as a page
 
+EXAMPLES = (
+    "python -m train.figures gradcam torchvision cat.jpg gradcam.png",
+    "python -m train.figures gradcam runs/NAME cat.jpg gradcam.png --layer relu3",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

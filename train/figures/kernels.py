@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _COLUMNS = 16  # PAPER's 48 kernels of a tower fill three rows, as in Figure 3
 _GAP = 1  # between kernels, as wide as one of their pixels
 
+EXAMPLES = (
+    "python -m train.figures kernels runs/NAME kernels.png",
+    "python -m train.figures kernels torchvision kernels.pdf",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

@@ -30,6 +30,8 @@ Batches = Iterable[tuple[list[Path], np.ndarray]]
 Neighbor = tuple[float, Path]
 """A distance and a picture."""
 
+EXAMPLES = ("python -m train.figures neighbors runs/NAME QUERIES GALLERY neighbors.png",)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

@@ -18,6 +18,8 @@ from .photograph import Box, draw_map, draw_photograph, read_photograph
 if TYPE_CHECKING:
     from ..inference.predictor import Predictor
 
+EXAMPLES = ("python -m train.figures saliency torchvision cat.jpg saliency.png",)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""

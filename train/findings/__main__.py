@@ -24,6 +24,11 @@ NAMES = (
 )
 """In the order of a reader's interest."""
 
+EXAMPLES = (
+    "python -m train.findings relu --data DIR",
+    "python -m train.findings augmentation --data DIR --seeds 0 1 2",
+)
+
 
 def main(argv: list[str] | None = None) -> None:
     """Train what is missing, and report."""
@@ -47,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(__spec__.name, DESCRIPTION)
+    parser = make_parser(__spec__.name, DESCRIPTION, EXAMPLES)
     parser.add_argument("name", metavar="NAME", choices=NAMES, help=", ".join(NAMES))
     parser.add_argument(
         "--data",

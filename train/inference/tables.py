@@ -16,6 +16,7 @@ from alexnet_jax.weights.files.atomic import write_atomically
 
 from ..config.errors import BadInput
 from ..runtime import output
+from ..runtime.cli import STANDARD_OUTPUT
 from ..steps.eval_step import EvalResults
 from .predictor import Predictor
 
@@ -124,8 +125,14 @@ def show(summary: dict[str, Any]) -> None:
 
 
 def write(summary: dict[str, Any], path: Path) -> None:
-    """Write the summary as JSON. Raises BadInput if the file cannot be written."""
+    """Write the summary as JSON into a file, or print it for `cli.STANDARD_OUTPUT`.
+
+    Raises BadInput if the file cannot be written.
+    """
     text = json.dumps(summary, indent=2) + "\n"
+    if path == STANDARD_OUTPUT:
+        print(text, end="")
+        return
     is_device = path.exists() and not path.is_file()  # as /dev/stdout, which must not be replaced
     try:
         path.write_text(text) if is_device else write_atomically(path, text)

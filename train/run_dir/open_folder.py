@@ -11,8 +11,7 @@ import jax
 
 from alexnet_jax.weights.files import run_checkpoints
 
-from ..config.config import COMMAND
-from ..config.errors import Ended
+from ..config.errors import Ended, as_called
 from ..data.image_statistics import COLORS, MEAN
 from ..runtime.distributed import is_main_process
 
@@ -69,7 +68,8 @@ class OpenFolder:
             return f"train() with the same data, run_dir={str(path)!r} and resume=True"
         if jax.process_count() > 1:
             return "the same command with --resume, in each process"
-        return f"{COMMAND} --run-dir {shlex.quote(str(path))} --resume"
+        command = as_called("python -m train.main --run-dir")
+        return f"{command} {shlex.quote(str(path))} --resume"
 
     @contextlib.contextmanager
     def end_on_interrupt(self) -> Iterator[None]:
