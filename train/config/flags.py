@@ -157,7 +157,7 @@ def _add_seeds(parser: argparse.ArgumentParser) -> None:
 
 def without_seeds(argv: Sequence[str]) -> list[str]:
     """Return the flags without `--seeds`, `--run-dir` and `--like`, which are not for each run."""
-    parser = Parser(add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_seeds(parser)
     parser.add_argument("--run-dir")
     parser.add_argument("--like")
