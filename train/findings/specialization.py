@@ -45,10 +45,11 @@ def find(trials: Trials) -> Report:
     for arm, arrays in kernels.items():
         tested = [halves_differ(chroma(array)) for array in arrays]
         p_values[arm] = fisher([p for _, p in tested])
-        differences = ", ".join(f"{difference:.2f}" for difference, _ in tested)
+        differences = ", ".join(f"{difference:+.2f}" for difference, _ in tested)
         each = ", ".join(f"{p:.2g}" for _, p in tested)
         rows.append((arm, len(arrays), differences, each, f"{p_values[arm]:.2g}"))
-    columns = ("arm", "seeds", "difference of mean chroma", "p by seed", "p of all (Fisher)")
+    columns = ("arm", "seeds", "mean chroma, second half less first", "p by seed")
+    columns += ("p of all (Fisher)",)
     count = sum(halves_differ(chroma(one))[1] < 0.05 for one in kernels["two-towers"])
     sentence = (
         f"in {count} of {len(kernels['two-towers'])} runs the two towers differ in color more than "
@@ -84,9 +85,9 @@ def chroma(kernels: np.ndarray) -> np.ndarray:
 
 
 def halves_differ(values: np.ndarray) -> tuple[float, float]:
-    """Return how far apart the means of the two halves of `values` are, and the p value of that.
+    """Return the mean of the second half of `values` less that of the first, and its p value.
 
-    It is the share of random halves that are as far apart, by a permutation test.
+    That is the share of random halves whose means are as far apart, by a permutation test.
     """
 
     def distance(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -101,24 +102,33 @@ def halves_differ(values: np.ndarray) -> tuple[float, float]:
         alternative="greater",
         rng=np.random.default_rng(0),
     )
-    return float(result.statistic), float(result.pvalue)
+    return float(second.mean() - first.mean()), float(result.pvalue)
 
 
 def draw(kernels: dict[str, list[np.ndarray]], file: Path) -> Path:
-    """Draw the kernels of each run, its first half on the left. Returns `file`."""
-    kernels = {arm: arrays for arm, arrays in kernels.items() if "untrained" not in arm}
-    longest = max(len(arrays) for arrays in kernels.values())
-    figure = page.blank(11, 0.4 + 1.35 * longest)
-    axes = figure.subplots(longest, 2 * len(kernels), squeeze=False)
-    for panel in axes.flat:
+    """Draw the chroma of each kernel by halves, and the kernels of one run. Returns `file`."""
+    figure = page.blank(11, 5.2)
+    places = ((2, 1, 1), (2, 2, 3), (2, 2, 4))
+    above, *below = (figure.add_subplot(*place) for place in places)
+    ticks, left = [], 0.0
+    for arm, arrays in kernels.items():
+        ticks.append((left + 0.75 * len(arrays) - 0.5, arm))
+        for array in arrays:
+            halves = np.split(chroma(array), 2)
+            for half, color, x in zip(halves, ("0.35", "C3"), (left, left + 0.5), strict=True):
+                above.plot(np.full(len(half), x), half, ".", color=color, markersize=4, alpha=0.7)
+                above.plot(x, half.mean(), "_", color=color, markersize=16)
+            left += 1.5
+        left += 1.5
+    above.set_xticks([x for x, _ in ticks], [arm for _, arm in ticks])
+    above.set_ylabel("chroma of each kernel")
+    above.set_title(
+        "first half of the kernels in gray, second in red, a pair for each seed", size=10
+    )
+    first = next(iter(kernels.values()))[0]
+    for panel, half, name in zip(below, np.split(first, 2, axis=-1), ("1", "2"), strict=True):
+        order = np.argsort(chroma(half))
+        panel.imshow(mosaic(half[..., order], 8), interpolation="nearest")
+        panel.set_title(f"tower {name} of the first run, by chroma", size=10)
         panel.set_axis_off()
-    for column, (arm, arrays) in enumerate(kernels.items()):
-        for row, array in enumerate(arrays):
-            halves = np.split(array, 2, axis=-1)
-            for side, half in enumerate(halves):
-                panel = axes[row, 2 * column + side]
-                panel.imshow(mosaic(half, 8), interpolation="nearest")
-                mean = chroma(half).mean()
-                title = f"{arm}, {'first' if side == 0 else 'second'} half" if row == 0 else ""
-                panel.set_title(f"{title}\nchroma {mean:.2f}".strip(), fontsize=7)
     return page.write(figure, file)
