@@ -70,6 +70,11 @@ def is_skipped(app: Sphinx, what: str, name: str, of: object, skip: bool, option
     return not name.startswith("test_") if in_tests else skip
 
 
+def source_of_aliases(app: Sphinx, module: str) -> tuple[str, dict] | None:
+    """Give viewcode an empty page for the module of type aliases, which it lists and lacks."""
+    return ("", {}) if module == "builtins" else None
+
+
 class NameLinks(SphinxPostTransform):
     """Link the names of functions, classes and tests in prose to the page that documents them."""
 
@@ -110,6 +115,7 @@ def known_names(domain: PythonDomain) -> dict[str, str]:
         if entry.objtype not in ("attribute", "method", "property"):
             for i in range(len(words) - is_plain):
                 names.setdefault(".".join(words[i:]), full)
+            names.setdefault(f"alexnet_jax.{words[-1]}", full)  # where users import it from
     return names
 
 
@@ -118,5 +124,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write_networks)
     app.connect("autodoc-process-docstring", to_rst, priority=400)  # before Napoleon
     app.connect("autodoc-skip-member", is_skipped)
+    app.connect("viewcode-find-source", source_of_aliases)
     app.add_post_transform(NameLinks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

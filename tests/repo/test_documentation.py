@@ -19,19 +19,15 @@ TEXT = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 # A comment above a block says why it is not run.
 BLOCK = re.compile(r"(<!-- not run: (?P<why>.+?) -->\n+)?```python\n(?P<code>.*?)```", re.S)
 BLOCKS = {page: list(BLOCK.finditer(text)) for page, text in TEXT.items()}
-# README runs in a process of its own: it sets the number of devices.
-PAGES = [page for page, blocks in BLOCKS.items() if page != README and blocks]
-PAGES = [page for page in PAGES if not all(block["why"] for block in BLOCKS[page])]
-SET_UP = {  # the names and files that a page's prose explains
-    "docs/nets.md": """
-import alexnet_jax, jax
-from tests.library.test_batch_norm import NET as architecture
-from tests.support.tiny import draw_params
-params, images = draw_params(architecture), jax.numpy.ones((2, 9, 9, 3))
-key = jax.random.key(0)
-""",
+PAGES = [page for page, blocks in BLOCKS.items() if not all(block["why"] for block in blocks)]
+# These set the number of devices, in a process of their own.
+OWN_PROCESS = [page for page in PAGES if "jax_num_cpu_devices" in TEXT[page]]
+SET_UP = {  # the files that a page's commands make or that a reader has
     "docs/probing.md": """
-import numpy
+import alexnet_jax, numpy
+from tests.support.tiny import TINY, draw_params
+preprocessing = alexnet_jax.Preprocessing(stored_size=14, input_size=14, mean=[120, 110, 100])
+alexnet_jax.save("torchvision", draw_params(TINY), TINY, preprocessing)
 rng = numpy.random.default_rng(0)
 labels = numpy.arange(60) % 3
 files = [f"{'train' if i < 45 else 'val'}/{i}.jpg" for i in range(60)]
@@ -41,13 +37,12 @@ for name in ("trained", "random"):
     numpy.savez(f"{name}.npz", relu5=relu5, relu7=relu7, labels=labels, files=files)
 """,
     "docs/weights.md": """
-import alexnet_jax, jax, numpy
+import alexnet_jax
 from PIL import Image
 from tests.support.tiny import TINY, draw_params
-pictures, class_names = numpy.zeros((2, 20, 30, 3), "uint8"), [*"abcdefg"]
 preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=[120, 110, 100])
 # A file comes before the published weights of the same name.
-alexnet_jax.save("torchvision", draw_params(TINY), TINY, preprocessing)
+alexnet_jax.save("torchvision", draw_params(TINY), TINY, preprocessing, [*"abcdefg"])
 Image.new("RGB", (30, 20)).save("cat.jpg")
 alexnet_jax.export("digits.stablehlo", draw_params(TINY), TINY, preprocessing)
 Image.new("RGB", (30, 20)).save("picture.png")
@@ -55,36 +50,35 @@ Image.new("RGB", (30, 20)).save("picture.png")
 }
 
 
-def run(page, folder):
-    """Run the blocks of a page in their order, in an empty folder; return the names they make."""
-    names = {}
-    with jax.numpy_dtype_promotion("standard"), contextlib.chdir(folder):
-        exec(SET_UP.get(page, ""), names)
-        for block in BLOCKS[page]:
-            if not block["why"]:
-                before = TEXT[page][: block.start("code")].count("\n")
-                code = compile("\n" * before + block["code"], str(ROOT / page), "exec")
-                exec(code, names)
-    return names
+def python_of(page):
+    """The blocks of a page in their order, each at its line."""
+    lines = []
+    for block in BLOCKS[page]:
+        if not block["why"]:
+            lines += [""] * (TEXT[page][: block.start("code")].count("\n") - len(lines))
+            lines += block["code"].splitlines()
+    return compile("\n".join(lines), str(ROOT / page), "exec")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", sorted(set(PAGES) - set(OWN_PROCESS)))
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
-    run(page, tmp_path)
+    with jax.numpy_dtype_promotion("standard"), contextlib.chdir(tmp_path):
+        exec(SET_UP.get(page, ""), {})
+        exec(python_of(page), {})
 
 
-def test_the_python_of_readme_runs_when_it_is_pasted_into_a_new_process(tmp_path):
-    [block] = BLOCKS[README]
-    assert block["why"] is None
-    # With two devices in the environment, the setting in the block would not be needed.
+@pytest.mark.parametrize("page", OWN_PROCESS)
+def test_the_python_of_a_page_runs_when_it_is_pasted_into_a_new_process(page, tmp_path):
+    # With enough devices in the environment, the setting on the page would not be needed.
     environment = {
         k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
     }
     environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", block["code"]]
+    code = "\n".join(block["code"] for block in BLOCKS[page])
+    command = [sys.executable, "-c", code]
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    assert "60,965,224" in process.stdout
+    assert page != README or "60,965,224" in process.stdout
 
 
 def test_readme_fits_a_sitting():
