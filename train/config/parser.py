@@ -25,7 +25,8 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", _Paragraphs)
         super().__init__(allow_abbrev=False, **options)
         about = "print the versions of alexnet_jax, JAX and Python, and exit"
-        self.add_argument("--version", action=_Version, nargs=0, help=about)
+        suppress = argparse.SUPPRESS  # commands take what is parsed for the arguments of a function
+        self.add_argument("--version", action=_Version, nargs=0, help=about, default=suppress)
 
     def format_help(self) -> str:
         """Return the help, its commands by the name of the program that was called."""
