@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypedDict
 
-import grain
 import numpy as np
 
+from ..runtime.grain_import import grain
 from .examples import Source
 
 PADDING = -1

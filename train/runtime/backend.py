@@ -65,8 +65,8 @@ def set_up_devices(
 
     from absl import logging
 
-    # Grain warns about old versions of jaxlib, Orbax about each checkpoint without an evaluation.
-    # Orbax also logs every background failure in full before it raises it.
+    # Orbax warns about each checkpoint without an evaluation, and logs every background failure in
+    # full before it raises it.
     logging.set_verbosity(logging.FATAL)
 
     import jax

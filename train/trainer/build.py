@@ -4,8 +4,8 @@ import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import grain
 import jax
 import jax.numpy as jnp
 import optax
@@ -50,6 +50,9 @@ from ..steps.train_step import (
     make_train_step,
     state_shardings,
 )
+
+if TYPE_CHECKING:
+    import grain
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,9 @@ def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
     )
 
 
-def make_batches(run: Run, position: int, *, prefetch: int | None = None) -> grain.DatasetIterator:
+def make_batches(
+    run: Run, position: int, *, prefetch: int | None = None
+) -> "grain.DatasetIterator":
     """Return the endless stream of training batches from example number `position` on.
 
     Of each batch, this process reads the rows that its devices hold.

@@ -76,7 +76,7 @@ class RecordSource:
 
         Raises BadInput, with the file, if one is missing or does not match the manifest.
         """
-        from grain.sources import ArrayRecordDataSource
+        from ...runtime.grain_import import grain
 
         shards = [shard for shard in contents.shards[split] if shard.picture_count]
         self.paths = [directory / shard.file for shard in shards]
@@ -90,7 +90,7 @@ class RecordSource:
         self.ends = list(itertools.accumulate(shard.picture_count for shard in shards))
         # With its number of records, Grain need not open a file to count them.
         pairs = zip(self.paths, shards, strict=True)
-        self.records = ArrayRecordDataSource(
+        self.records = grain.sources.ArrayRecordDataSource(
             [f"{p}[0:{shard.picture_count}]" for p, shard in pairs]
         )
 
