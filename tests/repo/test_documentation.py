@@ -143,10 +143,45 @@ def test_the_page_of_the_tests_has_each_that_the_page_of_the_paper_names():
     assert named <= set(re.findall(r"^def (test_\w+)", "\n".join(sources), re.M))
 
 
-def test_the_notebook_outside_a_clone_asks_for_its_source(tmp_path, monkeypatch):
+def install_from_the_notebook(monkeypatch, stderr="", **names):
+    """Run the cell that installs, with a pip that does nothing. Returns what it was given."""
     cells = json.loads((ROOT / "notebooks" / "alexnet_colab.ipynb").read_text())["cells"]
-    [install] = [text for cell in cells if "%pip" in (text := "".join(cell["source"]))]
-    monkeypatch.chdir(tmp_path)
+    [install] = [text for cell in cells if '"pip"' in (text := "".join(cell["source"]))]
+    for name, value in names.items():
+        install, count = re.subn(f"^{name} = .*", f"{name} = {value!r}", install, flags=re.M)
+        assert count == 1
+    commands = []
+
+    def run(command, **options):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, bool(stderr), "", stderr)
+
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="SOURCE, above: put in the owner's name"):
-        exec(install.replace("%pip", "pass  #"), {})
+    monkeypatch.setattr("subprocess.run", run)
+    exec(install, {})
+    [(*_, package)] = commands
+    return package
+
+
+def test_the_notebook_installs_a_clone_a_wheel_or_the_name(tmp_path, monkeypatch):
+    folder = tmp_path / "My Drive" / "notebooks"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert install_from_the_notebook(monkeypatch) == "alexnet_jax"
+    wheel = "alexnet_jax-0.1.0-py3-none-any.whl"
+    Path(wheel).touch()
+    assert install_from_the_notebook(monkeypatch) == wheel
+    elsewhere = str(tmp_path / "My Drive" / wheel)  # one argument of pip's, with its blank
+    assert install_from_the_notebook(monkeypatch, WHEEL=elsewhere) == elsewhere
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert install_from_the_notebook(monkeypatch) == ".."
+
+
+def test_the_notebook_stops_in_a_sentence_where_nothing_can_be_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stderr = "ERROR: not this line\nERROR: No matching distribution found for alexnet_jax\n[notice]"
+    with pytest.raises(Exception, match="put its wheel beside this notebook") as info:
+        install_from_the_notebook(monkeypatch, stderr)
+    shown = info.value._render_traceback_()  # what Jupyter prints in place of a traceback
+    assert shown == [str(info.value)]
+    assert "installed: No matching distribution found for alexnet_jax. If PyPI" in shown[0]

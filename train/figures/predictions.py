@@ -52,8 +52,12 @@ def draw_bars(axes: "Axes", prediction: Prediction) -> None:
     positions = range(len(prediction.classes))
     colors = ["#f08080" if i == prediction.true_index else "0.8" for i in positions]
     axes.barh(positions, prediction.probabilities, color=colors, height=0.8)
-    for y, label in zip(positions, prediction.classes, strict=True):
+    for y, label, probability in zip(
+        positions, prediction.classes, prediction.probabilities, strict=True
+    ):
         axes.text(0.02, y, page.short(label), va="center", fontsize="small")
+        percent = f"{100 * probability:.1f} %"
+        axes.text(0.98, y, percent, va="center", ha="right", fontsize="small")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(prediction.classes) - 0.4, -0.6)
     axes.set_xticks([])

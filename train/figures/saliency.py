@@ -78,16 +78,14 @@ def draw_saliency(
     figure.suptitle(predictor.title)
     input_axes, saliency_axes, occlusion_axes = figure.subplots(1, 3)
     draw_photograph(input_axes, photograph)
-    input_axes.set_title(
-        f"{page.short(predictor.class_label(label))}: {100 * probabilities[label]:.1f} %",
-        fontsize="medium",
-    )
+    name = page.short(predictor.class_label(label))
+    input_axes.set_title(f"{name}: {100 * probabilities[label]:.1f} %", fontsize="medium")
     draw_photograph(saliency_axes, photograph, faded=True)
     # Few pixels have by far the largest gradients, which would leave the rest black.
     gradient = np.asarray(gradients[0])
     brightest = np.quantile(gradient, 0.995)
     draw_map(saliency_axes, photograph, gradient, cmap="magma", vmin=0, vmax=brightest)
-    saliency_axes.set_title("saliency", fontsize="medium")
+    saliency_axes.set_title(f"saliency of {name}", fontsize="medium")
     draw_photograph(occlusion_axes, photograph, faded=True)
     # A probability is drawn at the center of its square.
     first, sides = (square - stride) / 2 / size, stride * np.array(covered.shape[::-1]) / size

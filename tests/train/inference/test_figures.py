@@ -171,6 +171,8 @@ def test_of_two_classes_with_the_same_name_the_bar_of_the_right_one_is_red():
     draw_bars(axes, prediction)
     colors = [bar.get_facecolor() for bar in axes.patches]
     assert colors == [to_rgba("0.8"), to_rgba("#f08080")]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["crane", "60.0 %", "crane", "40.0 %"]
 
 
 def test_a_class_is_shown_with_the_names_of_its_synset(run, data, tmp_path, capsys):
