@@ -41,7 +41,8 @@ def draw_predictions(predictions: Sequence[Prediction], predictor: "Predictor", 
         picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
         draw_photograph(picture, read_photograph(prediction.path, predictor.preprocessing))
         truth, name = prediction.truth, prediction.path.name
-        picture.set_title(page.short(truth) if truth else page.plain(name), fontsize="small")
+        title = f"true class: {page.short(truth)}" if truth else page.plain(name)
+        picture.set_title(title, fontsize="small")
         draw_bars(bars, prediction)
     return page.write(figure, path)
 
