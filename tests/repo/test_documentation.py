@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = "README.md"
-PATHS = (ROOT / README, *sorted(ROOT.glob("docs/*.md")))
+PATHS = (ROOT / README, *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/course/*.md")))
 TEXT = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 # A comment above a block says why it is not run.
 BLOCK = re.compile(r"(<!-- not run: (?P<why>.+?) -->\n+)?```python\n(?P<code>.*?)```", re.S)
@@ -22,6 +22,8 @@ BLOCKS = {page: list(BLOCK.finditer(text)) for page, text in TEXT.items()}
 PAGES = [page for page, blocks in BLOCKS.items() if not all(block["why"] for block in blocks)]
 # These set the number of devices, in a process of their own.
 OWN_PROCESS = [page for page in PAGES if "jax_num_cpu_devices" in TEXT[page]]
+# test_course runs these, and looks at their pictures.
+COURSE = [page for page in PAGES if page.startswith("docs/course/")]
 SET_UP = {  # the files that a page's commands make or that a reader has
     "docs/probing.md": """
 import alexnet_jax, numpy
@@ -60,11 +62,16 @@ def python_of(page):
     return compile("\n".join(lines), str(ROOT / page), "exec")
 
 
-@pytest.mark.parametrize("page", sorted(set(PAGES) - set(OWN_PROCESS)))
-def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
-    with jax.numpy_dtype_promotion("standard"), contextlib.chdir(tmp_path):
+def run(page, folder):
+    """Run the blocks of a page in a folder."""
+    with jax.numpy_dtype_promotion("standard"), contextlib.chdir(folder):
         exec(SET_UP.get(page, ""), {})
         exec(python_of(page), {})
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES) - set(OWN_PROCESS) - set(COURSE)))
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
+    run(page, tmp_path)
 
 
 @pytest.mark.parametrize("page", OWN_PROCESS)
