@@ -25,7 +25,7 @@ def compare(ablation: Ablation, trials: Trials) -> Report:
     columns = ("arm", "seeds", "training error (%)", "test error (%)")
     columns += ("by ten crops (%)",) if ablation.crops == 10 else ()
     rows = [_row(ablation, arm, runs[arm], misses) for arm in runs]
-    sentences = [_sentence(ablation, arm, misses) for arm in runs if arm != ablation.baseline]
+    sentences = [sentence(ablation, arm, misses) for arm in runs if arm != ablation.baseline]
     return Report(
         " ".join(sentences), columns + _COMPARED, rows, lambda file: _draw(runs, misses, file)
     )
@@ -51,7 +51,7 @@ def _row(
     return (*row, f"{100 * it.mean:+.2f}", interval, f"{it.p:.2g}", by_seed)
 
 
-def _sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> str:
+def sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> str:
     """Say whether an arm is worse or better than the baseline, or how many seeds would show it."""
     own, base = (error_rates(misses[name], ablation.crops) for name in (arm, ablation.baseline))
     shown = (
@@ -66,11 +66,14 @@ def _sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> 
             f"{shown}: {abs(100 * it.mean):.1f} points {'worse' if it.mean > 0 else 'better'} "
             f"(95 % interval {100 * it.low:+.1f} to {100 * it.high:+.1f}, {len(own)} seeds)."
         )
-    needed, points = seeds_needed(own, base, ablation.effect / 100), f"{ablation.effect:g} points"
-    return (
-        f"{shown}: not resolved by {len(own)} seeds (95 % interval {100 * it.low:+.1f} to "
-        f"{100 * it.high:+.1f}); the paper's {points} would need {needed} of each."
+    text = (
+        f"{shown}: no difference is resolved by {len(own)} seeds (95 % interval "
+        f"{100 * it.low:+.1f} to {100 * it.high:+.1f})"
     )
+    if not it.low <= ablation.effect / 100 <= it.high:
+        return f"{text}, and the paper's {ablation.effect:+g} points lie outside."
+    needed = seeds_needed(own, base, ablation.effect / 100)
+    return f"{text}; the paper's {ablation.effect:+g} points would need {needed} of each."
 
 
 def _draw(runs: dict[str, list[Trial]], misses: dict[str, list[Misses]], file: Path) -> Path:

@@ -1,11 +1,13 @@
 """A finding from its runs to its report, with runs of a few steps."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from tests.support.picture_folders import write_classes
+from train.findings import comparison
 from train.findings.ablations import Ablation
 from train.findings.comparison import compare
 from train.findings.specialization import first_kernels, initial_kernels
@@ -73,3 +75,25 @@ def test_kernels_begin_as_the_seed_of_their_run_draws_them(folder, report):
     # Two steps at a learning rate of 1e-5 leave them nearly where they were.
     np.testing.assert_allclose(first_kernels(low), start, atol=0.02 * np.abs(start).max())
     assert 0.005 < start.std() < 0.02  # N(0, 0.01), section 5
+
+
+def _misses(*counts):
+    """Misses of runs that get so many of 1,000 images wrong."""
+    return [{1: np.arange(1000) < count} for count in counts]
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ((150, 151, 152), "5.0 points worse"),
+        ((50, 51, 49), "5.1 points better"),
+        # The deviations are 1 and 2: an interval of about 4, in tenths of a point.
+        ((101, 99, 103), r"no difference is resolved .*and the paper's \+1 points lie outside"),
+        ((60, 140, 101), r"no difference is resolved .*the paper's \+1 points would need \d+ of"),
+        ((100,), "shows nothing"),
+    ],
+)
+def test_the_sentence_says_what_the_seeds_can_and_cannot_tell(errors, words):
+    base = (100, 101, 102)[: len(errors)]
+    misses = {"low": _misses(*base), "high": _misses(*errors)}
+    assert re.search(words, comparison.sentence(ABLATION, "high", misses))
