@@ -21,7 +21,7 @@ SUBMODULES = {
     *("architecture", "exports", "forward", "mesh", "model", "ops", "params", "user_code"),
     *("layer_fields", "layer_info", "layer_specs", "layer_type", "layer_windows"),
     *("dense_layers", "image_resize", "preprocessing", "printable", "regular_file"),
-    *("selection", "shardings", "weights"),
+    *("selection", "shardings", "suggestion", "weights"),
 }
 
 

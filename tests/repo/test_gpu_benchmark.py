@@ -122,7 +122,7 @@ def test_a_part_that_fails_costs_itself_alone_and_the_command_fails(tmp_path, mo
         ("--torch-python none", "--torch-python: none is no program"),
         ("--out /dev/null", "--out: /dev/null cannot be a folder: File exists"),
         ("--compile-only none", "none is none of a100, h100"),
-        ("--budgets 3", "unknown argument --budgets"),
+        ("--budgets 3", "no flag --budgets; did you mean --budget"),
         ("--budget x", "--budget: 'x' is not a number of seconds above 0"),
         ("--budget -1", "--budget: '-1' is not a number of seconds above 0"),
     ],
