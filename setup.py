@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)\s]+)\)")
 PICTURE = re.compile(r'(<img src=")(?!https?:)([^"]+)("[^>]*>)')
 WITHOUT_ADDRESS = (
-    "*The pages that this text names, and its drawing, are in the source distribution of this "
+    "*The pages that this text names, and its drawings, are in the source distribution of this "
     "package, in its folder `docs`.*"
 )
 
@@ -26,11 +26,12 @@ def read_repository() -> str:
 def absolute_readme(text: str, repository: str) -> str:
     """Return README for a page outside of the repository.
 
-    Its links and its picture become absolute. Without an address the links become plain text, and
-    a sentence that says where the pages are stands for the picture.
+    Its links and pictures become absolute. Without an address the links become plain text, and a
+    sentence that says where the pages are stands for the first picture, nothing for the others.
     """
     if not repository:
-        return LINK.sub(r"\1", PICTURE.sub(WITHOUT_ADDRESS, text))
+        text = PICTURE.sub(WITHOUT_ADDRESS, text, count=1)
+        return LINK.sub(r"\1", PICTURE.sub("", text))
     text = PICTURE.sub(rf"\1{repository}/raw/HEAD/\2\3", text)
     return LINK.sub(rf"[\1]({repository}/blob/HEAD/\2)", text)
 

@@ -42,6 +42,7 @@ def test_the_links_and_the_picture_of_the_page_are_absolute_and_lead_to_files():
 def test_without_an_address_the_page_has_no_broken_link_and_says_where_the_pages_are():
     page = SETUP.absolute_readme(README, "")
     assert not RELATIVE.search(page)
+    assert "<img" not in page
     assert page.count("are in the source distribution of this package") == 1
     assert SETUP.project_urls("") == {}
 
