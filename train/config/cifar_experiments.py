@@ -9,6 +9,8 @@ error of each epoch, and nothing but the best checkpoint is chosen by them; `--v
 --validation-from end` holds out the fifth batch, as its first phase does.
 """
 
+import dataclasses
+
 from .recipe import Recipe
 
 CIFAR_19PCT = Recipe(
@@ -33,19 +35,11 @@ minutes on a GPU. Not run here.
     python -m train.main --experiment cifar-19pct --data DIR
 """
 
-CIFAR_18PCT = Recipe(
+CIFAR_18PCT = dataclasses.replace(
+    CIFAR_19PCT,
     experiment="cifar-18pct",
     net="CIFAR_18PCT",
-    epochs=140,
-    batch_size=128,
-    validation=0,
-    learning_rate=0.001,
-    bias_rate=2,
-    weight_decay=0.004,
     layer_weight_decay=("fc10=1",),
-    decay_biases=False,
-    cut_epochs=(120.0, 130.0),
-    stored_size=32,
 )
 """The same with two normalizations, and less weight decay in fc10: layer-params-18pct.cfg.
 
@@ -81,20 +75,13 @@ the paper quotes it (section 3.3). Not run here.
     python -m train.evaluate RUN --crops 10
 """
 
-CIFAR_11PCT = Recipe(
+CIFAR_11PCT = dataclasses.replace(
+    CIFAR_13PCT,
     experiment="cifar-11pct",
     net="CIFAR_11PCT",
     epochs=520,
-    batch_size=128,
-    validation=0,
-    learning_rate=0.001,
-    bias_rate=2,
-    weight_decay=0.004,
     layer_weight_decay=("conv1=0", "conv2=0", "fc10=0.01"),
-    decay_biases=False,
     cut_epochs=(500.0, 510.0),
-    stored_size=32,
-    flip=True,
 )
 """The same with response normalization: layer-params-conv-local-11pct.cfg.
 
