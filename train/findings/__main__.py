@@ -59,8 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         required=True,
-        help="cifar10 as train.fetch makes it; for augmentation, specialization and two-gpus, "
-        "flowers",
+        help="cifar10 as train.fetch makes it; for specialization and two-gpus, flowers",
     )
     parser.add_argument(
         "--out",

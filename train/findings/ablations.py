@@ -18,8 +18,6 @@ class Ablation:
 
     claim: str
     """What the paper says, with its section."""
-    data: str
-    """As `train.fetch` calls the data."""
     baseline: str
     """An arm."""
     arms: Mapping[str, Flags]
@@ -57,7 +55,6 @@ ABLATIONS: dict[str, Ablation] = {
     "norm": Ablation(
         "response normalization lowers the test error of a four-layer network on CIFAR-10 from "
         "13 % to 11 % (section 3.3)",
-        data="cifar10",
         baseline="13pct",
         arms={
             "13pct": ("--experiment", "cifar-13pct", *NORM),
@@ -69,7 +66,6 @@ ABLATIONS: dict[str, Ablation] = {
     "augmentation": Ablation(
         "without crops and flips the network overfits substantially, PCA color augmentation lowers "
         "the top-1 error by over 1 %, and so do ten crops at test time (sections 4.1 and 6)",
-        data="cifar10",
         baseline="little",
         arms={
             "little-center": (*LITTLE, "--train-crops", "center"),
@@ -82,7 +78,6 @@ ABLATIONS: dict[str, Ablation] = {
     "dropout": Ablation(
         "without dropout the network overfits substantially; dropout about doubles the iterations "
         "(section 4.2)",
-        data="cifar10",
         baseline="little",
         arms={"little": AUGMENTED, "little-no-dropout": (*AUGMENTED, *net("NO_DROPOUT"))},
         effect=2,
@@ -90,7 +85,6 @@ ABLATIONS: dict[str, Ablation] = {
     "two-gpus": Ablation(
         "two towers lower the top-1 error by 1.7 % against one with half as many kernels in each "
         "layer but the last convolution (section 3.2)",
-        data="flowers",
         baseline="two-towers",
         arms={"two-towers": FLOWERS, "half": (*FLOWERS, *net("HALF"))},
         effect=1.7,
@@ -99,7 +93,6 @@ ABLATIONS: dict[str, Ablation] = {
     "pooling": Ablation(
         "overlapping pools, 3 x 3 every 2 pixels, lower the top-1 error by 0.4 % against 2 x 2 "
         "(section 3.4)",
-        data="cifar10",
         baseline="overlapping",
         arms={
             "overlapping": (*CIFAR, *net("OVERLAPPING")),
@@ -110,7 +103,6 @@ ABLATIONS: dict[str, Ablation] = {
     ),
     "depth": Ablation(
         "removing any of the middle layers costs about 2 % of top-1 performance (section 7)",
-        data="cifar10",
         baseline="small",
         arms={
             "small": CIFAR,

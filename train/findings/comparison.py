@@ -83,10 +83,10 @@ def _draw(runs: dict[str, list[Trial]], misses: dict[str, list[Misses]], file: P
     crops = max(next(iter(misses.values()))[0])
     for number, (arm, members) in enumerate(runs.items()):
         color = f"C{number}"
-        for part, style in (("train", "--"), (_held_out(members[0]), "-")):
-            curves = np.array(
-                [[100 * row[f"{part}_top1_error"] for row in run.epochs()] for run in members]
-            )
+        rows = [run.epochs() for run in members]
+        held_out = "val" if "val_top1_error" in rows[0][0] else "test"
+        for part, style in (("train", "--"), (held_out, "-")):
+            curves = np.array([[100 * row[f"{part}_top1_error"] for row in run] for run in rows])
             epochs = np.arange(1, curves.shape[1] + 1)
             label = arm if part != "train" else None
             left.plot(epochs, curves.mean(0), color=color, linestyle=style, label=label)
@@ -103,7 +103,3 @@ def _draw(runs: dict[str, list[Trial]], misses: dict[str, list[Misses]], file: P
     right.invert_yaxis()
     right.set(xlabel=f"test error of each seed (%){', ten crops' if crops == 10 else ''}")
     return page.write(figure, file)
-
-
-def _held_out(run: Trial) -> str:
-    return "val" if "val_top1_error" in run.epochs()[0] else "test"

@@ -1,6 +1,7 @@
 """The networks that differ from a named one in what a finding is about."""
 
 import dataclasses
+import math
 
 from alexnet_jax import Architecture
 from alexnet_jax.architectures import CIFAR_11PCT, CIFAR_19PCT, DIGITS, PHOTOGRAPHS
@@ -26,17 +27,12 @@ def _with_he_deviations(net: Architecture) -> Architecture:
     """Return a network whose kernels start from sqrt(2 / inputs), as those of PHOTOGRAPHS do."""
     inputs = {info.name: info.weight_shape for info in net.layer_info() if info.weight_shape}
     layers = [
-        dataclasses.replace(spec, std=(2 / _product(inputs[spec.name][:-1])) ** 0.5)
+        dataclasses.replace(spec, std=(2 / math.prod(inputs[spec.name][:-1])) ** 0.5)
         if isinstance(spec, Conv)
         else spec
         for spec in net.layers
     ]
     return _with_layers(net, net.name, layers, net.towers)
-
-
-def _product(sizes: tuple[int, ...]) -> int:
-    height, width, maps = sizes
-    return height * width * maps
 
 
 CIFAR_19PCT_TANH = _with_layers(

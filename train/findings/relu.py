@@ -20,7 +20,7 @@ CLAIM = (
     "a four-layer convolutional neural network with ReLUs reaches a 25 % training error rate on "
     "CIFAR-10 six times faster than an equivalent network with tanh neurons (section 3.1)"
 )
-DATA, SEEDS = "cifar10", (0, 1, 2)
+SEEDS = (0, 1, 2)
 
 NETS = {"relu": "CIFAR_19PCT", "tanh": f"{PACKAGE}.findings.nets:CIFAR_19PCT_TANH"}
 RATES = (0.001, 0.003, 0.01)

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from ..run_dir.seed_means import seed_mean
+
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     """Compare the misses of two networks on the same n images, bool [n], by McNemar's exact test.
 
-    Returns the images that only the first misses, those that only the second misses, and the
+    Returns how many images the first alone misses, how many the second alone misses, and the
     probability of counts as unequal as these or more if both were equally likely.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
@@ -28,9 +30,9 @@ def fisher(p_values: Sequence[float]) -> float:
 
 def mean_and_deviation(values: Sequence[float], scale: float = 1, digits: int = 2) -> str:
     """Return "76.22 ± 0.41": the mean and the standard deviation (n - 1), times `scale`."""
-    scaled = scale * np.asarray(values, float)
-    text = f"{scaled.mean():.{digits}f}"
-    return text if len(scaled) < 2 else f"{text} ± {scaled.std(ddof=1):.{digits}f}"
+    it = seed_mean(values)
+    text = f"{scale * it.mean:.{digits}f}"
+    return text if it.std is None else f"{text} ± {scale * it.std:.{digits}f}"
 
 
 def seeds_needed(first: Sequence[float], second: Sequence[float], effect: float) -> int:

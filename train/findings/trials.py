@@ -1,4 +1,4 @@
-"""The runs of findings, which share those that they have in common."""
+"""The runs of findings; findings with an arm in common share its runs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

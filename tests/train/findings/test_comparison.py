@@ -16,7 +16,6 @@ from train.findings.trials import Trials
 SHORT = ("--net", "SCALED_4_67", "--batch-size", 4, "--steps", 2, "--stored-size", 67)
 ABLATION = Ablation(
     "rates matter",
-    data="pictures",
     baseline="low",
     arms={
         "low": (*SHORT, "--learning-rate", 1e-5),
@@ -78,7 +77,7 @@ def test_kernels_begin_as_the_seed_of_their_run_draws_them(folder, report):
 
 
 def _misses(*counts):
-    """Misses of runs that get so many of 1,000 images wrong."""
+    """Misses of runs that get these numbers of 1,000 images wrong."""
     return [{1: np.arange(1000) < count} for count in counts]
 
 
