@@ -1,6 +1,6 @@
 """Data sets that can be fetched: their files, with checksums, and their sources in order.
 
-FILES has the data sets of four IDX files, ARCHIVES those that are published as one archive.
+FILES has the data sets of four IDX files, ARCHIVES the data sets published as one archive.
 """
 
 from dataclasses import dataclass
