@@ -14,10 +14,12 @@ import tempfile
 import zlib
 from pathlib import Path
 
+from alexnet_jax.weights.files.download import DownloadError
+
 from .config.errors import BadInput, as_called
 from .data.download.archives import fetch_archive
 from .data.download.catalog import ARCHIVES, FILES, SOURCES, CatalogFile
-from .data.download.sources import DownloadError, DownloadSource
+from .data.download.sources import DownloadSource
 from .data.formats import idx
 from .runtime.cli import make_parser, run_command
 

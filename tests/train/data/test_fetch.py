@@ -16,12 +16,14 @@ import threading
 import numpy as np
 import pytest
 
+from alexnet_jax.weights.files.download import DownloadError
+from alexnet_jax.weights.files.packages import debian, npm
 from tests.train.data.test_idx import write_idx
 from train import fetch
 from train.config.errors import BadInput
 from train.data.dataset import open_data
 from train.data.download.catalog import ARCHIVES, FILES, SOURCES
-from train.data.download.sources import DownloadError, Mirror, debian, npm
+from train.data.download.sources import Mirror
 from train.data.formats import idx
 from train.runtime.cli import run_command
 

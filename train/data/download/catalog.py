@@ -5,9 +5,11 @@ FILES has the data sets of four IDX files, ARCHIVES the data sets published as o
 
 from dataclasses import dataclass
 
+from alexnet_jax.weights.files.packages import debian, npm
+
 from ..formats import idx
 from .archives import Archive
-from .sources import DownloadSource, Mirror, debian, npm
+from .sources import DownloadSource, Mirror
 
 
 @dataclass(frozen=True)
