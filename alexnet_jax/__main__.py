@@ -1,17 +1,20 @@
-"""Print or draw a network; convert the weights of other programs; export a network for them.
+"""Print or draw a network; read and write weights of other programs; a page that shows towers.
 
 python -m alexnet_jax PAPER --diagram paper.png --horizontal
 python -m alexnet_jax mine.py:MINE
 python -m alexnet_jax convert bvlc_alexnet.caffemodel caffe.safetensors
 python -m alexnet_jax export runs/digits-20261122 digits.onnx
+python -m alexnet_jax page runs/digits-20261122 page/
 """
 
+import argparse
+import shlex
 import signal
 import sys
 import textwrap
 from pathlib import Path
 
-from alexnet_jax import architectures, exports, visualize, weights
+from alexnet_jax import architectures, exports, page, visualize, weights
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.command_line import Parser, program
 from alexnet_jax.suggestion import did_you_mean
@@ -29,7 +32,8 @@ or one of your own, FILE.py:NAME or module:NAME. The file is run. NAME is an Arc
 a function without arguments that returns one.
 
 {program} convert --help explains how to read weights of other programs,
-{program} export --help how to write a network for them."""
+{program} export --help how to write a network for them,
+{program} page --help a page on which one draws, and watches the towers."""
 
 SUMMARY_EXAMPLES = """\
   PROGRAM PAPER
@@ -66,8 +70,22 @@ EXPORT_EXAMPLES = """\
   PROGRAM export runs/NAME digits.onnx
   PROGRAM export torchvision alexnet.stablehlo"""
 
+PAGE_HELP = f"""\
+Write a page on which one draws a digit and watches both towers: kernels, the maps of every layer,
+where the towers meet, the probabilities. A network of color pictures also takes a picture file.
+
+OUT is a new folder of static files for any server, or for this one: python -m http.server -d OUT.
+A browser loads nothing from elsewhere. The network has at most {page.LARGEST} MB of parameters. The
+command needs the package onnx, and npm, which fetches onnxruntime-web into the user's cache once.
+
+{SOURCE_HELP}"""
+
+PAGE_EXAMPLES = """\
+  PROGRAM page runs/NAME page/
+  PROGRAM page runs/NAME page/ --runtime node_modules/onnxruntime-web"""
+
 SAFETENSORS = ".safetensors"
-COMMANDS = ("convert", "export")
+COMMANDS = ("convert", "export", "page")
 
 
 def main(arguments: list[str]) -> int:
@@ -76,6 +94,8 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["convert" | "export" as command, *rest]:
                 _convert_or_export(command, rest)
+            case ["page", *rest]:
+                _page(rest)
             case [word, *_] if not is_own(word) and (hint := did_you_mean(word, COMMANDS)):
                 raise ValueError(f"there is no command {word}{hint}")
             case _:
@@ -123,33 +143,15 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
         parser = Parser(command, EXPORT_HELP, EXPORT_EXAMPLES)
     else:
         parser = Parser(command, CONVERT_HELP, CONVERT_EXAMPLES)
-    parser.add_argument("source", metavar="IN", type=Path, help="the weights")
+    _add_source(parser)
     parser.add_argument(
         "target", metavar="OUT", type=Path, help=f"a new file, {' or '.join(formats)}"
-    )
-    parser.add_argument(
-        "--mean",
-        metavar="FILE",
-        type=Path,
-        help="for Caffe's weights: their mean image, a .binaryproto or .npy",
-    )
-    parser.add_argument(
-        "--net",
-        metavar="NET",
-        help="the network of the weights, if it is not the published one: a name, or FILE.py:NAME",
     )
     options = parser.parse_args(arguments)
     source, target = options.source, options.target
     _check_target(command, target, formats)
     write = exports.export if command == "export" else weights.save
-    net = None if options.net is None else find_architecture(options.net)
-    try:
-        loaded = weights.read(source, architecture=net, mean=options.mean)
-        path = weights.find(source)
-        origin = "" if path.is_dir() else f"; {weights.known_files.identify(path)}"
-    except OSError as error:
-        path = error.filename or source
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    loaded, origin = _read(options)
     try:
         write(target, loaded.params, loaded.architecture, loaded.preprocessing, loaded.class_names)
     except OSError as error:
@@ -162,12 +164,78 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
     print(target)
 
 
+def _page(arguments: list[str]) -> None:
+    """Read IN, write the folder OUT with a page, and print how to look at it."""
+    parser = Parser("page", PAGE_HELP, PAGE_EXAMPLES)
+    _add_source(parser)
+    parser.add_argument("target", metavar="OUT", type=Path, help="a new folder")
+    parser.add_argument(
+        "--runtime",
+        metavar="FOLDER",
+        type=Path,
+        help="the unpacked npm package onnxruntime-web, of the version that a page needs: "
+        f"{page.browser_runtime.VERSION}",
+    )
+    options = parser.parse_args(arguments)
+    target = options.target
+    _check_is_new(target)
+    loaded, _ = _read(options)
+    try:
+        page.write_page(
+            target,
+            loaded.params,
+            loaded.architecture,
+            loaded.preprocessing,
+            loaded.class_names,
+            runtime=options.runtime,
+        )
+    except OSError as error:
+        raise ValueError(f"OUT {target} cannot be written: {error.strerror or error}") from None
+    print(target)
+    server = f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(target))}"
+    print(f"to look at it: {server}, and http://127.0.0.1:8000 in a browser")
+
+
+def _add_source(parser: Parser) -> None:
+    """Add the arguments of commands that read weights."""
+    parser.add_argument("source", metavar="IN", type=Path, help="the weights")
+    parser.add_argument(
+        "--mean",
+        metavar="FILE",
+        type=Path,
+        help="for Caffe's weights: their mean image, a .binaryproto or .npy",
+    )
+    parser.add_argument(
+        "--net",
+        metavar="NET",
+        help="the network of the weights, if it is not the published one: a name, or FILE.py:NAME",
+    )
+
+
+def _read(options: argparse.Namespace) -> tuple[weights.LoadedWeights, str]:
+    """Return the weights of IN, and which published file it is, "" for none."""
+    net = None if options.net is None else find_architecture(options.net)
+    try:
+        loaded = weights.read(options.source, architecture=net, mean=options.mean)
+        path = weights.find(options.source)
+        origin = "" if path.is_dir() else f"; {weights.known_files.identify(path)}"
+    except OSError as error:
+        path = error.filename or options.source
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    return loaded, origin
+
+
 def _check_target(command: str, target: Path, formats: tuple[str, ...]) -> None:
     """Raise ValueError unless `target` is a new file of one of the formats."""
     if command == "export" and target.suffix == SAFETENSORS:
         raise ValueError(f"export writes no {SAFETENSORS}: use convert for OUT {target}")
     if target.suffix not in formats:
         raise ValueError(f"OUT must end in {' or '.join(formats)}, not {target}")
+    _check_is_new(target)
+
+
+def _check_is_new(target: Path) -> None:
+    """Raise ValueError if `target` exists, or the folder around it does not."""
     if target.exists():
         raise ValueError(f"OUT {target} exists already")
     if not target.parent.is_dir():

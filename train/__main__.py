@@ -24,6 +24,7 @@ LIBRARY = {
     "NET": "print the layers of a network such as PAPER, or draw it",
     "convert": "read weights of another program",
     "export": "write a network for another program",
+    "page": "write a page on which one draws, and watches both towers",
 }
 """What `python -m alexnet_jax` does, which the program does, too."""
 

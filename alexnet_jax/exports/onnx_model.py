@@ -4,7 +4,7 @@ Its maps are [n, maps, height, width], with the towers' maps in order.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,14 @@ def serialize(
     architecture: Architecture,
     preprocessing: Preprocessing,
     class_names: Sequence[str] = (),
+    layers: Collection[str] = (),
 ) -> bytes:
     """Return a model from `pictures` to `scores` with preprocessing and parameters in it.
 
     Its input is uint8 [n, stored_size, stored_size, 3], RGB, for any n; its output the logits,
-    float32 [n, classes]. The metadata have the `class_names` as JSON, if there are any.
+    float32 [n, classes]. The metadata have the `class_names` as JSON, if there are any. The outputs
+    of the named `layers` are further outputs, float32 [n, maps, height, width] or [n, features], in
+    the order of the network; relu1's is called `layers/relu1`.
 
     Raises ValueError without the package onnx, or for a layer that ONNX does not have.
     """
@@ -51,15 +54,19 @@ def serialize(
         raise ValueError(".onnx needs the package onnx: pip install onnx") from None
     graph, size = _Graph(), preprocessing.stored_size
     _add_preprocessing(graph, preprocessing)
+    helper, kind = onnx.helper, onnx.TensorProto
+    outputs = [helper.make_tensor_value_info("scores", kind.FLOAT, ["n", architecture.classes])]
     for info in architecture.layer_info(preprocessing.input_size):
         _add_layer(graph, info, params, architecture.towers)
+        if info.name in layers:
+            *sides, maps = info.output_shape
+            name = graph.add("Identity", output=f"layers/{info.name}")
+            outputs.append(helper.make_tensor_value_info(name, kind.FLOAT, ["n", maps, *sides]))
     graph.add("Identity", output="scores")
-    helper, kind = onnx.helper, onnx.TensorProto
     pictures = helper.make_tensor_value_info("pictures", kind.UINT8, ["n", size, size, 3])
-    scores = helper.make_tensor_value_info("scores", kind.FLOAT, ["n", architecture.classes])
     arrays = [onnx.numpy_helper.from_array(a, name) for name, a in graph.arrays.items()]
     nodes = [helper.make_node(kind, *names, **settings) for kind, *names, settings in graph.nodes]
-    onnx_graph = helper.make_graph(nodes, architecture.name, [pictures], [scores], arrays)
+    onnx_graph = helper.make_graph(nodes, architecture.name, [pictures], outputs, arrays)
     imports = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(onnx_graph, producer_name="alexnet_jax", opset_imports=imports)
     model.ir_version = IR_VERSION

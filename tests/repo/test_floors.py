@@ -37,6 +37,7 @@ FLOORS = [  # a module imports its own room and the rooms above it in this list
     "alexnet_jax.weights.readers",
     "alexnet_jax.weights",
     "alexnet_jax.exports alexnet_jax.perceptual",
+    "alexnet_jax.page",
     "alexnet_jax",
     "train.config",
     "train.runtime",

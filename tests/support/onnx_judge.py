@@ -21,7 +21,12 @@ class LRN(op_run.OpRun):
         return (out.transpose(0, 3, 1, 2).astype(np.float32),)
 
 
+def outputs(model, **inputs):
+    """All outputs of a serialized model."""
+    evaluator = evaluation.ReferenceEvaluator(onnx.load_from_string(model), new_ops=[LRN])
+    return evaluator.run(None, inputs)
+
+
 def first_output(model, **inputs):
     """The first output of a serialized model."""
-    evaluator = evaluation.ReferenceEvaluator(onnx.load_from_string(model), new_ops=[LRN])
-    return evaluator.run(None, inputs)[0]
+    return outputs(model, **inputs)[0]
