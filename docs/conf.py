@@ -53,6 +53,8 @@ intersphinx_mapping = {
 }
 intersphinx_timeout = 5
 
+page_run = ""  # a run whose network draws on docs/page.md: sphinx-build -D page_run=runs/NAME
+
 html_theme = "furo"
 html_title = project
 html_static_path = ["static"]

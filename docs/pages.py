@@ -1,15 +1,18 @@
-"""What Sphinx does not do by itself: the page of the networks, and links from names in prose."""
+"""What Sphinx does not do by itself: the pages of the networks, and links from names in prose."""
 
 import re
+import shutil
 from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.domains.python import PythonDomain
+from sphinx.errors import ConfigError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from alexnet_jax import architectures, summary, visualize
+from alexnet_jax import architectures, page, summary, visualize, weights
 
 NETWORKS = """\
 # Tables and diagrams
@@ -41,6 +44,26 @@ def write_networks(app: Sphinx) -> None:
         visualize.draw(net, folder / f"{net.name}.svg")
         page += NETWORK.format(name=net.name, table=summary(net))
     (folder / "architectures.md").write_text(page)
+
+
+def offer_drawing(app: Sphinx, config: Config) -> None:
+    """Let docs/page.md link to a page to draw on, if there is a run for it."""
+    if config.page_run:
+        app.tags.add("drawing_page")
+
+
+def write_drawing(app: Sphinx, exception: Exception | None) -> None:
+    """Write that page, draw/ in the site, for the network of the run `page_run`."""
+    if exception or not app.config.page_run or app.builder.format != "html":
+        return
+    folder = Path(app.outdir, "draw")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        run = weights.read(app.config.page_run)
+        parts = (run.params, run.architecture, run.preprocessing, run.class_names)
+        page.write_page(folder, *parts)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"page_run: {error}") from None
 
 
 def to_rst(
@@ -121,7 +144,10 @@ def known_names(domain: PythonDomain) -> dict[str, str]:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the hooks."""
+    app.add_config_value("page_run", "", "env", str)
+    app.connect("config-inited", offer_drawing)
     app.connect("builder-inited", write_networks)
+    app.connect("build-finished", write_drawing)
     app.connect("autodoc-process-docstring", to_rst, priority=400)  # before Napoleon
     app.connect("autodoc-skip-member", is_skipped)
     app.connect("viewcode-find-source", source_of_aliases)

@@ -1,7 +1,7 @@
 """What a page shows of a network, as values of JSON: its input, its classes, a row for each layer.
 
-A row holds the maps or features of all towers. Where a convolution, dense layer or batch
-normalization is followed by its nonlinearity, both make one row, whose numbers are those after it.
+A row holds the maps or features of all towers. A convolution or dense layer makes one row with the
+batch normalization and the nonlinearity that follow it: the numbers are those after the last.
 """
 
 import base64
@@ -18,6 +18,7 @@ from alexnet_jax.layer_specs import (
     Dropout,
     Flatten,
     Gather,
+    LayerSpec,
     MaxPool,
     MeanPool,
     Output,
@@ -117,8 +118,7 @@ def _rows(infos: Sequence[LayerInfo], towers: int) -> Iterator[dict[str, Any]]:
         signed = signed if isinstance(spec, _KEEP_THE_SIGN) else not isinstance(spec, Relu)
         names.append(info.name)
         words.append(_about(info))
-        before_activation = isinstance(spec, Conv | Dense | BatchNorm)
-        if before_activation and after is not None and isinstance(after.spec, Relu | Tanh):
+        if after is not None and _goes_on(spec, after.spec):
             continue
         side = info.output_shape[0] if unit == "maps" else 1
         yield {
@@ -132,6 +132,13 @@ def _rows(infos: Sequence[LayerInfo], towers: int) -> Iterator[dict[str, Any]]:
             "replicated": info.replicated_out and towers > 1,
         }
         names, words = [], []
+
+
+def _goes_on(spec: LayerSpec, after: LayerSpec) -> bool:
+    """Whether a layer and the one after it make one row."""
+    if isinstance(spec, BatchNorm):
+        return isinstance(after, Relu | Tanh)
+    return isinstance(spec, Conv | Dense) and isinstance(after, BatchNorm | Relu | Tanh)
 
 
 def _about(info: LayerInfo) -> str:

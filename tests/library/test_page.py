@@ -13,7 +13,7 @@ from alexnet_jax import Preprocessing, architectures, page
 from alexnet_jax.__main__ import main
 from alexnet_jax.exports import onnx_model
 from alexnet_jax.page import browser_runtime, describe, layer_names, write_page
-from tests.library.test_exports import NETS, NORMS, pictures_for, preprocessing_for
+from tests.library.test_exports import NETS, NORMS, POOLS, pictures_for, preprocessing_for
 from tests.support.tiny import TINY, draw_params, narrow
 
 TINY_ROWS = [
@@ -77,9 +77,10 @@ def test_the_rows_are_the_layers_and_the_places_where_towers_meet():
 def test_a_row_tells_whether_its_numbers_have_both_signs():
     rows = describe(draw_params(NORMS), NORMS, preprocessing_of(NORMS))["rows"]
     signs = {"+".join(row["names"]): row["signed"] for row in rows if "layer" in row}
-    assert signs == {"conv1": True, "norm1+relu1": False, "pool1": False, "fc2": True} | {
-        "norm2+relu2": False
-    }
+    assert signs == {"conv1+norm1+relu1": False, "pool1": False, "fc2+norm2+relu2": False}
+    rows = describe(draw_params(POOLS), POOLS, preprocessing_of(POOLS))["rows"]
+    signs = {"+".join(row["names"]): row["signed"] for row in rows if "layer" in row}
+    assert signs == {"conv1+tanh1": True, "pool1": True}
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)

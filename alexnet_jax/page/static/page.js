@@ -44,8 +44,8 @@ async function start() {
   find("state").textContent = "Loading the network …";
   run = await load(net);
   find("state").textContent = "\u00a0";
-  document.body.dataset.state = "ready";
   await update();
+  document.body.dataset.state = "ready";
 }
 
 /** The image that goes into the network, [stored_size, stored_size, 3]. */

@@ -3,7 +3,7 @@
 /** Columns for some tiles, that divide them if possible: more where the tiles can be small. */
 function columnsFor(count, side) {
   const wider = side > 6 ? 2 : side > 1 ? 4 : 8; // than high
-  const least = Math.min(count, Math.ceil(Math.sqrt(wider * count)));
+  const least = Math.min(count, Math.max(6, Math.ceil(Math.sqrt(wider * count))));
   for (let columns = least; columns < 2 * least; columns++) {
     if (count % columns === 0) return columns;
   }
