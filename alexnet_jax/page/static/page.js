@@ -62,10 +62,11 @@ function showSeen(image) {
 }
 
 function describeInput({ centered, stored_size: stored, input_size: size }) {
-  const crop = size < stored ? `; the network reads its central ${size} × ${size}` : "";
+  const crop = size < stored ? `, of which it reads the central ${size} × ${size}` : "";
   const how = centered ? "scaled and centered as MNIST's digits are" : "resized as in training";
-  const caption = `What the network sees: ${stored} × ${stored} pixels, ${how}${crop}.`;
-  find("seen").querySelector("figcaption").textContent = caption;
+  find("how").textContent =
+    `The network sees the drawing ${how}, in ${stored} × ${stored} pixels${crop}. ` +
+    "White is the largest number of a layer.";
   find("license").hidden = !centered;
 }
 

@@ -2,7 +2,7 @@
 
 import { Tiles } from "./tiles.js";
 
-const TIMES = "\u00d7";
+const TIMES = "\u00a0\u00d7\u00a0"; // a size is not broken into two lines
 
 /** Draws the outputs of layers in rows below `parent`. */
 export class Towers {
@@ -49,7 +49,7 @@ export class Towers {
   #kernels({ layer, shape: [count, side, , channels], pixels: text }) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const share = count / this.#count;
-    const about = `${share} kernels of ${side} ${TIMES} ${side}`;
+    const about = `${share} kernels of ${side}${TIMES}${side}`;
     const { section, tiles } = this.#section("kernels", `${layer}'s kernels`, about, share, side);
     tiles.forEach((each, tower) => {
       const size = bytes.length / this.#count;
@@ -60,7 +60,7 @@ export class Towers {
 
   #layer(row) {
     const share = row.count / this.#count;
-    const sides = row.unit === "maps" ? ` of ${row.side} ${TIMES} ${row.side}` : "";
+    const sides = row.unit === "maps" ? ` of ${row.side}${TIMES}${row.side}` : "";
     const about = `${row.about}: ${share} ${row.unit}${sides}`;
     const kind = row.names[0].replace(/[\d_]+$/, "");
     const { section, tiles } = this.#section(kind, row.names.join(" + "), about, share, row.side);
