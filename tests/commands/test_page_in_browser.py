@@ -19,7 +19,7 @@ from alexnet_jax import Preprocessing, architectures
 from alexnet_jax.image_resize import Interpolation, Resize, resize_images
 from alexnet_jax.page import browser_runtime, describe, layer_names, write_page
 from tests.support.browser import launch, serve
-from tests.support.tiny import draw_params
+from tests.support.tiny import TINY, draw_params
 
 DIGITS = architectures.DIGITS
 TEST_IMAGES = Path(__file__).parents[2] / "train/data/digits/t10k-images-idx3-ubyte.gz"
@@ -64,6 +64,10 @@ CENTER = """async ([text, side]) => {
 }"""
 
 
+COLORS = Preprocessing(stored_size=16, input_size=14, mean=np.float32([120, 110, 100]))
+CLASSES = ["daisy", "rose", "tulip", "lily", "aster", "poppy", "iris"]
+
+
 def digits(count):
     """The first test digits of the package as pictures, uint8 [count, 28, 28, 3]."""
     pixels = np.frombuffer(gzip.decompress(TEST_IMAGES.read_bytes()), np.uint8, offset=16)
@@ -98,8 +102,9 @@ def address(browser, network, tmp_path_factory):
         browser_runtime.read()
     except ValueError as reason:
         pytest.skip(str(reason))
-    folder = root / "some" / "site" / "page"
-    write_page(folder, params, DIGITS, preprocessing, [*"0123456789"])
+    site = root / "some" / "site"
+    write_page(site / "page", params, DIGITS, preprocessing, [*"0123456789"])
+    write_page(site / "color", draw_params(TINY), TINY, COLORS, CLASSES)
     with serve(root) as server:
         yield f"{server}/some/site/page/"
 
@@ -109,7 +114,7 @@ def visit(browser, address):
     """A function that opens the page; at the end no request may have left, and no error come."""
     requests, errors, contexts = [], [], []
 
-    def visit(**settings):
+    def visit(page_address=address, blocked=None, **settings):
         context = browser.new_context(**settings)
         context.set_default_timeout(60_000)  # beside other tests, two cores compile slowly
         contexts.append(context)
@@ -118,16 +123,21 @@ def visit(browser, address):
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text))
-        page.goto(address)
-        page.wait_for_selector("body[data-state=ready]")
+        if blocked:
+            page.route(f"**/{blocked}", lambda route: route.fulfill(status=404))
+        page.goto(page_address)
+        page.wait_for_selector(f"body[data-state={'failed' if blocked else 'ready'}]")
+        if blocked:
+            errors.clear()  # the console's line about the file
         return page
 
     yield visit
     for context in contexts:
         context.close()
     assert not errors
-    assert f"{address}net.onnx" in requests
-    assert {url for url in requests if not url.startswith(address)} <= {"data:,"}
+    assert any(url.endswith("/net.onnx") for url in requests)
+    site = address.removesuffix("page/")
+    assert {url for url in requests if not url.startswith(site)} <= {"data:,"}
 
 
 def percents(page):
@@ -261,3 +271,27 @@ def test_a_picture_is_resized_as_by_the_library(visit, rng):
             target = {"stored_size": 32, "resize": rule, "interpolation": filter_name}
             theirs = page.evaluate(RESIZE, [encode(picture), height, width, target])
             assert abs(np.array(theirs).reshape(32, 32, 3) - np.asarray(ours)).max() <= 1
+
+
+def test_a_picture_is_chosen_and_drawn_on_in_a_page_of_colors(visit, address, tmp_path):
+    rows, columns = np.mgrid[:16, :16]
+    picture = np.stack([200 - 10 * rows, 10 * columns, 5 * (rows + columns)], -1).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    page = visit(address.replace("/page/", "/color/"))
+    assert page.locator("#hint").is_visible()
+    bars = page.inner_text("#bars")
+    page.locator("#file input").set_input_files(tmp_path / "picture.png")
+    wait_for_other(page, bars)
+    apply = jax.jit(lambda params, x: alexnet_jax.apply(params, x, architecture=TINY))
+    logits = apply(draw_params(TINY), COLORS(picture[None]))
+    assert percents(page) == [f"{100 * x:.1f} %" for x in jax.nn.softmax(logits[0]).tolist()]
+    bars = page.inner_text("#bars")
+    page.locator("#drawing").click(position={"x": 90, "y": 90})
+    wait_for_other(page, bars)
+    corner = "document.querySelector('#seen canvas').getContext('2d').getImageData(0, 0, 1, 1).data"
+    assert page.evaluate(f"[...{corner}].slice(0, 3)") == pytest.approx(picture[0, 0], abs=10)
+
+
+def test_a_page_without_its_network_says_so(visit):
+    page = visit(blocked="net.onnx")
+    assert page.inner_text("#state").startswith("This page does not work here: ")

@@ -9,6 +9,7 @@ import { Towers } from "./towers.js";
 
 const find = (name) => document.getElementById(name);
 
+document.body.dataset.state = "loading";
 try {
   await start();
 } catch (error) {
@@ -17,6 +18,7 @@ try {
 }
 
 async function start() {
+  find("state").textContent = "Loading the network …";
   const net = await describe();
   const millions = (net.parameters / 1e6).toFixed(1);
   const towers = net.towers > 1 ? `${net.towers} towers` : "one tower";
@@ -41,9 +43,9 @@ async function start() {
   describeInput(net.input);
   if (net.input.centered) await offerSamples(find("samples"), net.input, drawing);
   else offerPictures(find("file"), find("ink"), net.input, drawing);
-  find("state").textContent = "Loading the network …";
   run = await load(net);
-  find("state").textContent = "\u00a0";
+  const choice = net.input.centered ? "Draw a digit, or choose one." : "Draw, or choose a picture.";
+  find("state").textContent = choice;
   await update();
   document.body.dataset.state = "ready";
 }
