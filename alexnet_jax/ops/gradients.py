@@ -52,6 +52,17 @@ def with_gradient(
     return differentiable
 
 
+def on_same_devices(maps: jax.Array, kernels: jax.Array) -> bool:
+    """Whether no explicit axis divides the maps, and both vary over the same manual axes.
+
+    A gradient written by hand for both may then reshape the batch, and its part by one operand may
+    vary over every axis that the other one varies over.
+    """
+    types = jax.typeof(maps), jax.typeof(kernels)
+    manual = [t.mat if hasattr(t, "mat") else t.vma for t in types]  # `vma` in older versions
+    return not any(any(t.sharding.spec) for t in types) and manual[0] == manual[1]
+
+
 def _transpose(
     linear: Callable[[jax.Array], list[jax.Array]], like: jax.Array
 ) -> Callable[[list[jax.Array]], tuple[jax.Array]]:

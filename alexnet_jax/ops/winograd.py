@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from alexnet_jax.ops.gradients import with_gradient
+from alexnet_jax.ops.gradients import on_same_devices, with_gradient
 
 Grid = Sequence[Sequence[jax.Array]]  # rows of arrays, one per pixel of a tile
 
@@ -38,19 +38,8 @@ def is_faster(maps: jax.Array, kernels: jax.Array) -> bool:
         and min(counts) >= _MIN_MAPS
         and maps.shape[0] % _IMAGES == 0
         and maps.dtype == jnp.float32
-        and _on_same_devices(maps, kernels)
+        and on_same_devices(maps, kernels)
     )
-
-
-def _on_same_devices(maps: jax.Array, kernels: jax.Array) -> bool:
-    """Whether no explicit axis divides the maps, and both vary over the same manual axes.
-
-    `convolve` reshapes the batch, which may not be divided, and its gradient by an operand varies
-    over every axis that the other one varies over.
-    """
-    types = jax.typeof(maps), jax.typeof(kernels)
-    manual = [t.mat if hasattr(t, "mat") else t.vma for t in types]  # `vma` in older versions
-    return not any(any(t.sharding.spec) for t in types) and manual[0] == manual[1]
 
 
 def _convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:
