@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # JAX itself waits until the devices are prepared
 
 
 def prepare(task: str, batch: int) -> Prepared:
-    """Return the training step of `train.main`, or one forward pass, of PAPER."""
+    """Return the training step of `train.main`, a forward pass, or that of ten crops, of PAPER."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -32,8 +32,25 @@ def prepare(task: str, batch: int) -> Prepared:
         images = jax.device_put(images, shardings[1])
         forward = jax.jit(functools.partial(alexnet_jax.apply, mesh=mesh), in_shardings=shardings)
         return lambda: forward(params, images).block_until_ready()
-
+    if task == "ten crops":
+        return ten_crops(mesh)
     return training_step(PAPER, mesh, batch)[0]
+
+
+def ten_crops(mesh: "Mesh") -> Prepared:
+    """Return what `train.predict` does with one picture: its ten crops, through the network."""
+    import jax
+    import numpy as np
+
+    import alexnet_jax
+    from alexnet_jax.architectures import PAPER
+    from train.steps.eval_step import make_eval_step
+
+    shardings = alexnet_jax.param_shardings(mesh, PAPER)
+    params = jax.jit(alexnet_jax.init, out_shardings=shardings)(jax.random.key(0))
+    predict = make_eval_step(PAPER, jax.numpy.full(3, 127.5), mesh, crops=10)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
+    return lambda: predict(params, picture).block_until_ready()
 
 
 def training_step(
