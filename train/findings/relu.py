@@ -1,8 +1,9 @@
 """Section 3.1, Figure 1: ReLU trains several times faster than tanh.
 
-A four-layer network on CIFAR-10 without regularization, the smallest of the original program's
-examples. Each kind of unit has the learning rate, of three, with which its training error is the
-lowest after a few epochs. Counted are the epochs until the training error is 25 %.
+A four-layer network on 10,000 images of CIFAR-10 without regularization, the smallest of the
+original program's examples. Each kind of unit has the learning rate, of five, with which its
+training error is the lowest after a few epochs. Counted are the epochs until the training error is
+25 %. On all 50,000 images an epoch takes five times as long.
 """
 
 from pathlib import Path
@@ -23,16 +24,21 @@ CLAIM = (
 SEEDS = (0, 1, 2)
 
 NETS = {"relu": "CIFAR_19PCT", "tanh": f"{PACKAGE}.findings.nets:CIFAR_19PCT_TANH"}
-RATES = (0.001, 0.003, 0.01)
-EPOCHS_OF_RATES, MOST_EPOCHS, ERROR = 4, 100, 0.25
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
+IMAGES, EPOCHS_OF_RATES, MOST_EPOCHS, ERROR = 10_000, 8, 150, 0.25
 
 
 def find(trials: Trials) -> Report:
     """Train the networks, and count their epochs."""
-    candidates = {_arm(unit, rate): _flags(unit, rate, EPOCHS_OF_RATES) for unit, rate in _grid()}
-    first = trials.train(candidates, trials.seeds[:1])
+    candidates = {
+        f"rate-{_arm(unit, rate)}": _flags(unit, rate, EPOCHS_OF_RATES)
+        for unit in NETS
+        for rate in RATES
+    }
+    tried = trials.train(candidates, trials.seeds[:1])
     best = {
-        unit: min(RATES, key=lambda rate: _last_error(first[_arm(unit, rate)])) for unit in NETS
+        unit: min(RATES, key=lambda rate: _last_error(tried[f"rate-{_arm(unit, rate)}"]))
+        for unit in NETS
     }
     runs = trials.train({_arm(unit, best[unit]): _flags(unit, best[unit]) for unit in NETS})
     by_unit = {unit: runs[_arm(unit, best[unit])] for unit in NETS}
@@ -45,18 +51,14 @@ def find(trials: Trials) -> Report:
     return Report(_sentence(epochs), columns, rows, lambda file: draw(by_unit, file))
 
 
-def _grid() -> list[tuple[str, float]]:
-    return [(unit, rate) for unit in NETS for rate in RATES]
-
-
 def _arm(unit: str, rate: float) -> str:
     return f"{unit}-{rate:g}"
 
 
 def _flags(unit: str, rate: float, epochs: int = MOST_EPOCHS) -> Flags:
-    plain = ("--batch-size", 128, "--weight-decay", 0, "--stored-size", 32, "--cut-epochs")
     return (
-        *("--net", NETS[unit], "--learning-rate", rate, *plain),
+        *("--net", NETS[unit], "--train-images", IMAGES, "--stored-size", 32),
+        *("--batch-size", 128, "--weight-decay", 0, "--learning-rate", rate, "--cut-epochs"),
         *("--epochs", epochs, "--until-error", ERROR),
     )
 
