@@ -15,7 +15,7 @@ from train.config.saved import load_config
 from train.data.dataset import open_data
 from train.run_dir.folder import arithmetic_note, record_run
 from train.runtime.arithmetic import Arithmetic
-from train.trainer import build
+from train.trainer import description
 
 OLD_RUN = Path(__file__).parents[1] / "support" / "made_at_a1eac61" / "run"
 """Its config.json has "precision": "float32", which was the name of the default."""
@@ -93,12 +93,16 @@ def imitated_run(device, **settings):
 
 def test_the_arithmetic_of_a_run_is_that_of_its_devices():
     t4, h100 = gpu("7.5", "Tesla T4"), gpu("9.0", "NVIDIA H100")
-    assert build.arithmetic(imitated_run(h100), 40) == ON_GPU
-    assert build.arithmetic(imitated_run(h100, precision="highest"), 0).products == "float32"
-    assert build.arithmetic(imitated_run(TPU, precision="highest"), 0)[1:] == (
+    assert description.arithmetic(imitated_run(h100), 40) == ON_GPU
+    assert description.arithmetic(imitated_run(h100, precision="highest"), 0).products == "float32"
+    assert description.arithmetic(imitated_run(TPU, precision="highest"), 0)[1:] == (
         "TPU v5 lite",
         "six bfloat16 passes",
     )
-    [note] = build.arithmetic_notes(imitated_run(t4, precision="bfloat16"), Path("nowhere"), 0)
+    [note] = description.arithmetic_notes(
+        imitated_run(t4, precision="bfloat16"), Path("nowhere"), 0
+    )
     assert note.startswith("note: Tesla T4")
-    assert not build.arithmetic_notes(imitated_run(h100, precision="bfloat16"), Path("nowhere"), 0)
+    assert not description.arithmetic_notes(
+        imitated_run(h100, precision="bfloat16"), Path("nowhere"), 0
+    )

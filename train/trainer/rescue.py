@@ -8,7 +8,8 @@ from ..run_dir.checkpoints import Checkpoints
 from ..run_dir.folder import record_run
 from ..run_dir.open_folder import NEEDED, OpenFolder
 from ..steps.train_step import TrainState
-from .build import Run, arithmetic
+from .build import Run
+from .description import arithmetic
 
 
 def save_elsewhere(

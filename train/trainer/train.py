@@ -29,7 +29,7 @@ from ..runtime.cores import decoding_threads
 from ..runtime.distributed import fail_fast, is_main_process
 from ..runtime.mesh import make_mesh
 from ..runtime.progress import RunProgress
-from . import agreement, build, fine_tuning
+from . import agreement, build, description, fine_tuning
 from .build import Run
 from .data_wait import describe_wait
 from .loop import STEPS_AHEAD, train_loop
@@ -108,9 +108,12 @@ def train(
             if initial is not None:
                 state = initial.apply_to(state, architecture)
             if is_main_process():
-                print(build.describe_run(run, folder.path, int(state.step)), flush=True)
-                notes = [*build.arithmetic_notes(run, folder.path, int(state.step)), *data.notes]
-                print(*map(as_called, notes), build.describe_parts(run), sep="\n", flush=True)
+                print(description.describe_run(run, folder.path, int(state.step)), flush=True)
+                notes = [
+                    *description.arithmetic_notes(run, folder.path, int(state.step)),
+                    *data.notes,
+                ]
+                print(*map(as_called, notes), description.describe_parts(run), sep="\n", flush=True)
                 if text := fine_tuning.describe(config, architecture, initial):
                     print(text, flush=True)
             results = _run_steps(run, state, position, folder, checkpoints, on_step, on_epoch)
@@ -160,7 +163,7 @@ def _run_steps(
         train_step = build.compile_step(run, state)
         if shown:
             # Now that nothing more is refused.
-            record_run(run.config, run.data, build.arithmetic(run, first))
+            record_run(run.config, run.data, description.arithmetic(run, first))
         consensus = stop_signal.StopConsensus(run.mesh, STEPS_AHEAD)
         with (
             closing(build.make_batches(run, position)) as local_batches,
