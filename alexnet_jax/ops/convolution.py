@@ -27,7 +27,7 @@ def convolve_on_cpu(
     """Convolve as `convolve` does, in forms that XLA compiles to its own convolutions.
 
     Others of float32 XLA hands to the library YNNPACK, unless a flag of the process forbids it.
-    That is a quarter slower for maps, and three to eight times for kernels (docs/performance.md).
+    That is up to twice as slow for maps, and two to five times for kernels (docs/performance.md).
     """
     forward = functools.partial(_convolve, stride=stride, padding=padding)
 
