@@ -71,9 +71,8 @@ def write_page(
     files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.is_file()}
     files["net.onnx"] = model
     files["net.json"] = json.dumps(description, ensure_ascii=False, indent=1).encode()
-    files["runtime/ort.js"] = runtime_files[
-        browser_runtime.SCRIPT
-    ]  # .mjs is unknown to some servers
+    # Some servers do not know the ending .mjs.
+    files["runtime/ort.js"] = runtime_files[browser_runtime.SCRIPT]
     files["runtime/ort.wasm"] = runtime_files[browser_runtime.PROGRAM]
     files["runtime/LICENSE.txt"] = files.pop("runtime_license.txt")
     _write_folder(folder, files)
