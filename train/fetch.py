@@ -13,15 +13,16 @@ import shlex
 import tempfile
 import zlib
 from pathlib import Path
-
-from alexnet_jax.weights.files.download import DownloadError
+from typing import TYPE_CHECKING
 
 from .config.errors import BadInput, as_called
 from .data.download.archives import fetch_archive
-from .data.download.catalog import ARCHIVES, FILES, SOURCES, CatalogFile
-from .data.download.sources import DownloadSource
+from .data.download.catalog import ARCHIVES, FILES, CatalogFile
 from .data.formats import idx
 from .runtime.cli import make_parser, run_command
+
+if TYPE_CHECKING:
+    from .data.download.sources import DownloadSource
 
 EXAMPLES = ("python -m train.fetch mnist DIR", "python -m train.fetch flowers DIR")
 
@@ -64,6 +65,10 @@ def _fetch_files(data_set: str, directory: Path) -> None:
     for file in FILES[data_set]:
         remove_leftovers(directory / f"{file.name}.gz")
     failures = []
+    from alexnet_jax.weights.files.download import DownloadError
+
+    from .data.download.origins import SOURCES
+
     for source in SOURCES[data_set]:
         if not missing:
             break
@@ -77,7 +82,7 @@ def _fetch_files(data_set: str, directory: Path) -> None:
         raise BadInput(f"no source provided {names} of {data_set}: {'; '.join(failures)}")
 
 
-def _fetch_from(source: DownloadSource, missing: list[CatalogFile], directory: Path) -> None:
+def _fetch_from(source: "DownloadSource", missing: list[CatalogFile], directory: Path) -> None:
     """Download the missing files, and remove each from the list. Raises DownloadError."""
     wanted = {file.name: file for file in missing}
     with tempfile.TemporaryDirectory(prefix="fetch-") as downloads:
@@ -117,6 +122,8 @@ def _save(data: bytes, file: CatalogFile, path: Path) -> None:
     except (OSError, EOFError, zlib.error):
         matches = False
     if not matches:
+        from alexnet_jax.weights.files.download import DownloadError
+
         raise DownloadError(f"its {file.name} is damaged, or another file")
     try:
         write_atomically(path, data if gzipped else gzip.compress(data, 6, mtime=0))

@@ -22,7 +22,8 @@ from tests.train.data.test_idx import write_idx
 from train import fetch
 from train.config.errors import BadInput
 from train.data.dataset import open_data
-from train.data.download.catalog import ARCHIVES, FILES, SOURCES
+from train.data.download.catalog import ARCHIVES, FILES
+from train.data.download.origins import SOURCES
 from train.data.download.sources import Mirror
 from train.data.formats import idx
 from train.runtime.cli import run_command

