@@ -1,4 +1,4 @@
-"""Where the data sets of IDX files are, in the order in which to ask. Imports JAX: not for --help."""
+"""Where the data sets of IDX files are, in order. It imports JAX: not for --help."""
 
 from alexnet_jax.weights.files.packages import debian, npm
 
