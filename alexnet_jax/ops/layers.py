@@ -22,12 +22,12 @@ def conv(spec: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
     stride, padding = spec.stride, spec.padding
     direct = functools.partial(convolution.convolve, stride=stride, rows=padding, columns=padding)
-    on_cpu = direct
-    if (stride, padding) == (1, (1, 1)) and winograd.is_faster(maps, params.weights):
-        on_cpu = winograd.convolve
-    elif on_same_devices(maps, params.weights):
+    convolve = direct
+    if on_same_devices(maps, params.weights):
         on_cpu = functools.partial(convolution.convolve_on_cpu, stride=stride, padding=padding)
-    convolve = functools.partial(lax.platform_dependent, cpu=on_cpu, default=direct)
+        if (stride, padding) == (1, (1, 1)) and winograd.is_faster(maps, params.weights):
+            on_cpu = winograd.convolve
+        convolve = functools.partial(lax.platform_dependent, cpu=on_cpu, default=direct)
     return add_biases(convolve(maps, params.weights), params.biases)
 
 

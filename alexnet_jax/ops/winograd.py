@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from alexnet_jax.ops.gradients import on_same_devices, with_gradient
+from alexnet_jax.ops.gradients import with_gradient
 
 Grid = Sequence[Sequence[jax.Array]]  # rows of arrays, one per pixel of a tile
 
@@ -38,7 +38,6 @@ def is_faster(maps: jax.Array, kernels: jax.Array) -> bool:
         and min(counts) >= _MIN_MAPS
         and maps.shape[0] % _IMAGES == 0
         and maps.dtype == jnp.float32
-        and on_same_devices(maps, kernels)
     )
 
 
