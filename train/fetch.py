@@ -58,17 +58,17 @@ def _make_folder(directory: Path) -> None:
 
 def _fetch_files(data_set: str, directory: Path) -> None:
     """Download the four files of a data set as .gz. Raises BadInput."""
-    from alexnet_jax.weights.files.atomic import remove_leftovers  # imports JAX: not for --help
+    # These import JAX: not for --help.
+    from alexnet_jax.weights.files.atomic import remove_leftovers
+    from alexnet_jax.weights.files.download import DownloadError
+
+    from .data.download.origins import SOURCES
 
     missing = [file for file in FILES[data_set] if not _exists(file, directory)]
     _make_folder(directory)
     for file in FILES[data_set]:
         remove_leftovers(directory / f"{file.name}.gz")
     failures = []
-    from alexnet_jax.weights.files.download import DownloadError
-
-    from .data.download.origins import SOURCES
-
     for source in SOURCES[data_set]:
         if not missing:
             break
@@ -114,7 +114,9 @@ def _exists(file: CatalogFile, directory: Path) -> bool:
 
 def _save(data: bytes, file: CatalogFile, path: Path) -> None:
     """Check downloaded bytes and write the file. Raises DownloadError and BadInput."""
-    from alexnet_jax.weights.files.atomic import write_atomically  # imports JAX: not for --help
+    # These import JAX: not for --help.
+    from alexnet_jax.weights.files.atomic import write_atomically
+    from alexnet_jax.weights.files.download import DownloadError
 
     gzipped = data.startswith(b"\x1f\x8b")
     try:
@@ -122,8 +124,6 @@ def _save(data: bytes, file: CatalogFile, path: Path) -> None:
     except (OSError, EOFError, zlib.error):
         matches = False
     if not matches:
-        from alexnet_jax.weights.files.download import DownloadError
-
         raise DownloadError(f"its {file.name} is damaged, or another file")
     try:
         write_atomically(path, data if gzipped else gzip.compress(data, 6, mtime=0))

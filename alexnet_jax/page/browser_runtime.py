@@ -12,7 +12,7 @@ from pathlib import Path
 from alexnet_jax.weights.files.atomic import write_atomically
 from alexnet_jax.weights.files.download import DownloadError
 from alexnet_jax.weights.files.packages import npm
-from alexnet_jax.weights.pretrained import cache_folder
+from alexnet_jax.weights.pretrained import cache_folder, not_kept
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 SCRIPT, PROGRAM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
@@ -48,10 +48,7 @@ def read(folder: Path | None = None) -> dict[str, bytes]:
         for name, content in contents.items():
             write_atomically(kept / name, content)
     except OSError as error:
-        raise ValueError(
-            f"{PACKAGE} cannot be kept in {kept}: {error.strerror or error}; "
-            "ALEXNET_JAX_CACHE in the environment can name another folder"
-        ) from None
+        raise not_kept(PACKAGE, kept, error) from None
     return contents
 
 

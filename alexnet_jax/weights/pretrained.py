@@ -26,6 +26,14 @@ def cache_folder() -> Path:
     raise ValueError("this user has no home folder; ALEXNET_JAX_CACHE names a cache folder")
 
 
+def not_kept(name: str, folder: Path, error: OSError) -> ValueError:
+    """Return the error of what cannot be written into a folder of the cache."""
+    return ValueError(
+        f"{name} cannot be kept in {folder}: {error.strerror or error}; "
+        "ALEXNET_JAX_CACHE in the environment can name another folder"
+    )
+
+
 def user_cache() -> Path | None:
     """Return the folder of this library in the user's cache, None for a user without a home."""
     folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -51,10 +59,7 @@ def find_or_fetch(weights: Pretrained) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         failures = download.fetch(weights.file.addresses, target, weights.file.matches)
     except OSError as error:
-        raise ValueError(
-            f"{name} cannot be kept in {folder}: {error.strerror or error}; "
-            "ALEXNET_JAX_CACHE in the environment can name another folder"
-        ) from None
+        raise not_kept(name, folder, error) from None
     if failures:
         tried = " and ".join(f"{address} ({reason})" for address, reason in failures)
         raise ValueError(

@@ -31,14 +31,11 @@ IMAGES, EPOCHS_OF_RATES, MOST_EPOCHS, ERROR = 10_000, 8, 150, 0.25
 def find(trials: Trials) -> Report:
     """Train the networks, and count their epochs."""
     candidates = {
-        f"rate-{_arm(unit, rate)}": _flags(unit, rate, EPOCHS_OF_RATES)
-        for unit in NETS
-        for rate in RATES
+        _trial(unit, rate): _flags(unit, rate, EPOCHS_OF_RATES) for unit in NETS for rate in RATES
     }
     tried = trials.train(candidates, trials.seeds[:1])
     best = {
-        unit: min(RATES, key=lambda rate: _last_error(tried[f"rate-{_arm(unit, rate)}"]))
-        for unit in NETS
+        unit: min(RATES, key=lambda rate: _last_error(tried[_trial(unit, rate)])) for unit in NETS
     }
     runs = trials.train({_arm(unit, best[unit]): _flags(unit, best[unit]) for unit in NETS})
     by_unit = {unit: runs[_arm(unit, best[unit])] for unit in NETS}
@@ -53,6 +50,11 @@ def find(trials: Trials) -> Report:
 
 def _arm(unit: str, rate: float) -> str:
     return f"{unit}-{rate:g}"
+
+
+def _trial(unit: str, rate: float) -> str:
+    """The arm that tries a rate: a longer run of the same name could not be one of few epochs."""
+    return f"rate-{_arm(unit, rate)}"
 
 
 def _flags(unit: str, rate: float, epochs: int = MOST_EPOCHS) -> Flags:
