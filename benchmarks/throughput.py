@@ -141,7 +141,8 @@ def draw(results: dict[str, dict[str, float]], path: Path) -> None:
     for number, (label, medians) in enumerate(results.items(), 1):
         axes = figure.add_subplot(1, len(results), number, title=label, ylabel="images/s")
         rates = [TASKS[label][1] / median for median in medians.values()]
-        bars = axes.bar(list(medians), rates, color=["tab:blue"] + ["tab:gray"] * len(rates[1:]))
+        colors = ["tab:blue" if name in OURS else "tab:gray" for name in medians]
+        bars = axes.bar(list(medians), rates, color=colors)
         axes.bar_label(bars, fmt="%.1f")
         axes.margins(y=0.15)
         axes.tick_params("x", rotation=30)

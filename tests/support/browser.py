@@ -5,9 +5,10 @@ import functools
 import http.server
 import os
 import shutil
-import threading
 
 import pytest
+
+from tests.support.file_server import running
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -23,12 +24,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def serve(folder):
     """Serve the files of a folder; yield the address."""
     handler = functools.partial(_Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @contextlib.contextmanager

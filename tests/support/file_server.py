@@ -59,7 +59,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving():
     """Yield a running FileServer."""
-    with FileServer() as server:
+    with running(FileServer()) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(server):
+    """Yield a server that runs until the block ends, also by an error."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
