@@ -2,13 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
-from .config.config import Layout
 from .runtime import backend, compile_cache, output
 from .runtime.cli import (
     STANDARD_OUTPUT,
     WEIGHTS_HELP,
+    add_devices,
     json_file,
     make_parser,
     positive,
@@ -92,20 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "images, so its error there is too low an estimate of that on new images; without such "
         "images, on its test images",
     )
-    parser.add_argument(
-        "--devices",
-        metavar="N",
-        type=positive,
-        default=1,
-        help="1, or 2 for one tower on each; 4, 6, 8, ... also divide the batch, and so does any "
-        "number for a network of one tower",
-    )
-    parser.add_argument(
-        "--layout",
-        choices=get_args(Layout),
-        default="tower",
-        help="what several devices divide, as for train.main (%(default)s)",
-    )
+    add_devices(parser)
     parser.add_argument(
         "--batch-size",
         metavar="N",

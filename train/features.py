@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .config.errors import BadInput, Ended
 from .runtime import backend, compile_cache
-from .runtime.cli import WEIGHTS_HELP, make_parser, new_file, positive, run_command
+from .runtime.cli import WEIGHTS_HELP, add_devices, make_parser, new_file, positive, run_command
 
 if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     import jax
@@ -46,11 +46,11 @@ def main(argv: list[str] | None = None) -> None:
     from .inference.labeled_images import open_folder
     from .inference.predictor import open_predictor
 
-    predictor = open_predictor(flags.weights, devices=flags.devices)
+    predictor = open_predictor(flags.weights, devices=flags.devices, layout=flags.layout)
     images = open_folder(flags.folder, predictor)
     names = flags.layers or [predictor.last_hidden_layer]
     extract = make_extract(predictor, names, flags.pool, flags.dtype)
-    batch_size = _batch_size(predictor, flags.batch_size, len(images.names))
+    batch_size = predictor.batch_size(flags.batch_size, len(images.names))
     row_bytes = _check_layers(extract, names, predictor, batch_size)
     _check_space(flags.out, row_bytes, len(images.names), flags.dtype)
     write_features(extract, images, flags.out, batch_size, predictor.threads)
@@ -75,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of each map over its pixels: PAPER's relu5 then has 256 numbers instead of 43,264",
     )
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="in OUT")
-    parser.add_argument(
-        "--devices", metavar="N", type=positive, default=1, help="as for train.evaluate"
-    )
+    add_devices(parser)
     parser.add_argument(
         "--batch-size", metavar="N", type=positive, default=32, help="images at once (%(default)s)"
     )
@@ -126,14 +124,6 @@ def make_extract(
         return {name: outputs[name] for name in names}
 
     return in_order
-
-
-def _batch_size(predictor: "Predictor", batch_size: int, count: int) -> int:
-    from alexnet_jax.towers import num_batch_shards
-
-    from .data.pipeline import evaluation_batch_size
-
-    return evaluation_batch_size(batch_size, count, num_batch_shards(predictor.mesh))
 
 
 def _check_layers(

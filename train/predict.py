@@ -14,7 +14,7 @@ from .figures import page
 from .figures.predictions import Prediction, draw_predictions
 from .inference import prediction_table
 from .runtime import output
-from .runtime.cli import make_parser, new_file, run_command
+from .runtime.cli import add_devices, make_parser, new_file, run_command
 
 if TYPE_CHECKING:  # JAX is imported after the flags are parsed
     from PIL import Image
@@ -44,13 +44,13 @@ def main(argv: list[str] | None = None) -> None:
     from .runtime import backend, compile_cache
 
     pictures = find_pictures(flags.paths)
-    backend.set_up_devices(1)
+    backend.set_up_devices(flags.devices)
     compile_cache.enable()
     from alexnet_jax.printable import printable
 
     from .inference.predictor import open_predictor
 
-    predictor = open_predictor(flags.weights)
+    predictor = open_predictor(flags.weights, devices=flags.devices, layout=flags.layout)
     drawn, without_numbers, count = [], 0, 0
     table = prediction_table.open_table(flags.out) if flags.out else contextlib.nullcontext()
     with table as write:
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also write them as a table: a row for each class to FILE.csv, or an object for each "
         "picture to FILE.jsonl",
     )
+    add_devices(parser)
     return parser
 
 
@@ -142,7 +143,7 @@ def predict(predictor: "Predictor", pictures: list[Path]) -> Iterator[Prediction
     batches = read_batches(
         pictures,
         predictor.stored_size,
-        batch_size=min(_BATCH_SIZE, len(pictures)),
+        batch_size=predictor.batch_size(_BATCH_SIZE, len(pictures)),
         threads=predictor.threads,
         resize=predictor.resize,
     )

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 import alexnet_jax
 from alexnet_jax import Architecture, Params, Preprocessing
 from alexnet_jax.layer_specs import Dropout, Gather, Output, Split
+from alexnet_jax.towers import num_batch_shards
 from alexnet_jax.weights import imagenet
 
 from ..config.config import Config, Layout
@@ -24,6 +25,7 @@ from ..config.saved import load_config, read_record
 from ..data.formats.image_file import open_rgb
 from ..data.formats.image_resize import RULES, ResizeRule
 from ..data.image_statistics import read_mean
+from ..data.pipeline import evaluation_batch_size
 from ..data.stored_size import stored_size
 from ..run_dir.checkpoints import Checkpoints
 from ..runtime.cores import decoding_threads
@@ -122,6 +124,10 @@ class Predictor:
         center = slice(start, start + rule.input_size)
         mean = rule.mean[center, center] if rule.mean.ndim == 3 else rule.mean
         return (jnp.asarray(inputs) * np.asarray(rule.std, np.float32) + mean) / rule.scale
+
+    def batch_size(self, images: int, count: int) -> int:
+        """Return how many of `count` images to take at once: `images`, as the mesh divides them."""
+        return evaluation_batch_size(images, count, num_batch_shards(self.mesh))
 
     def eval_step(self, crops: int = 1) -> Callable[[ArrayLike], jax.Array]:
         """Return the jitted function of `make_eval_step`, from images alone.

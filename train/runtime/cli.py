@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
+from ..config.config import Layout
 from ..config.errors import PACKAGE, BadInput, Ended
 from ..config.parser import Parser
 from . import output
@@ -79,6 +81,24 @@ def make_parser(module: str, description: str | None, examples: Sequence[str] = 
     """
     name = module.removesuffix(".__main__").replace(f"{PACKAGE}.", "train.")
     return Parser(prog=f"python -m {name}", description=description, examples=examples)
+
+
+def add_devices(parser: Parser) -> None:
+    """Add --devices and --layout, for a command that predicts."""
+    parser.add_argument(
+        "--devices",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="1, or 2 for one tower on each; 4, 6, 8, ... also divide the batch, and so does any "
+        "number for a network of one tower",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=get_args(Layout),
+        default="tower",
+        help="what several devices divide, as for train.main (%(default)s)",
+    )
 
 
 def positive(text: str) -> int:
