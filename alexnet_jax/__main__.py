@@ -157,9 +157,8 @@ def _convert_or_export(command: str, arguments: list[str]) -> None:
     except OSError as error:
         raise ValueError(f"OUT {target} cannot be written: {error.strerror or error}") from None
     net = loaded.architecture
-    parameters = sum(info.parameters for info in net.layer_info())
     print(f"{source}: {loaded.kind} format{origin}")
-    print(f"{net.name}: {parameters:,} parameters, {net.classes:,} classes")
+    print(f"{net.name}: {net.parameters:,} parameters, {net.classes:,} classes")
     print(f"pictures: {loaded.preprocessing}")
     print(target)
 

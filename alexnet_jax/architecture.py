@@ -122,6 +122,11 @@ class Architecture:
         assert isinstance(output, Output)
         return output.classes
 
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, running statistics included."""
+        return sum(info.parameters for info in self.layer_info())
+
     def with_classes(self, classes: int) -> "Architecture":
         """Return the same network with another number of classes."""
         *hidden, output = self.layers

@@ -168,11 +168,10 @@ def other_pieces(net: "Architecture", batch: int) -> list[Piece]:
         params, velocity = update(params, velocity, gradient)
         return params
 
-    count = sum(info.parameters for info in net.layer_info())
     crop_bytes = images[:, :size, :size].size * (1 + FLOAT)
     return [
         Piece("crops", "", 0, crop_bytes, lambda: crops(images)),
-        Piece("update", "", 0, 5 * FLOAT * count, run_update),
+        Piece("update", "", 0, 5 * FLOAT * net.parameters, run_update),
     ]
 
 

@@ -73,7 +73,7 @@ def needed_bytes(net: "Architecture", batch: int) -> int:
 
     Parameters, velocity and gradients, and `kept_numbers`; one array of floats each.
     """
-    return 4 * (3 * sum(info.parameters for info in net.layer_info()) + batch * kept_numbers(net))
+    return 4 * (3 * net.parameters + batch * kept_numbers(net))
 
 
 def kept_numbers(net: "Architecture") -> int:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from alexnet_jax.ops.gradients import with_gradient
+from alexnet_jax.ops.padding import pad_axis
 
 Padding = tuple[int, int]
 
@@ -89,14 +90,14 @@ def _kernels_gradient(
         forward = functools.partial(_convolve, maps, stride=stride, padding=padding)
         return jax.linear_transpose(forward, kernels)(cotangent)[0]
 
-    x = _pad(maps, 1, top, input_rows * stride - maps.shape[1] - top)
-    x = _pad(x, 2, before, input_columns - maps.shape[2] - before)
+    x = pad_axis(maps, 1, top, input_rows * stride - maps.shape[1] - top)
+    x = pad_axis(x, 2, before, input_columns - maps.shape[2] - before)
     x = x.reshape(-1, input_rows, stride, input_columns, maps_in).transpose(2, 4, 1, 3, 0)
     # The barrier keeps the columns' padding out of the convolution, and its input larger.
     x = lax.optimization_barrier(x.reshape(stride * maps_in, *x.shape[2:]))
     gradient = lax.conv_general_dilated(
         x,
-        _pad(cotangent, 1, 0, higher - rows),
+        pad_axis(cotangent, 1, 0, higher - rows),
         (1, 1),
         [(offset, kernel_rows - 1 + higher - input_rows - offset), (0, 0)],
         rhs_dilation=(1, stride),
@@ -104,9 +105,3 @@ def _kernels_gradient(
     )  # [kernel rows, columns, stride * maps in, maps out]
     gradient = gradient.reshape(kernel_rows, size, stride, maps_in, maps_out).swapaxes(1, 2)
     return gradient.reshape(kernel_rows * stride, size, maps_in, maps_out)[:size]
-
-
-def _pad(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
-    """Add zeros at both ends of an axis; a negative number takes away."""
-    padding = [(before, after, 0) if i == axis else (0, 0, 0) for i in range(x.ndim)]
-    return lax.pad(x, jnp.zeros((), x.dtype), padding)

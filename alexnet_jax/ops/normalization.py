@@ -9,6 +9,7 @@ from jax import lax
 
 from alexnet_jax.ops.gradients import with_gradient
 from alexnet_jax.ops.layers import at_least_float32
+from alexnet_jax.ops.padding import pad_axis
 from alexnet_jax.params import BatchStats, Layer
 
 
@@ -131,8 +132,7 @@ def _band_product(values: jax.Array, n: int) -> jax.Array:
 def _sum_of_shifts(values: jax.Array, n: int, axis: int = -1) -> jax.Array:
     """Sum n shifted copies, which compile to one loop."""
     axis, count = axis % values.ndim, values.shape[axis]
-    padding = [(n // 2, n // 2) if i == axis else (0, 0) for i in range(values.ndim)]
-    padded = jnp.pad(values, padding)
+    padded = pad_axis(values, axis, n // 2, n // 2)
     first = lax.slice_in_dim(padded, 0, count, axis=axis)
     return sum((lax.slice_in_dim(padded, i, i + count, axis=axis) for i in range(1, n)), first)
 

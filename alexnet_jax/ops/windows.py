@@ -11,6 +11,7 @@ import numpy as np
 
 from alexnet_jax.layer_specs import LocallyConnected, MeanPool
 from alexnet_jax.ops.layers import at_least_float32
+from alexnet_jax.ops.padding import pad_axis
 from alexnet_jax.ops.pooling import window_slices
 from alexnet_jax.params import Layer
 
@@ -56,7 +57,7 @@ def _strided(
 ) -> list[jax.Array]:
     """Return `window_slices` of an array with zeros around it."""
     if any(padding):
-        x = jnp.pad(x, [padding if i == axis else (0, 0) for i in range(x.ndim)])
+        x = pad_axis(x, axis, *padding)
     return window_slices(x, axis, window, stride)
 
 

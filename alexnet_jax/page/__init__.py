@@ -56,7 +56,7 @@ def write_page(
       OSError: a folder that cannot be written.
     """
     folder, net = Path(folder), get(architecture)
-    megabytes = 4e-6 * sum(info.parameters for info in net.layer_info())
+    megabytes = 4e-6 * net.parameters
     if megabytes > LARGEST:
         raise ValueError(
             f"{net.name} has {megabytes:,.0f} MB of parameters, and a page takes {LARGEST} at most"

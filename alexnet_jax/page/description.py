@@ -57,7 +57,7 @@ def describe(
     return {
         "name": architecture.name,
         "towers": architecture.towers,
-        "parameters": sum(info.parameters for info in infos),
+        "parameters": architecture.parameters,
         "classes": classes,
         "input": {
             "stored_size": preprocessing.stored_size,

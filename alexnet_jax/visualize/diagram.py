@@ -85,8 +85,7 @@ class _Diagram:
         # A Gather or Split between `above` and the next layer.
         self.pending: LayerInfo | None = None
         self.labels = labels(self.canvas, edge)
-        parameters = sum(info.parameters for info in infos)
-        self.labels.title(architecture.name, self.towers, parameters)
+        self.labels.title(architecture.name, self.towers, architecture.parameters)
         self._images(infos[0].input_shape, image)
 
     def _images(self, shape: Shape, width: float) -> None:

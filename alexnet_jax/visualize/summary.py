@@ -38,11 +38,10 @@ def summary(architecture: Architecture | str, image_size: int | None = None) -> 
             note = f"{info.statistics:,} of them running statistics"
         count, work = (f"{n:,}" if n else "" for n in (info.parameters, info.multiply_accumulates))
         rows.append((info.name, _shape(info.output_shape), count, work, note))
-    total = sum(info.parameters for info in infos)
     work = sum(info.multiply_accumulates for info in infos)
     statistics = sum(info.statistics for info in infos)
     note = f"{statistics:,} parameters are not trained" if statistics else ""
-    rows.append(("total", "", f"{total:,}", f"{work:,}", note))
+    rows.append(("total", "", f"{architecture.parameters:,}", f"{work:,}", note))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}  {e}".rstrip()

@@ -60,7 +60,7 @@ def least_work(net: "Architecture", task: str, batch: int, precision: str) -> Wo
     layers = net.layer_info()
     products = sum(info.multiply_accumulates for info in layers)
     first = next(info.multiply_accumulates for info in layers if info.multiply_accumulates)
-    parameters, kept = sum(info.parameters for info in layers), batch * kept_numbers(net)
+    parameters, kept = net.parameters, batch * kept_numbers(net)
     size = 2 if precision == "bfloat16" else 4
     if task == "forward":
         return Work(2 * batch * products, size * (parameters + 2 * kept))

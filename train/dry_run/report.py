@@ -88,11 +88,10 @@ def planned_run(config: Config) -> Run:
 def recipe(run: Run) -> list[Row]:
     """Return what follows from the network, the data and the configuration."""
     settings, network = run.config.recipe, run.architecture
-    parameters = sum(info.parameters for info in network.layer_info())
     gigaflops = settings.batch_size * flops(network) / 1e9
     epochs = run.last_step / run.steps_per_epoch
     return [
-        ("network", f"{parameters:,} parameters, {_plural(network.towers, 'tower')}"),
+        ("network", f"{network.parameters:,} parameters, {_plural(network.towers, 'tower')}"),
         ("data", f"{_counts(run)}, {len(run.data.class_names):,} classes"),
         ("images", ", ".join(_images(run))),
         (

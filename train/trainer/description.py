@@ -21,10 +21,9 @@ def describe_run(run: Run, folder: Path, step: int) -> str:
     if count > 1 and run.config.launch.layout != "tower":
         devices += f" laid out by {run.config.launch.layout}"
     devices += f", products in {arithmetic(run, step).products}"
-    parameters = sum(info.parameters for info in architecture.layer_info())
     steps = f"from step {step} of {run.last_step}" if step else f"{run.last_step} steps"
     return (
-        f"{architecture.name} ({parameters:,} parameters, {towers}) on {devices}, "
+        f"{architecture.name} ({architecture.parameters:,} parameters, {towers}) on {devices}, "
         f"{len(run.data.train):,} images in batches of {batch_size}, {steps}, in {folder}"
     )
 

@@ -9,17 +9,13 @@ from train.findings import nets
 from train.findings.ablations import ABLATIONS
 
 
-def _parameters(net):
-    return sum(info.parameters for info in net.layer_info())
-
-
 def _shapes(net):
     return {info.name: info.output_shape for info in net.layer_info()}
 
 
 def test_tanh_takes_the_place_of_relu_and_nothing_else_changes():
     relu, tanh = architectures.CIFAR_19PCT, nets.CIFAR_19PCT_TANH
-    assert _parameters(tanh) == _parameters(relu) == 89_578
+    assert tanh.parameters == relu.parameters == 89_578
     kinds = [
         (type(a).__name__, type(b).__name__) for a, b in zip(relu.layers, tanh.layers, strict=True)
     ]
@@ -28,9 +24,9 @@ def test_tanh_takes_the_place_of_relu_and_nothing_else_changes():
 
 def test_one_tower_sees_all_maps_and_half_has_half_the_kernels_but_in_the_last():
     # conv2, conv4 and conv5 see twice the maps: 25 * 16 * 64 + 2 * 9 * 64 * 128 more weights.
-    assert _parameters(nets.ONE_TOWER) == 254_533 + 25_600 + 147_456
+    assert nets.ONE_TOWER.parameters == 254_533 + 25_600 + 147_456
     # conv3 sees its own tower alone: 9 * 32 * 128 weights fewer.
-    assert _parameters(nets.NO_COMMUNICATION) == 254_533 - 36_864
+    assert nets.NO_COMMUNICATION.parameters == 254_533 - 36_864
     widths = [shape[-1] for name, shape in _shapes(nets.HALF).items() if name.startswith("conv")]
     assert widths == [16, 32, 64, 64, 128]
     assert nets.HALF.towers == nets.ONE_TOWER.towers == 1
@@ -51,8 +47,8 @@ def test_pools_that_overlap_and_those_that_do_not_give_maps_of_one_size():
 
 def test_a_layer_is_left_out_with_its_relu():
     # A convolution of 96 maps that sees 48 goes, weights and biases.
-    assert _parameters(nets.NO_CONV4) == 286_922 - (9 * 48 * 96 + 96)
-    assert _parameters(nets.NO_DROPOUT) == 286_922
+    assert nets.NO_CONV4.parameters == 286_922 - (9 * 48 * 96 + 96)
+    assert nets.NO_DROPOUT.parameters == 286_922
     for number in (3, 4, 5):
         net = getattr(nets, f"NO_CONV{number}")
         assert len(net.layers) == len(architectures.DIGITS.layers) - 2
@@ -68,7 +64,7 @@ def test_norms_are_all_that_the_two_networks_of_section_3_3_differ_in():
     kept = [spec for spec in plain.layers if not isinstance(spec, MaxPool)]
     # The norm stands before the second pool there, so that pools are compared apart.
     assert [spec for spec in left if spec in kept] == kept
-    assert _parameters(nets.CIFAR_13PCT_NORM) == _parameters(plain) == 1_116_490
+    assert nets.CIFAR_13PCT_NORM.parameters == plain.parameters == 1_116_490
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
