@@ -1,10 +1,11 @@
 """PAPER compiled for a GPU, without having one: `python -m benchmarks.gpu_compile h100`.
 
 The compiler in the packages `jax-cuda13-plugin` and `jax-cuda13-pjrt` compiles the training step
-and the forward pass ahead of time, with neither a GPU nor its driver. All figures are of one GPU
-and one batch; nothing is run. A kernel is an instruction that the program launches; its bytes are
-those of its operands and results, each counted whole. Kernels are not tuned without a card, and
-how fast they are is not known: the figures serve to compare programs. `XLA_FLAGS` count.
+and the forward pass ahead of time, with neither a GPU nor its driver, and the step of eight GPUs
+that share the dense layers. All figures are of one GPU and its images; nothing is run. A kernel is
+an instruction that the program launches; its bytes are those of its operands and results, each
+counted whole. Kernels are not tuned without a card, and how fast they are is not known: the figures
+serve to compare programs. `XLA_FLAGS` count.
 """
 
 import functools
@@ -28,8 +29,9 @@ if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
 
     from alexnet_jax import Architecture
 
-VARIANTS = [f"{pass_}-{kind}" for pass_ in ("train", "forward") for kind in ("float32", "bfloat16")]
-NO_KERNEL = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "while", "call")
+PASSES = {"train": 1, "forward": 1, "dense8": 8}
+"""GPUs by what they compute; "dense8" is "train" with shared dense layers."""
+VARIANTS = [f"{pass_}-{kind}" for pass_ in PASSES for kind in ("float32", "bfloat16")]
 MOVES = {"bitcast", "concatenate", "constant", "convert", "copy", "pad", "parameter", "reshape"}
 MOVES |= {"slice", "transpose", "tuple"}
 UNORDERED = ("scatter", "select-and-scatter")
@@ -40,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = make_parser(__spec__.name, __doc__)
     known = " or ".join(SPECS)
     flags.add_argument("spec", metavar="SPEC", help=f"{known}, or a file, as XLA's h100_sxm.txtpb")
-    flags.add_argument("--batch-size", type=positive, default=128)
+    flags.add_argument("--batch-size", type=positive, default=128, help="images of each GPU")
     flags.add_argument("--variants", default=",".join(VARIANTS), help="separated by commas")
     flags.add_argument("--largest", type=positive, default=4, help="kernels to list per variant")
     flags.add_argument("--json", type=new_file, help="write the figures here")
@@ -50,12 +52,12 @@ def main(argv: list[str] | None = None) -> None:
     if unknown := [name for name in variants if name not in VARIANTS]:
         raise BadInput(f"{unknown[0]} is none of {', '.join(VARIANTS)}")
 
-    mesh = described_gpu(arguments.spec)
+    meshes = {count: described_gpus(arguments.spec, count) for count in (1, 8)}
     from alexnet_jax.architectures import PAPER
 
     results = {}
     for variant in variants:
-        lowered = lower(PAPER, arguments.batch_size, variant, mesh)
+        lowered = lower(PAPER, arguments.batch_size, variant, meshes[PASSES[variant.split("-")[0]]])
         program = lowered.compile()
         results[variant] = account(lowered, program, arguments.largest)
         if arguments.hlo:
@@ -67,8 +69,11 @@ def main(argv: list[str] | None = None) -> None:
         arguments.json.write_text(json.dumps(results, indent=2))
 
 
-def described_gpu(spec: str) -> "Mesh":
-    """Return a mesh of one described GPU. Raises BadInput without its compiler or description."""
+def described_gpus(spec: str, count: int) -> "Mesh":
+    """Return a mesh of described GPUs; several share the dense layers.
+
+    Raises BadInput without their compiler or description.
+    """
     config = target_config(spec)
     if not has_compiler():
         raise BadInput(
@@ -85,15 +90,15 @@ def described_gpu(spec: str) -> "Mesh":
     from jax.experimental import topologies
     from jax.sharding import AxisType, Mesh
 
-    from alexnet_jax.mesh import TOWER
+    from alexnet_jax.mesh import DENSE, TOWER
 
     try:
         devices = topologies.get_topology_desc(
-            platform="cuda", topology_name="", target_config=config, topology="1x1x1"
+            platform="cuda", topology_name="", target_config=config, topology=f"1x1x{count}"
         ).devices
     except (RuntimeError, ValueError) as error:
         raise BadInput(f"{spec} is refused: {str(error).splitlines()[0]}") from None
-    return Mesh(np.array(devices), (TOWER,), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(devices), (DENSE if count > 1 else TOWER,), axis_types=(AxisType.Auto,))
 
 
 def has_compiler() -> bool:
@@ -106,8 +111,8 @@ def has_compiler() -> bool:
 def lower(net: "Architecture", batch: int, variant: str, mesh: "Mesh"):
     """Lower the step of `train.main`, or the forward pass of a batch of images."""
     direction, kind = variant.split("-")
-    if direction == "train":
-        return programs.lowered_step(net, batch, mesh, kind)
+    if direction != "forward":
+        return programs.lowered_step(net, batch * mesh.size, mesh, kind)
     import jax
 
     import alexnet_jax
@@ -125,7 +130,7 @@ def account(lowered, program, largest: int) -> dict[str, Any]:
     text = program.as_text()
     kernels = programs.instructions(text, in_fusions=False)
     types = {instruction.name: instruction.type for instruction in kernels}
-    kernels = [i for i in kernels if i.op not in NO_KERNEL and not i.op.endswith("-done")]
+    kernels = [i for i in kernels if i.op not in programs.NO_WORK and not i.op.endswith("-done")]
     sizes = {i.name: i.rounds * kernel_bytes(i, types) for i in kernels}
     bodies = programs.computations(text)
     ops = Counter(i.op for i in programs.instructions(text))
@@ -138,6 +143,7 @@ def account(lowered, program, largest: int) -> dict[str, Any]:
         "MB of arguments": memory.argument_size_in_bytes / 1e6,
         "MB of temporaries": memory.temp_size_in_bytes / 1e6,
         **products(lowered.as_text()),
+        **programs.megabytes_sent(text),
         "largest": [
             f"{sizes[i.name] / 1e6:,.0f} MB, {i.name}: {programs.arrays(i.type)} of "
             + ", ".join(programs.arrays(types[name]) for name in i.operands if name in types)

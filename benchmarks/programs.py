@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from alexnet_jax import Architecture
 
 
+NO_WORK = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "while", "call")
+"""Instructions that a device does nothing for, apart from what they call."""
+
+
 class Instruction(NamedTuple):
     """One instruction of a compiled program, and how often a step runs it."""
 
@@ -117,6 +121,36 @@ def lowered_step(
     step: Any = make_train_step(net, optimizer, mean, **recipe, mesh=mesh, precision=precision)
     platforms = None if platform is None else (platform,)
     return step.trace(state, abstract_batch(batch, stored)).lower(lowering_platforms=platforms)
+
+
+def collectives(hlo: str) -> list[tuple[Instruction, list[Instruction]]]:
+    """Return each collective, with what the device runs between its start and its end.
+
+    That is nothing for a synchronous one. Instructions are in the order of their execution.
+    """
+    found = []
+    for body in computations(hlo).values():
+        for place, start in enumerate(body):
+            if start.collective:
+                ends = (
+                    later
+                    for later in range(place, len(body))
+                    if body[later].op.endswith("-done") and start.name in body[later].operands
+                )
+                found.append((start, body[place + 1 : next(ends, place)]))
+    return found
+
+
+def megabytes_sent(hlo: str) -> dict[str, float]:
+    """Return what each device sends in all its collectives, and the part sent while it computes."""
+    sent, overlapped = 0.0, 0.0
+    for start, between in collectives(hlo):
+        sent += start.sent
+        computes = any(
+            not (i.op in NO_WORK or i.op.endswith("-done") or i.collective) for i in between
+        )
+        overlapped += start.sent if computes else 0
+    return {"MB sent": sent / 1e6, "of these, while it computes": overlapped / 1e6}
 
 
 def arrays(type: str) -> str:

@@ -25,21 +25,33 @@ from train.runtime.hlo import SENT
 if TYPE_CHECKING:  # JAX itself waits until the environment is prepared
     from alexnet_jax import Architecture
 
-TOPOLOGY = "v5e:2x2"
 CLOCK = 1.5e9  # Hz: 197e12 operations a second are 4 x 128 x 128 multiply-adds a cycle
-LAYOUTS = {
-    "split": 2,
-    "joined": 1,
-    "grouped": 1,
-}  # devices; "joined" is a list of towers, "grouped" one array
+LAYOUTS = {  # chips, and the axes of a mesh of the first of them
+    "split": ("v5e:2x2", {"tower": 2}),
+    "joined": ("v5e:2x2", {"tower": 1}),  # a list of towers on one chip
+    "grouped": ("v5e:2x2", {"tower": 1}),  # one array of both
+    "data8": ("v5e:2x4", {"data": 8}),
+    "dense8": ("v5e:2x4", {"dense": 8}),
+    "dense64": ("v5e:8x8", {"data": 8, "dense": 8}),
+}
 VARIANTS = [f"{layout}-{precision}" for layout in LAYOUTS for precision in ("float32", "bfloat16")]
+DEFAULT = [name for name in VARIANTS if name.startswith(("split", "joined", "grouped"))]
 
 
 def main(argv: list[str] | None = None) -> None:
     """Compile every variant, and print the compiler's figures."""
     flags = make_parser(__spec__.name, __doc__)
-    flags.add_argument("--batch-size", type=positive, default=128)
-    flags.add_argument("--variants", default=",".join(VARIANTS), help="separated by commas")
+    flags.add_argument(
+        "--batch-size",
+        type=positive,
+        default=128,
+        help="images of each device; a tower on each of two takes the same (%(default)s)",
+    )
+    flags.add_argument(
+        "--variants",
+        default=",".join(DEFAULT),
+        help=f"of {', '.join(VARIANTS)}; by default those of one and two chips",
+    )
     flags.add_argument(
         "--slowest", type=positive, default=4, help="instructions to list per variant"
     )
@@ -50,24 +62,25 @@ def main(argv: list[str] | None = None) -> None:
     if unknown := [name for name in variants if name not in VARIANTS]:
         raise BadInput(f"{unknown[0]} is none of {', '.join(VARIANTS)}")
 
-    devices = find_devices()
+    start_compiler()
     from alexnet_jax.architectures import PAPER
 
     results = {}
     for variant in variants:
+        devices = find_devices(variant)
         program = lowered_step(PAPER, arguments.batch_size, variant, devices).compile()
         results[variant] = figures(program, PAPER, arguments.slowest)
         if arguments.hlo:
             arguments.hlo.mkdir(parents=True, exist_ok=True)
             (arguments.hlo / f"{variant}.txt").write_text(program.as_text())
-    title = f"PAPER, batch {arguments.batch_size}, each device of {TOPOLOGY}"
+    title = f"PAPER, {arguments.batch_size} images, each device of a v5e"
     programs.report(title, results, lists="slowest", decimals=1)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2))
 
 
-def find_devices() -> list:
-    """Return the devices of a described TPU. Raises BadInput without its compiler."""
+def start_compiler() -> None:
+    """Prepare the process for the compiler of TPUs. Raises BadInput without it."""
     if importlib.util.find_spec("libtpu") is None:
         raise BadInput("the compiler for TPUs is missing: install the PyPI package libtpu")
     os.environ["JAX_PLATFORMS"] = "cpu"  # otherwise JAX finds libtpu and waits for a TPU
@@ -79,27 +92,37 @@ def find_devices() -> list:
     from train.runtime import backend
 
     backend.set_up_devices(1)
+
+
+def find_devices(variant: str) -> list:
+    """Return the devices of a variant's described TPU. Raises BadInput if its compiler refuses."""
     from jax.experimental import topologies
 
+    topology, _ = LAYOUTS[variant.split("-")[0]]
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     except RuntimeError as error:
         raise BadInput(f"libtpu does not start: {str(error).splitlines()[0]}") from None
 
 
 def lowered_step(net: "Architecture", batch: int, variant: str, devices: list):
-    """Lower the step of `train.main`; "grouped" replaces its forward pass."""
-    import numpy as np
-    from jax.sharding import AxisType, Mesh
+    """Lower the step of `train.main`, for `batch` images of each device that divides them.
+
+    "grouped" replaces its forward pass.
+    """
+    import jax
+    from jax.sharding import AxisType
 
     import alexnet_jax
-    from alexnet_jax.mesh import TOWER
+    from alexnet_jax.towers import num_batch_shards
 
     layout, precision = variant.split("-")
-    mesh = Mesh(np.array(devices[: LAYOUTS[layout]]), (TOWER,), axis_types=(AxisType.Auto,))
+    _, axes = LAYOUTS[layout]
+    types = (AxisType.Auto,) * len(axes)
+    mesh = jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=types, devices=devices)
     forward = grouped if layout == "grouped" else alexnet_jax.apply_train
     with mock.patch.object(alexnet_jax, "apply_train", forward):
-        return programs.lowered_step(net, batch, mesh, precision)
+        return programs.lowered_step(net, batch * num_batch_shards(mesh), mesh, precision)
 
 
 def grouped(params, images, dropout_key, *, architecture: "Architecture", mesh=None):
@@ -169,6 +192,7 @@ def figures(program, net: "Architecture", slowest: int) -> dict[str, Any]:
         if collectives := [i for i in run if i.collective == kind]:
             result[kind] = sum(i.rounds for i in collectives)
             result[f"MB sent by {kind}"] = sum(i.sent for i in collectives) / 1e6
+    result |= programs.megabytes_sent(program.as_text())
     cycles = sum(instruction.cycles for instruction in run)
     arrays = 2 * sum(info.weight_shape is not None for info in net.layer_info())
     return result | {

@@ -23,6 +23,15 @@ def test_only_the_grouped_layout_has_grouped_convolutions(layout):
     assert ("feature_group_count = 2" in program) == (layout == "grouped")
 
 
+@pytest.mark.parametrize(("layout", "devices", "images"), [("split", 2, 2), ("dense8", 8, 16)])
+def test_a_layout_has_its_devices_and_two_images_for_each_part_of_the_batch(
+    layout, devices, images
+):
+    program = tpu.lowered_step(TINY, 2, f"{layout}-float32", jax.devices()).as_text()
+    assert f"mhlo.num_partitions = {devices} : i32" in program
+    assert f"tensor<{images}x18x18x3xui8>" in program
+
+
 def test_the_grouped_layout_computes_the_same(rng):
     params, key = draw_params(TINY), jax.random.key(1)
     images = jnp.asarray(rng.normal(0, 60, (3, 14, 14, 3)), jnp.float32)

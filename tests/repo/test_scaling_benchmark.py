@@ -14,7 +14,7 @@ import alexnet_jax
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.towers import num_batch_shards
 from benchmarks import scaling
-from benchmarks.programs import Instruction, lowered_step
+from benchmarks.programs import Instruction, collectives, lowered_step, megabytes_sent
 from tests.support.tiny import TINY
 
 
@@ -54,6 +54,29 @@ def test_the_bytes_of_a_collective_are_those_round_a_ring(kind, collective, sent
     by_kind = scaling.bytes_sent(program, mesh)
     assert by_kind.pop(kind) == pytest.approx(sent)
     assert set(by_kind.values()) == {0}
+
+
+PROGRAM = """HloModule m
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %p = f32[8]{0} parameter(0)
+  %all-reduce-start.1 = ((f32[8]{0}), f32[8]{0}) all-reduce-start(%p), replica_groups={{0,1}}
+  %product = f32[8]{0} multiply(%p, %p)
+  %all-gather = f32[16]{0} all-gather(%product), replica_groups={{0,1}}, dimensions={0}
+  %all-reduce-done.1 = f32[8]{0} all-reduce-done(%all-reduce-start.1)
+  ROOT %sum = f32[8]{0} add(%all-reduce-done.1, %product)
+}
+"""
+
+
+def test_what_runs_while_a_collective_sends_is_read_off_the_schedule():
+    between = {
+        start.name: [instruction.name for instruction in run] for start, run in collectives(PROGRAM)
+    }
+    assert between == {"all-reduce-start.1": ["product", "all-gather"], "all-gather": []}
+    # Of two devices each sends half of the gathered 64 bytes, and half of 32 bytes twice.
+    sent = {"MB sent": 64e-6, "of these, while it computes": 32e-6}
+    assert megabytes_sent(PROGRAM) == pytest.approx(sent)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 8])

@@ -71,12 +71,15 @@ def parse_transfer(operation: str, type: str, rest: str) -> Transfer:
       type: of the result, as "f32[2,3]{1,0}"; a tuple holds arrays that are transferred together.
       rest: of the line, which names the devices.
     """
-    kind = operation.removesuffix("-start")
+    kind, nested = operation.removesuffix("-start"), type.startswith("((")
+    if nested:  # operands, results, as XLA writes it for GPUs
+        type = type.partition("), ")[2]
     arrays = [
         (math.prod(map(int, filter(None, sizes.split(",")))), BYTES_PER_NUMBER[dtype])
         for dtype, sizes in re.findall(r"(\w+)\[([\d,]*)\]", type)
     ]
-    if operation.endswith("-start") and kind != "all-reduce":  # the tuple holds the operand too
+    if operation.endswith("-start") and kind != "all-reduce" and not nested:
+        # The tuple holds the operand too, which is the smaller one.
         arrays = [max(arrays)]
     devices = 2 if kind == "collective-permute" else replica_groups(rest).shape[1]
     sent = SENT[kind](devices) * sum(numbers * size for numbers, size in arrays)
