@@ -1,5 +1,6 @@
 """Eight virtual devices of the CPU, or `--accelerator`; strict dtypes; warnings are errors."""
 
+import ctypes
 import gc
 import os
 import re
@@ -104,6 +105,19 @@ def _compile_each_program_once(tmp_path_factory, pytestconfig):
     for name, value in settings.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)  # for the processes that tests start
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_programs_of_a_module():
+    """Give memory back: JAX keeps what it has compiled, some 1.5 GB in each worker of pytest.
+
+    Linux kills a process without a word when the machine has no more.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
+        trim(0)
 
 
 @pytest.fixture
