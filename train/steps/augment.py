@@ -99,9 +99,11 @@ def random_crops(
     """
 
     def crop(key: jax.Array, image: jax.Array) -> jax.Array:
-        row_key, column_key, flip_key = jax.random.split(key, 3)
-        row = jax.random.randint(row_key, (), 0, image.shape[0] - size + 1)
-        column = jax.random.randint(column_key, (), 0, image.shape[1] - size + 1)
+        *place_keys, flip_key = jax.random.split(key, 3)
+        ends = jnp.array([side - size + 1 for side in image.shape[:2]])
+        # One draw for both: XLA compiles the loops of each draw anew.
+        draw = jax.vmap(lambda key, end: jax.random.randint(key, (), 0, end))
+        row, column = draw(jnp.stack(place_keys), ends)
         if center:
             row, column = ((side - size) // 2 for side in image.shape[:2])
         # Cropping before the conversion to float32 would move fewer bytes, but a TPU then copies

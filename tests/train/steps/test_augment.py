@@ -224,3 +224,19 @@ def test_each_image_draws_its_own_color_until_pca_color_ends(rng):
     at = functools.partial(add_pca_color, split_keys(6), images, pca_color)
     assert len(np.unique(at(6)[:, 0, 0, 0])) == 6
     np.testing.assert_array_equal(at(7), images)
+
+
+def test_a_crops_row_and_column_are_draws_of_their_own_keys():
+    rows, columns = np.meshgrid(np.arange(9), np.arange(14), indexing="ij")
+    image = np.stack([rows, columns, 0 * rows], axis=-1).astype(np.uint8)
+    keys = jax.random.split(jax.random.key(5), 20)
+    crop = functools.partial(random_crops, mean=jnp.zeros((9, 14, 3)), size=4, flip=False)
+    images = np.stack([image] * 20)
+    corners = np.asarray(crop(keys, images))[:, 0, 0, :2]
+    for key, corner in zip(keys, corners, strict=True):
+        row_key, column_key, _ = jax.random.split(key, 3)
+        expected = (
+            jax.random.randint(row_key, (), 0, 9 - 4 + 1),
+            jax.random.randint(column_key, (), 0, 14 - 4 + 1),
+        )
+        np.testing.assert_array_equal(corner, expected)
