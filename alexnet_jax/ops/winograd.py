@@ -11,20 +11,23 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from alexnet_jax.ops.gradients import with_gradient
 
 Grid = Sequence[Sequence[jax.Array]]  # rows of arrays, one per pixel of a tile
+Matrix = Sequence[Sequence[float]]
 
 # The paper's A^T, B^T and G (§4.1): Y = A^T [(G g G^T) * (B^T d B)] A.
 _A = ((1, 1, 1, 0), (0, 1, -1, -1))
 _B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-# Images at a time, so that the transformed values are few and stay in the cache. A whole batch of
-# 128 at once is as fast and takes 0.3 GB more (docs/performance.md).
-_IMAGES = 32
+_G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
+# Most images at a time, so that the transformed values are few and stay in the cache. A whole batch
+# of 128 at once is as fast and takes 0.3 GB more (docs/performance.md).
+_MAX_IMAGES = 32
+# Fewest images at a time. With fewer, transforming the kernels takes as long as the saved products
+# would (measured, docs/performance.md).
+_MIN_IMAGES = 4
 # Fewest maps of input or output. With fewer, the transforms take as long as the saved products
 # would (measured, docs/performance.md).
 _MIN_MAPS = 96
@@ -36,7 +39,7 @@ def is_faster(maps: jax.Array, kernels: jax.Array) -> bool:
     return (
         (height, width) == (3, 3)
         and min(counts) >= _MIN_MAPS
-        and maps.shape[0] % _IMAGES == 0
+        and _images_at_a_time(maps.shape[0]) >= _MIN_IMAGES
         and maps.dtype == jnp.float32
     )
 
@@ -57,7 +60,8 @@ def _convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:
 def _gradient(
     maps: jax.Array, kernels: jax.Array, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    flipped = jnp.flip(kernels, (0, 1)).swapaxes(2, 3)
+    # Without the barrier XLA flips them again for each value of the transform.
+    flipped = lax.optimization_barrier(jnp.flip(kernels, (0, 1)).swapaxes(2, 3))
     return _convolve(cotangent, flipped), _kernels_gradient(maps, kernels, cotangent)
 
 
@@ -81,15 +85,12 @@ def _kernels_gradient(maps: jax.Array, kernels: jax.Array, cotangent: jax.Array)
     zeros = jnp.zeros_like(kernels[0, 0])  # varies over the mesh as the kernels do
     start = [[zeros] * 4 for _ in range(4)]
     total, _ = lax.scan(add_group, start, (_groups(maps), _groups(cotangent)))
-    total = jnp.array(total)
-    g = _G.astype(maps.dtype)
-    return jnp.einsum("ia,ijck,jb->abck", g, total, g)
+    return jnp.array(_both_sides(_transpose(_G), total))
 
 
-def _transform_kernels(kernels: jax.Array) -> jax.Array:
-    """Return G g G^T, [4, 4, maps_in, maps_out]."""
-    g = _G.astype(kernels.dtype)
-    return jnp.einsum("ia,abck,jb->ijck", g, kernels, g)
+def _transform_kernels(kernels: jax.Array) -> Grid:
+    """Return G g G^T, arrays [maps_in, maps_out]."""
+    return _both_sides(_G, [list(row) for row in kernels])
 
 
 def _transform_maps(maps: jax.Array) -> Grid:
@@ -106,7 +107,7 @@ def _transform_cotangent(cotangent: jax.Array) -> Grid:
     _, h, w, count = cotangent.shape
     cotangent = jnp.pad(cotangent, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))
     pixels = [[cotangent[:, i::2, j::2].reshape(-1, count) for j in range(2)] for i in range(2)]
-    return _both_sides(tuple(zip(*_A, strict=True)), pixels)
+    return _both_sides(_transpose(_A), pixels)
 
 
 def _join_tiles(tiles: Grid, shape: tuple[int, ...]) -> jax.Array:
@@ -118,17 +119,30 @@ def _join_tiles(tiles: Grid, shape: tuple[int, ...]) -> jax.Array:
     return both.reshape(b, h + h % 2, w + w % 2, -1)[:, :h, :w]
 
 
-def _both_sides(matrix: Sequence[Sequence[int]], grid: Grid) -> Grid:
-    """Return M X M^T for a matrix of 0, 1 and -1, and a grid of arrays for X."""
+def _both_sides(matrix: Matrix, grid: Grid) -> Grid:
+    """Return M X M^T for a matrix of numbers, and a grid of arrays for X."""
     columns = [_times(matrix, column) for column in zip(*grid, strict=True)]
     return [_times(matrix, row) for row in zip(*columns, strict=True)]
 
 
-def _times(matrix: Sequence[Sequence[int]], xs: Sequence[jax.Array]) -> list[jax.Array]:
-    terms = ([x if m > 0 else -x for m, x in zip(row, xs, strict=True) if m] for row in matrix)
+def _times(matrix: Matrix, xs: Sequence[jax.Array]) -> list[jax.Array]:
+    terms = ([_scale(m, x) for m, x in zip(row, xs, strict=True) if m] for row in matrix)
     return [functools.reduce(jnp.add, row) for row in terms]
 
 
+def _scale(factor: float, x: jax.Array) -> jax.Array:
+    return x if factor == 1 else -x if factor == -1 else factor * x
+
+
+def _transpose(matrix: Matrix) -> Matrix:
+    return tuple(zip(*matrix, strict=True))
+
+
 def _groups(x: jax.Array) -> jax.Array:
-    """Reshape [b, ...] to [b / 32, 32, ...]."""
-    return x.reshape(-1, _IMAGES, *x.shape[1:])
+    """Reshape [b, ...] to [groups, images at a time, ...]."""
+    return x.reshape(-1, _images_at_a_time(x.shape[0]), *x.shape[1:])
+
+
+def _images_at_a_time(batch: int) -> int:
+    """Return the largest divisor of the batch that `_MAX_IMAGES` allows."""
+    return max(n for n in range(1, _MAX_IMAGES + 1) if batch % n == 0)

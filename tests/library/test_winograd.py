@@ -15,14 +15,16 @@ from alexnet_jax.params import Layer
 from tests.support import reference
 
 
-def arrays(rng, size, counts):
-    maps, kernels = rng.normal(size=(32, *size, counts[0])), rng.normal(size=(3, 3, *counts))
+def arrays(rng, size, counts, images=32):
+    maps, kernels = rng.normal(size=(images, *size, counts[0])), rng.normal(size=(3, 3, *counts))
     return jnp.asarray(maps, jnp.float32), jnp.asarray(kernels, jnp.float32)
 
 
-@pytest.mark.parametrize("size", [(5, 6), (4, 7), (1, 2)])
-def test_winograd_convolutions_equal_loops(rng, size):
-    maps, kernels = arrays(rng, size, (2, 3))
+@pytest.mark.parametrize(
+    ("images", "size"), [(32, (5, 6)), (32, (4, 7)), (32, (1, 2)), (10, (5, 6)), (34, (3, 4))]
+)
+def test_winograd_convolutions_equal_loops(rng, images, size):
+    maps, kernels = arrays(rng, size, (2, 3), images)
     ours = winograd.convolve(maps, kernels)
     expected = reference.conv(maps, kernels, np.zeros(3), 1, 1, 1)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
@@ -49,7 +51,9 @@ def test_winograd_gradients_equal_those_of_xlas_convolution_in_float64(rng, size
     ("batch", "counts", "dtype", "convolutions"),
     [
         (64, (96, 128), jnp.float32, 0),
+        (10, (96, 128), jnp.float32, 0),
         (1, (96, 128), jnp.float32, 1),  # transforming the kernels would not pay
+        (127, (96, 128), jnp.float32, 1),  # in groups of one image
         (64, (48, 128), jnp.float32, 1),
         (64, (96, 128), jnp.bfloat16, 1),  # its rounding would show
     ],
