@@ -60,6 +60,9 @@ def run_layer(
             features = towers.local_slice(xs[0]) if info.replicated_in else towers.concat(xs)
             weights, biases = get_layer(params, info.name)
             return [add_biases(towers.sum(product(features, weights)), biases)]
+        case Conv() as spec if info.replicated_in and not info.replicated_out:
+            # One convolution for all local towers: the patches of their input are packed once.
+            return towers.split(conv(spec, get_layer(params, info.name), xs[0]))
         case Gather():
             return xs if info.replicated_in else towers.gather(xs)
         case Split():
