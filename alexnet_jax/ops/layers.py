@@ -17,6 +17,11 @@ from alexnet_jax.ops import convolution, winograd
 from alexnet_jax.ops.gradients import Tangent, on_same_devices, with_gradient
 from alexnet_jax.params import Layer
 
+# Most rows that a CPU multiplies with one block of weights after the other, and the features of a
+# block (measured, docs/performance.md).
+_FEW_ROWS = 32
+_BLOCK = 64
+
 
 def conv(spec: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
@@ -67,11 +72,16 @@ def product(features: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _product_on_cpu(features: jax.Array, weights: jax.Array) -> jax.Array:
-    """Return F W from F^T, with a barrier that keeps XLA from turning it back.
-
-    A product whose first operand lies in columns XLA computes itself. Others it hands to the
-    library YNNPACK, which takes twice as long for 8 to 32 rows.
-    """
+    """Return F W, of few rows by blocks of features, of others from F^T (docs/performance.md)."""
+    rows, count = features.shape
+    few = isinstance(rows, int) and rows <= _FEW_ROWS  # the batch of an export is a symbol
+    in_blocks = count % _BLOCK == 0 and weights.dtype == jnp.float32
+    if few and in_blocks and on_same_devices(features, weights):
+        # Both threads read the weights front to back, as fast as the memory gives them.
+        blocks = features.reshape(rows, -1, _BLOCK).swapaxes(0, 1)
+        return jnp.matmul(blocks, weights.reshape(-1, _BLOCK, weights.shape[1])).sum(0)
+    # XLA multiplies a first operand that lies in columns itself. The barrier keeps it from turning
+    # it back. Others it hands to the library YNNPACK, which is slower at this.
     columns = lax.optimization_barrier(features.T)
     return lax.dot_general(columns, weights, (((0,), (0,)), ((), ())))
 

@@ -348,3 +348,17 @@ def test_the_inputs_gradient_of_a_product_is_the_same_on_a_cpu_and_elsewhere(rng
     np.testing.assert_allclose(layers._times(features, weights), features @ weights, rtol=1e-5)
     (ours,) = jax.linear_transpose(lambda f: layers._times(f, weights), features)(cotangent)
     np.testing.assert_allclose(ours, np.asarray(cotangent) @ np.asarray(weights).T, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 32, 33])
+@pytest.mark.parametrize("features_in", [128, 100])
+def test_products_of_few_and_of_many_rows_equal_numpys_with_their_gradients(rng, rows, features_in):
+    """Few rows, and features in whole blocks of 64, take another way on a CPU."""
+    shapes = (rows, features_in), (features_in, 5), (rows, 5)
+    features, weights, cotangent = map(rng.standard_normal, shapes)
+    f, w, c = (jnp.asarray(x, jnp.float32) for x in (features, weights, cotangent))
+    out, pull_back = jax.vjp(layers.product, f, w)
+    np.testing.assert_allclose(out, features @ weights, atol=1e-4)
+    by_features, by_weights = pull_back(c)
+    np.testing.assert_allclose(by_features, cotangent @ weights.T, atol=1e-4)
+    np.testing.assert_allclose(by_weights, features.T @ cotangent, atol=1e-4)

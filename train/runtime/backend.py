@@ -95,11 +95,13 @@ def _set_variables(devices: int, batch_norm: bool) -> None:
         os.environ.setdefault("PJRT_NPROC", str(max(8, 4 * devices)))
     flags = os.environ.get("XLA_FLAGS", "")
     if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
-        # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its sums over batch and
-        # pixels, measured with 0.12, halve the step of a network with batch normalization, and
-        # slow down the paper's by 5 %. The flag exists since 0.10; an unknown flag or value would
-        # end the process.
-        kinds = "LIBRARY_FUSION_TYPE_REDUCE" if batch_norm and jaxlib >= (0, 12) else ""
+        # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its products halve the time
+        # of the dense layers for few images (alexnet_jax.ops.layers). Its sums over batch and
+        # pixels halve the step of a network with batch normalization, and slow down the paper's by
+        # 5 %. Both were measured with 0.12. The flag exists since 0.10; an unknown flag or value
+        # would end the process.
+        names = ("INDIVIDUAL_DOT", "REDUCE") if batch_norm else ("INDIVIDUAL_DOT",)
+        kinds = ",".join(f"LIBRARY_FUSION_TYPE_{n}" for n in names) if jaxlib >= (0, 12) else ""
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type={kinds}".strip()
 
 
