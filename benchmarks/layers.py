@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from train.runtime import backend
 
-    backend.set_up_devices(1)
+    backend.set_up_devices(1, batch_norm=False)
     from train.config.network import get_architecture, read_net
 
     net = get_architecture(Config().replace(net=read_net(arguments.net)))

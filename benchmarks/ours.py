@@ -73,5 +73,6 @@ def training_step(
 
 
 if __name__ == "__main__":
-    backend.set_up_devices(int(sys.argv[1]))
+    devices, task = sys.argv[1:]
+    backend.set_up_devices(int(devices), batch_norm=False if task == "train" else None)
     serve(prepare)

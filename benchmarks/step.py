@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from train.runtime import backend, compile_cache
 
-    backend.set_up_devices(arguments.devices)
+    backend.set_up_devices(arguments.devices, batch_norm=False)
     compile_cache.enable()
     start = time.perf_counter()
     importlib.import_module("alexnet_jax")

@@ -73,13 +73,16 @@ def main(argv: list[str] | None = None) -> None:
             raise BadInput(f"{unknown[0]} is none of {', '.join(choices)}")
 
     huge = arguments.huge_pages
-    workers = {
-        "ours": Worker(sys.executable, ["benchmarks.ours", str(arguments.devices)], huge),
-        "as a library": Worker(sys.executable, ["benchmarks.as_library"], huge),
+    # The commands that train and those that predict set XLA up differently.
+    ours = {
+        kind: Worker(sys.executable, ["benchmarks.ours", str(arguments.devices), kind], huge)
+        for kind in ("train", "forward")
     }
-    workers |= {peer: Worker(arguments.peer_python, PEERS[peer], huge) for peer in peers}
+    others = {"as a library": Worker(sys.executable, ["benchmarks.as_library"], huge)}
+    others |= {peer: Worker(arguments.peer_python, PEERS[peer], huge) for peer in peers}
     results = {}
     for label in arguments.tasks.split(","):
+        workers = {"ours": ours["train" if label == "train" else "forward"]} | others
         results[label] = take_turns(workers, *TASKS[label], rounds=arguments.rounds)
         report(label, results[label], TASKS[label][1])
     ratios = {label: against_the_best(medians) for label, medians in results.items()}

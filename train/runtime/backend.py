@@ -46,7 +46,7 @@ def without_x64() -> Iterator[None]:
 
 
 def set_up_devices(
-    devices: int, join: Callable[[], int | None] = lambda: 1, *, batch_norm: bool = False
+    devices: int, join: Callable[[], int | None] = lambda: 1, *, batch_norm: bool | None = None
 ) -> None:
     """Start JAX with `devices` devices, and with settings that make XLA safe and fast on a CPU.
 
@@ -56,7 +56,7 @@ def set_up_devices(
     Args:
       devices: of all processes together; on a CPU they are virtual.
       join: makes this process one of several, and returns how many there are, None if unknown.
-      batch_norm: whether a network with batch normalization is trained.
+      batch_norm: whether the network to be trained has batch normalization; None if none is.
 
     Raises BadInput if JAX finds fewer devices.
     """
@@ -85,7 +85,7 @@ def set_up_devices(
     _check_devices(devices, available)
 
 
-def _set_variables(devices: int, batch_norm: bool) -> None:
+def _set_variables(devices: int, batch_norm: bool | None) -> None:
     """Set the environment that XLA reads when its backend starts."""
     jaxlib = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
     if jaxlib < (0, 12):
@@ -96,12 +96,12 @@ def _set_variables(devices: int, batch_norm: bool) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if jaxlib >= (0, 10) and "xla_cpu_experimental_ynn_fusion_type" not in flags:
         # YNNPACK's fusions slow convolutions down, by 15 % of a step. Its products halve the time
-        # of the dense layers for few images (alexnet_jax.ops.layers). Its sums over batch and
-        # pixels halve the step of a network with batch normalization, and slow down the paper's by
-        # 5 %. Both were measured with 0.12. The flag exists since 0.10; an unknown flag or value
-        # would end the process.
-        names = ("INDIVIDUAL_DOT", "REDUCE") if batch_norm else ("INDIVIDUAL_DOT",)
-        kinds = ",".join(f"LIBRARY_FUSION_TYPE_{n}" for n in names) if jaxlib >= (0, 12) else ""
+        # of the dense layers for few images (alexnet_jax.ops.layers), and alone slow the paper's
+        # step down by 7 %. Its sums over batch and pixels halve the step of a network with batch
+        # normalization, and slow down the paper's by 5 %. All were measured with 0.12. The flag
+        # exists since 0.10; an unknown flag or value would end the process.
+        fusions = {None: "INDIVIDUAL_DOT", True: "REDUCE", False: None}[batch_norm]
+        kinds = f"LIBRARY_FUSION_TYPE_{fusions}" if fusions and jaxlib >= (0, 12) else ""
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type={kinds}".strip()
 
 

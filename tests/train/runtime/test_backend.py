@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 
+import jax
 import pytest
 
 from train.config.errors import BadInput
@@ -36,6 +37,26 @@ def test_an_interactive_session_is_not_restarted():
     """As by `%run -m train.main` in a notebook, which would lose its variables."""
     session = "import sys\nsys.ps1 = '> '\nbackend.restart_with_huge_pages()\n"
     assert run_python(session + "print(os.environ.get('GLIBC_TUNABLES'))") == "None"
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 12), reason="older versions are given none")
+@pytest.mark.parametrize(
+    ("batch_norm", "taken"), [(None, ["dot"]), (True, ["reduce"]), (False, [])]
+)
+def test_a_command_lets_ynnpack_have_what_it_is_faster_at(batch_norm, taken):
+    """Products where a network predicts, and sums where one with batch normalization is trained."""
+    code = f"""
+import jax, jax.numpy as jnp
+backend.set_up_devices(1, batch_norm={batch_norm})
+maps = jax.ShapeDtypeStruct((64, 32, 32, 64), jnp.float32)
+programs = {{
+    "dot": (jnp.matmul, jnp.ones((16, 512)), jnp.ones((512, 256))),
+    "reduce": (lambda x: x.sum((0, 1, 2)), maps),
+}}
+texts = {{n: jax.jit(f).lower(*x).compile().as_text() for n, (f, *x) in programs.items()}}
+print([name for name, text in texts.items() if "ynn_fusion" in text])
+"""
+    assert run_python(code, XLA_FLAGS="", JAX_PLATFORMS="cpu") == str(taken)
 
 
 def test_too_few_devices_after_jax_has_started_are_an_error():
