@@ -8,6 +8,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from alexnet_jax.architecture import LayerInfo
 from alexnet_jax.dense_layers import weights_all_features
@@ -61,8 +62,13 @@ def run_layer(
             weights, biases = get_layer(params, info.name)
             return [add_biases(towers.sum(product(features, weights)), biases)]
         case Conv() as spec if info.replicated_in and not info.replicated_out:
-            # One convolution for all local towers: the patches of their input are packed once.
-            return towers.split(conv(spec, get_layer(params, info.name), xs[0]))
+            layer = get_layer(params, info.name)
+            # One convolution for all local towers packs the patches of their input once, on a CPU.
+            return lax.platform_dependent(
+                xs[0],
+                cpu=lambda x: towers.split(conv(spec, layer, x)),
+                default=lambda x: [conv(spec, part, x) for part in towers.split_params(layer)],
+            )
         case Gather():
             return xs if info.replicated_in else towers.gather(xs)
         case Split():

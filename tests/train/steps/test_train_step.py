@@ -137,13 +137,14 @@ def test_the_step_lowers_for_accelerators_with_xlas_own_operations(platform, dev
 
 
 def test_only_the_cpu_gets_winograd_products_and_their_barriers():
-    """Ten convolutions for the first two layers; the others become products (`winograd`).
+    """Eight convolutions for the first two layers; the others become products (`winograd`).
 
-    Barriers: four for each dense layer, 4 for norms, 14 for ReLUs; in each of two towers one for
-    the gradient of the kernels of conv1 and conv2, and one for that of the maps of conv2.
+    Barriers: three for each dense layer, 4 for norms, 14 for ReLUs; one for the gradient of the
+    kernels of conv1, and that of the maps of conv3; in each of two towers one for the gradient of
+    the kernels of conv2, and one for those of the maps of conv2, conv4 and conv5.
     """
     program = lowered_step("cpu", 1)
-    assert counts(program) == [10, 0, 0, 3 * 4 + 4 + 14 + 2 * 3]
+    assert counts(program) == [8, 0, 0, 3 * 3 + 4 + 14 + 2 + 2 * 4]
 
 
 def small_step(**options):
