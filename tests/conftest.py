@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import itertools
 import os
 import re
 import resource
@@ -23,6 +24,9 @@ NUMERICAL = tuple(Path(__file__).parent / folder for folder in ("library", "trai
 
 TOO_FEW = re.compile(r"devices were requested, and JAX finds|must be >= the product of mesh_shape")
 """What `alexnet_jax.make_mesh` and `jax.make_mesh` say."""
+
+FINISHED = itertools.count(1)
+"""Counts the modules whose tests have run in this process."""
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # A shell script that runs the tests in the background has them ignore SIGINT, and what they start.
@@ -108,16 +112,18 @@ def _compile_each_program_once(tmp_path_factory, pytestconfig):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _free_programs_of_a_module():
+def _free_programs():
     """Give memory back: JAX keeps what it has compiled, some 1.5 GB in each worker of pytest.
 
-    Linux kills a process without a word when the machine has no more.
+    Linux kills a process without a word when the machine has no more. After some modules only,
+    because the next one compiles anew what it has in common with those before it.
     """
     yield
-    jax.clear_caches()
-    gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
-        trim(0)
+    if next(FINISHED) % 15 == 0:
+        jax.clear_caches()
+        gc.collect()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
+            trim(0)
 
 
 @pytest.fixture
