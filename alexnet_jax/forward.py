@@ -30,6 +30,7 @@ from alexnet_jax.layer_specs import (
     Split,
     Tanh,
 )
+from alexnet_jax.ops.gradients import varies_over_devices
 from alexnet_jax.ops.layers import add_biases, conv, dense, dropout_mask, product, relu
 from alexnet_jax.ops.normalization import (
     batch_norm,
@@ -61,7 +62,7 @@ def run_layer(
             features = towers.local_slice(xs[0]) if info.replicated_in else towers.concat(xs)
             weights, biases = get_layer(params, info.name)
             return [add_biases(towers.sum(product(features, weights)), biases)]
-        case Conv() as spec if info.replicated_in and not info.replicated_out:
+        case Conv() as spec if _shares_input(info, params, xs):
             layer = get_layer(params, info.name)
             # One convolution for all local towers packs the patches of their input once, on a CPU.
             return lax.platform_dependent(
@@ -136,6 +137,16 @@ def _run_own(spec: LayerSpec, info: LayerInfo, layer: Layer | None, x: jax.Array
             f"and by its output_shape it should be {list(expected)}"
         )
     return out
+
+
+def _shares_input(info: LayerInfo, params: Params, xs: list[jax.Array]) -> bool:
+    """Whether all towers convolve the same maps, and lie on one device.
+
+    Within `shard_map` XLA's convolutions on a CPU are ten times slower once they have been in a
+    choice of platform (docs/performance.md).
+    """
+    shared = info.replicated_in and not info.replicated_out
+    return shared and not varies_over_devices(xs[0], *get_layer(params, info.name))
 
 
 def _dropout(

@@ -63,6 +63,12 @@ def on_same_devices(maps: jax.Array, kernels: jax.Array) -> bool:
     return not any(any(t.sharding.spec) for t in types) and manual[0] == manual[1]
 
 
+def varies_over_devices(*arrays: jax.Array) -> bool:
+    """Whether each device of a `shard_map` around has numbers of its own in one of the arrays."""
+    types = map(jax.typeof, arrays)
+    return any(t.mat.varying if hasattr(t, "mat") else t.vma for t in types)
+
+
 def _transpose(
     linear: Callable[[jax.Array], list[jax.Array]], like: jax.Array
 ) -> Callable[[list[jax.Array]], tuple[jax.Array]]:

@@ -14,7 +14,12 @@ from jax.custom_derivatives import SymbolicZero
 
 from alexnet_jax.layer_specs import Conv
 from alexnet_jax.ops import convolution, winograd
-from alexnet_jax.ops.gradients import Tangent, on_same_devices, with_gradient
+from alexnet_jax.ops.gradients import (
+    Tangent,
+    on_same_devices,
+    varies_over_devices,
+    with_gradient,
+)
 from alexnet_jax.params import Layer
 
 # Most rows that a CPU multiplies with one block of weights after the other, and the features of a
@@ -27,12 +32,15 @@ def conv(spec: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
     stride, padding = spec.stride, spec.padding
     direct = functools.partial(convolution.convolve, stride=stride, rows=padding, columns=padding)
-    convolve = direct
+    on_cpu = direct
     if on_same_devices(maps, params.weights):
-        on_cpu = functools.partial(convolution.convolve_on_cpu, stride=stride, padding=padding)
         if (stride, padding) == (1, (1, 1)) and winograd.is_faster(maps, params.weights):
             on_cpu = winograd.convolve
-        convolve = functools.partial(lax.platform_dependent, cpu=on_cpu, default=direct)
+        elif not varies_over_devices(maps):  # a choice of platform slows them down there
+            on_cpu = functools.partial(convolution.convolve_on_cpu, stride=stride, padding=padding)
+    if on_cpu is direct:
+        return add_biases(direct(maps, params.weights), params.biases)
+    convolve = functools.partial(lax.platform_dependent, cpu=on_cpu, default=direct)
     return add_biases(convolve(maps, params.weights), params.biases)
 
 
@@ -68,6 +76,8 @@ def at_least_float32(x: jax.Array) -> jax.Array:
 @jax.custom_jvp
 def product(features: jax.Array, weights: jax.Array) -> jax.Array:
     """Multiply [b, features_in] with [features_in, features_out]."""
+    if varies_over_devices(features, weights):  # a choice of platform slows it down there
+        return features @ weights
     return lax.platform_dependent(features, weights, cpu=_product_on_cpu, default=jnp.matmul)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import alexnet_jax
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.layer_specs import Conv
 from alexnet_jax.ops.convolution import convolve, convolve_on_cpu
@@ -119,3 +120,33 @@ def test_a_users_program_leaves_to_ynnpack_products_of_few_rows_and_no_convoluti
     if jax.__version_info__ >= (0, 12):
         assert taken["XLA's"] == {"convolution"}
         assert taken["dense, 16 images"] == {"dot"}
+
+
+def count_in_choices(jaxpr, inside=False):
+    """The convolutions of a program that lie in a branch of a choice of platform."""
+    found = 0
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        found += inside and name == "conv_general_dilated"
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=is_program):
+            if is_program(value):
+                found += count_in_choices(getattr(value, "jaxpr", value), inside or name == "cond")
+    return found
+
+
+def is_program(value):
+    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
+
+
+def test_convolutions_of_several_devices_lie_in_no_choice_of_platform_which_slows_them_down():
+    params = alexnet_jax.init(jax.random.key(0), "DIGITS")
+    images = np.zeros((8, 24, 24, 3), np.float32)
+
+    def program(mesh):
+        def loss(params):
+            return alexnet_jax.apply(params, images, architecture="DIGITS", mesh=mesh).sum()
+
+        return jax.make_jaxpr(jax.grad(loss))(params).jaxpr
+
+    assert count_in_choices(program(None))  # on one device the forms of a CPU are chosen
+    assert not count_in_choices(program(alexnet_jax.make_mesh(2)))
