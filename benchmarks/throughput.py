@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             raise BadInput(f"{unknown[0]} is none of {', '.join(choices)}")
 
     huge = arguments.huge_pages
-    # The commands that train and those that predict set XLA up differently.
+    # Training and prediction set XLA up differently, so each has a process of its own.
     ours = {
         kind: Worker(sys.executable, ["benchmarks.ours", str(arguments.devices), kind], huge)
         for kind in ("train", "forward")

@@ -32,15 +32,15 @@ def conv(spec: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
     stride, padding = spec.stride, spec.padding
     direct = functools.partial(convolution.convolve, stride=stride, rows=padding, columns=padding)
-    on_cpu = direct
+    on_cpu = None
     if on_same_devices(maps, params.weights):
         if (stride, padding) == (1, (1, 1)) and winograd.is_faster(maps, params.weights):
             on_cpu = winograd.convolve
         elif not varies_over_devices(maps):  # a choice of platform slows them down there
             on_cpu = functools.partial(convolution.convolve_on_cpu, stride=stride, padding=padding)
-    if on_cpu is direct:
-        return add_biases(direct(maps, params.weights), params.biases)
-    convolve = functools.partial(lax.platform_dependent, cpu=on_cpu, default=direct)
+    convolve = direct
+    if on_cpu:
+        convolve = functools.partial(lax.platform_dependent, cpu=on_cpu, default=direct)
     return add_biases(convolve(maps, params.weights), params.biases)
 
 
