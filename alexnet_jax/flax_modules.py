@@ -14,13 +14,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen, nnx
 from jax.sharding import Mesh
 
 import alexnet_jax
 from alexnet_jax import Architecture, BatchStats, Layer, Params, architectures
 from alexnet_jax.architectures import PAPER
 from alexnet_jax.params import ParamsLike, as_params, check_params
+
+try:
+    from flax import linen, nnx
+except ModuleNotFoundError as error:
+    if error.name != "flax":
+        raise
+    raise ModuleNotFoundError(
+        f"{__name__} needs the package flax: pip install flax", name="flax"
+    ) from None
 
 
 class AlexNet(nnx.Module):

@@ -93,6 +93,10 @@ again, *_ = alexnet_jax.load("net")
 assert (again["fc8"].weights == params["fc8"].weights).all()
 alexnet_jax.export("net.stablehlo", params, net, preprocessing)
 assert main(["DIGITS"]) == 0
+try:
+    import alexnet_jax.flax_modules
+except ModuleNotFoundError as error:
+    print(error, file=sys.stderr)
 for arguments in (["DIGITS", "--diagram", "net.png"], ["convert", {run!r}, "x.safetensors"],
                   ["export", "net", "net.onnx"]):
     assert main(arguments) == 2
@@ -113,6 +117,7 @@ def test_the_library_alone_needs_jax_numpy_and_safetensors(tmp_path):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stderr.splitlines() == [
+        "alexnet_jax.flax_modules needs the package flax: pip install flax",
         "error: a drawing needs the package matplotlib: pip install matplotlib",
         f"error: {run}: it needs the package orbax: pip install orbax-checkpoint",
         "error: .onnx needs the package onnx: pip install onnx",
