@@ -247,7 +247,28 @@ def _run(
     infos = layer_info(net, names, inputs, after)
     params = _as_arrays(params, infos)
     shared = shared_on(axes, net)
-    infos = [shared.get(info.name, info) for info in infos]
+    infos = tuple(shared.get(info.name, info) for info in infos)
+    layers = tuple(info.name for info in infos if info.name in names.values())
+    # A user's own layer may print values or leave JAX.
+    run = _run_layers if any(info.spec.has_apply for info in infos) else _run_compiled
+    outputs, batch_stats = run(
+        params, inputs, dropout_key, infos=infos, names=layers, net=net, axes=axes
+    )
+    return {name: outputs[layer] for name, layer in names.items()}, batch_stats
+
+
+def _run_layers(
+    params: Params,
+    inputs: jax.Array,
+    dropout_key: jax.Array | None,
+    *,
+    infos: tuple[LayerInfo, ...],
+    names: tuple[str, ...],
+    net: Architecture,
+    axes: MeshAxes | None,
+) -> tuple[dict[str, jax.Array], Params]:
+    """Run the layers `infos`. Returns the outputs of `names`, and the statistics as `_run` does."""
+    shared = shared_on(axes, net)
 
     def forward(params: Params, inputs: jax.Array, key: jax.Array | None, towers: Towers):
         outputs: dict[str, jax.Array] = {}
@@ -262,15 +283,18 @@ def _run(
             elif info.name in params and (dtype := params[info.name][0].dtype) != xs[0].dtype:
                 xs = [x.astype(dtype) for x in xs]
             xs = run_layer(info, params | batch_stats, xs, key, towers)
-            if info.name in names.values():
+            if info.name in names:
                 outputs[info.name] = local_output(info, xs, towers)
         return outputs, batch_stats
 
-    layers = [info.name for info in infos if info.name in names.values()]
-    outputs, batch_stats = run_sharded(
-        forward, params, inputs, dropout_key, names=layers, architecture=net, axes=axes
+    return run_sharded(
+        forward, params, inputs, dropout_key, names=names, architecture=net, axes=axes
     )
-    return {name: outputs[layer] for name, layer in names.items()}, batch_stats
+
+
+# One program where the caller compiles none: operation by operation, a first call takes five times
+# as long, and each gradient ten times. The program of a caller who compiles stays as it is.
+_run_compiled = jax.jit(_run_layers, static_argnames=("infos", "names", "net", "axes"), inline=True)
 
 
 def _as_arrays(params: Params, infos: Iterable[LayerInfo]) -> Params:

@@ -28,6 +28,35 @@ def test_the_forward_pass_equals_loops_over_two_towers(params, images):
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+def test_a_caller_that_compiles_nothing_runs_few_programs_and_compiles_them_once(params, images):
+    """Operation by operation there are a hundred and more, which take seconds."""
+    compiled = []
+
+    def count(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration)
+
+    functions = {
+        "apply": lambda p: alexnet_jax.apply(p, images, architecture=TINY),
+        "gradient": jax.grad(lambda p: alexnet_jax.apply(p, images, architecture=TINY).sum()),
+    }
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        for name, most in {"apply": 1, "gradient": 25}.items():
+            compiled.clear()
+            first = functions[name](params)
+            assert 0 < len(compiled) <= most, name
+            compiled.clear()
+            again = functions[name](params)
+            assert not compiled
+            jax.tree.map(np.testing.assert_array_equal, first, again)
+            jitted = jax.jit(functions[name])(params)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-4), first, jitted)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+
+
 def test_an_image_of_224_pixels_is_one_of_227_with_zeros_at_the_bottom_and_right(rng):
     params = alexnet_jax.init(jax.random.key(0), PAPER)
     small = jnp.asarray(rng.normal(size=(1, 224, 224, 3)), jnp.float32)

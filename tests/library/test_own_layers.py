@@ -233,6 +233,20 @@ def test_an_apply_that_returns_another_shape_than_it_said_is_named(towers):
         jax.eval_shape(partial(alexnet_jax.apply, architecture=net), params, jnp.ones((2, 9, 9, 3)))
 
 
+def test_a_layer_of_ones_own_sees_values_where_nothing_is_compiled():
+    seen = []
+
+    @dataclass(frozen=True)
+    class Watch(LayerSpec):
+        def apply(self, params, x):
+            seen.append(float(jnp.max(x)))
+            return x
+
+    net = make(Watch())
+    alexnet_jax.apply(draw_params(net), jnp.ones((2, 9, 9, 3)), architecture=net)
+    assert len(seen) == net.towers
+
+
 def test_layers_in_which_towers_meet_have_no_apply_of_ones_own():
     @dataclass(frozen=True)
     class Half(Split):
