@@ -57,6 +57,11 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"there is no flag {name}{did_you_mean(name, flags)}")
         return super().parse_known_args(arguments, namespace)
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if not arg_string:  # `Path` would take it for the current folder
+            raise argparse.ArgumentError(action, "'' names nothing; is a shell variable unset?")
+        return super()._get_value(action, arg_string)
+
     def error(self, message: str) -> NoReturn:
         """Raise ValueError in place of printing the usage and exiting."""
         end = " " if message.endswith("?") else "; "

@@ -47,6 +47,16 @@ def test_the_examples_of_a_help_are_commands(example):
         assert "version" not in values  # prepare passes all of them on
 
 
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_empty_argument_is_refused_and_not_taken_for_the_current_folder(example):
+    _, _, module, *arguments = shlex.split(example)
+    name = module.removeprefix("train.")
+    read = read_flags if name == "main" else COMMANDS[name]._parser().parse_args
+    for i in [i for i, argument in enumerate(arguments) if not argument.startswith("--")]:
+        with pytest.raises(BadInput, match="''"):
+            read([*arguments[:i], "", *arguments[i + 1 :]])
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "sentence"),
     [

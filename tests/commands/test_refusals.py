@@ -73,7 +73,7 @@ from train.trainer.build import load_network_and_data
             "--bias-rate is for --schedule cuts and plateau and cosine, not original",
         ),
         (["--resume"], "--resume needs --run-dir"),
-        (["--data", ""], "--data: '' is not a path; "),
+        (["--data", ""], "--data: '' names nothing; is a shell variable unset? "),
         (["--resume", "--run-dir", "nowhere"], "nowhere does not exist"),
         (["--data-kind", "zip"], "'zip'"),
     ],

@@ -51,6 +51,12 @@ class Parser(argparse.ArgumentParser):
             shown = [key for key, a in actions.items() if a.help is not argparse.SUPPRESS]
             self.error(f"there is no flag {name}{_did_you_mean(name, shown)}")
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        whole = action.nargs == argparse.PARSER  # all arguments of a command of the command
+        if not arg_string and not whole:  # `Path` would take it for the current folder
+            raise argparse.ArgumentError(action, "'' names nothing; is a shell variable unset?")
+        return super()._get_value(action, arg_string)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         # Argparse's own message has no suggestion before Python 3.14.
         try:
