@@ -1,4 +1,4 @@
-"""The forward pass of one layer, on the towers of one device.
+"""The forward pass of some layers on all devices, and of one on the towers of a device.
 
 Activations travel as a list with one array per tower of this device, see `towers.Towers`.
 """
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from alexnet_jax.architecture import LayerInfo
+from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.dense_layers import weights_all_features
 from alexnet_jax.layer_specs import (
     BatchNorm,
@@ -30,6 +30,7 @@ from alexnet_jax.layer_specs import (
     Split,
     Tanh,
 )
+from alexnet_jax.mesh import MeshAxes
 from alexnet_jax.ops.gradients import varies_over_devices
 from alexnet_jax.ops.layers import add_biases, conv, dense, dropout_mask, product, relu
 from alexnet_jax.ops.normalization import (
@@ -41,7 +42,68 @@ from alexnet_jax.ops.normalization import (
 from alexnet_jax.ops.pooling import max_pool
 from alexnet_jax.ops.windows import locally_connected, mean_pool
 from alexnet_jax.params import BatchStats, Layer, Params, get_batch_stats, get_layer
-from alexnet_jax.towers import Towers
+from alexnet_jax.shardings import shared_on
+from alexnet_jax.towers import Towers, run_sharded
+
+
+def run_layers(
+    params: Params,
+    inputs: jax.Array,
+    dropout_key: jax.Array | None,
+    *,
+    infos: tuple[LayerInfo, ...],
+    names: tuple[str, ...],
+    net: Architecture,
+    axes: MeshAxes | None,
+) -> tuple[dict[str, jax.Array], Params]:
+    """Run the layers `infos` one after the other.
+
+    Returns:
+      The outputs of those in `names` and, given a key, the statistics of this batch.
+    """
+    # A layer of a user's own may print values or leave JAX.
+    run = _run if any(info.spec.has_apply for info in infos) else _run_compiled
+    return run(params, inputs, dropout_key, infos=infos, names=names, net=net, axes=axes)
+
+
+def _run(
+    params: Params,
+    inputs: jax.Array,
+    dropout_key: jax.Array | None,
+    *,
+    infos: tuple[LayerInfo, ...],
+    names: tuple[str, ...],
+    net: Architecture,
+    axes: MeshAxes | None,
+) -> tuple[dict[str, jax.Array], Params]:
+    shared = shared_on(axes, net)
+    infos = tuple(shared.get(info.name, info) for info in infos)
+
+    def forward(params: Params, inputs: jax.Array, key: jax.Array | None, towers: Towers):
+        outputs: dict[str, jax.Array] = {}
+        stats: Params = {}
+        is_whole = not infos or infos[0].replicated_in  # on every tower, as images are
+        xs = [inputs] * towers.count if is_whole else towers.split(towers.local_slice(inputs))
+        for info in infos:
+            if info.name in shared and towers.dense_axis:
+                xs, towers = towers.share_dense(xs, info)
+            if info.stats_name and key is not None:
+                stats[info.stats_name] = _layer_batch_stats(info, xs, towers)
+            elif info.name in params and (dtype := params[info.name][0].dtype) != xs[0].dtype:
+                xs = [x.astype(dtype) for x in xs]
+            xs = run_layer(info, params | stats, xs, key, towers)
+            if info.name in names:
+                outputs[info.name] = _local_output(info, xs, towers)
+        return outputs, stats
+
+    return run_sharded(
+        forward, params, inputs, dropout_key, names=names, architecture=net, axes=axes
+    )
+
+
+# One program where the caller compiles none: operation by operation, a first call takes five times
+# as long, and each gradient ten times. The program of a caller who compiles stays as it is.
+_run_compiled = jax.jit(_run, static_argnames=("infos", "names", "net", "axes"), inline=True)
 
 
 def run_layer(
@@ -172,13 +234,13 @@ def _batch_norm(
     return [batch_norm(*part, spec.epsilon) for part in parts]
 
 
-def layer_batch_stats(info: LayerInfo, xs: list[jax.Array], towers: Towers) -> BatchStats:
+def _layer_batch_stats(info: LayerInfo, xs: list[jax.Array], towers: Towers) -> BatchStats:
     """Return the mean and variance of each input map that this device holds, over the batch."""
     mean = functools.partial(towers.mean, replicated=info.replicated_in)
     return batch_stats(xs[0] if info.replicated_in else towers.concat(xs), mean)
 
 
-def local_output(info: LayerInfo, xs: list[jax.Array], towers: Towers) -> jax.Array:
+def _local_output(info: LayerInfo, xs: list[jax.Array], towers: Towers) -> jax.Array:
     """Return this device's slice of a layer's output, which `towers.run_sharded` puts together."""
     if isinstance(info.spec, Output):
         return xs[0]

@@ -14,14 +14,12 @@ from jax.sharding import Mesh
 from alexnet_jax import architectures
 from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.architectures import PAPER
-from alexnet_jax.forward import layer_batch_stats, local_output, run_layer
+from alexnet_jax.forward import run_layers
 from alexnet_jax.layer_specs import BatchNorm
 from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.ops.layers import at_least_float32
 from alexnet_jax.params import BatchStats, Layer, Params, ParamsLike, as_params, check_params
 from alexnet_jax.selection import layer_info, layers_to_run, select_layers
-from alexnet_jax.shardings import shared_on
-from alexnet_jax.towers import Towers, run_sharded
 
 
 def init(key: jax.Array, architecture: Architecture | str = PAPER) -> Params:
@@ -244,57 +242,13 @@ def _run(
     net = architectures.get(architecture)
     inputs, names = jnp.asarray(inputs), select_layers(net, asked, after)
     params = check_params(params, net, layers_to_run(net, names, after))
-    infos = layer_info(net, names, inputs, after)
+    infos = tuple(layer_info(net, names, inputs, after))
     params = _as_arrays(params, infos)
-    shared = shared_on(axes, net)
-    infos = tuple(shared.get(info.name, info) for info in infos)
     layers = tuple(info.name for info in infos if info.name in names.values())
-    # A user's own layer may print values or leave JAX.
-    run = _run_layers if any(info.spec.has_apply for info in infos) else _run_compiled
-    outputs, batch_stats = run(
+    outputs, batch_stats = run_layers(
         params, inputs, dropout_key, infos=infos, names=layers, net=net, axes=axes
     )
     return {name: outputs[layer] for name, layer in names.items()}, batch_stats
-
-
-def _run_layers(
-    params: Params,
-    inputs: jax.Array,
-    dropout_key: jax.Array | None,
-    *,
-    infos: tuple[LayerInfo, ...],
-    names: tuple[str, ...],
-    net: Architecture,
-    axes: MeshAxes | None,
-) -> tuple[dict[str, jax.Array], Params]:
-    """Run the layers `infos`. Returns the outputs of `names`, and the statistics as `_run` does."""
-    shared = shared_on(axes, net)
-
-    def forward(params: Params, inputs: jax.Array, key: jax.Array | None, towers: Towers):
-        outputs: dict[str, jax.Array] = {}
-        batch_stats: Params = {}
-        is_whole = not infos or infos[0].replicated_in  # on every tower, as images are
-        xs = [inputs] * towers.count if is_whole else towers.split(towers.local_slice(inputs))
-        for info in infos:
-            if info.name in shared and towers.dense_axis:
-                xs, towers = towers.share_dense(xs, info)
-            if info.stats_name and key is not None:
-                batch_stats[info.stats_name] = layer_batch_stats(info, xs, towers)
-            elif info.name in params and (dtype := params[info.name][0].dtype) != xs[0].dtype:
-                xs = [x.astype(dtype) for x in xs]
-            xs = run_layer(info, params | batch_stats, xs, key, towers)
-            if info.name in names:
-                outputs[info.name] = local_output(info, xs, towers)
-        return outputs, batch_stats
-
-    return run_sharded(
-        forward, params, inputs, dropout_key, names=names, architecture=net, axes=axes
-    )
-
-
-# One program where the caller compiles none: operation by operation, a first call takes five times
-# as long, and each gradient ten times. The program of a caller who compiles stays as it is.
-_run_compiled = jax.jit(_run_layers, static_argnames=("infos", "names", "net", "axes"), inline=True)
 
 
 def _as_arrays(params: Params, infos: Iterable[LayerInfo]) -> Params:
