@@ -41,6 +41,6 @@ def test_it_runs_the_numerical_tests_and_skips_those_that_need_more_devices():
 
 @pytest.mark.skipif(accelerators.find(os.environ) is not None, reason="this machine has one")
 def test_without_an_accelerator_it_refuses():
-    done = run_pytest("tests/library/test_winograd.py")
+    done = run_pytest("tests/library/ops/test_winograd.py")
     assert done.returncode == 4
     assert "--accelerator: JAX finds no GPU or TPU; JAX_PLATFORMS=cpu lets" in done.stderr
