@@ -28,6 +28,17 @@ TOO_FEW = re.compile(r"devices were requested, and JAX finds|must be >= the prod
 FINISHED = itertools.count(1)
 """Counts the modules whose tests have run in this process."""
 
+SLOW = (
+    "test_resume.py",
+    "test_documentation.py",
+    "test_gpu_benchmark.py",
+    "test_train_step.py",
+    "test_distributed.py",
+    "test_disk_errors.py",
+    "test_fine_tuning.py",
+)
+"""Files of a minute or more. They begin first: at the end one worker would run on alone."""
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # A shell script that runs the tests in the background has them ignore SIGINT, and what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -74,6 +85,7 @@ def pytest_collection_modifyitems(config, items):
         others = [item for item in items if not any(map(item.path.is_relative_to, NUMERICAL))]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+    items.sort(key=lambda item: item.path.name not in SLOW)
 
 
 def pytest_collection_finish():
