@@ -1,4 +1,4 @@
-"""The forward pass of some layers on all devices, and of one on the towers of a device.
+"""The forward pass of several layers on all devices, and of one on the towers of a device.
 
 Activations travel as a list with one array per tower of this device, see `towers.Towers`.
 """
@@ -61,21 +61,6 @@ def run_layers(
     Returns:
       The outputs of those in `names` and, given a key, the statistics of this batch.
     """
-    # A layer of a user's own may print values or leave JAX.
-    run = _run if any(info.spec.has_apply for info in infos) else _run_compiled
-    return run(params, inputs, dropout_key, infos=infos, names=names, net=net, axes=axes)
-
-
-def _run(
-    params: Params,
-    inputs: jax.Array,
-    dropout_key: jax.Array | None,
-    *,
-    infos: tuple[LayerInfo, ...],
-    names: tuple[str, ...],
-    net: Architecture,
-    axes: MeshAxes | None,
-) -> tuple[dict[str, jax.Array], Params]:
     shared = shared_on(axes, net)
     infos = tuple(shared.get(info.name, info) for info in infos)
 
@@ -103,7 +88,9 @@ def _run(
 
 # One program where the caller compiles none: operation by operation, a first call takes five times
 # as long, and each gradient ten times. The program of a caller who compiles stays as it is.
-_run_compiled = jax.jit(_run, static_argnames=("infos", "names", "net", "axes"), inline=True)
+run_layers_compiled = jax.jit(
+    run_layers, static_argnames=("infos", "names", "net", "axes"), inline=True
+)
 
 
 def run_layer(

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from alexnet_jax import architectures
 from alexnet_jax.architecture import Architecture, LayerInfo
 from alexnet_jax.architectures import PAPER
-from alexnet_jax.forward import run_layers
+from alexnet_jax.forward import run_layers, run_layers_compiled
 from alexnet_jax.layer_specs import BatchNorm
 from alexnet_jax.mesh import AxisNames, MeshAxes, mesh_axes
 from alexnet_jax.ops.layers import at_least_float32
@@ -245,7 +245,9 @@ def _run(
     infos = tuple(layer_info(net, names, inputs, after))
     params = _as_arrays(params, infos)
     layers = tuple(info.name for info in infos if info.name in names.values())
-    outputs, batch_stats = run_layers(
+    # A layer of a user's own may print values or leave JAX.
+    run = run_layers if any(info.spec.has_apply for info in infos) else run_layers_compiled
+    outputs, batch_stats = run(
         params, inputs, dropout_key, infos=infos, names=layers, net=net, axes=axes
     )
     return {name: outputs[layer] for name, layer in names.items()}, batch_stats

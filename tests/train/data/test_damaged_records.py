@@ -109,9 +109,9 @@ def test_a_shard_with_fewer_records_than_the_manifest_counts_is_named(out, monke
 
 
 def test_a_manifest_of_another_program_does_not_make_a_folder_of_records(class_folders, tmp_path):
-    shutil.copytree(class_folders, tmp_path / "class_folders")
-    (tmp_path / "class_folders" / "manifest.json").write_text('{"name": "a web page"}')
-    assert len(open_data(tmp_path / "class_folders", "auto", 32).train) == 24
+    shutil.copytree(class_folders, tmp_path / "tree")
+    (tmp_path / "tree" / "manifest.json").write_text('{"name": "a web page"}')
+    assert len(open_data(tmp_path / "tree", "auto", 32).train) == 24
 
 
 @pytest.mark.parametrize(
