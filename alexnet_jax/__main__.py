@@ -8,8 +8,8 @@ python -m alexnet_jax page runs/digits-20261122 page/
 """
 
 import argparse
+import os
 import shlex
-import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -83,6 +83,9 @@ command needs the package onnx, and npm, which fetches onnxruntime-web into the 
 PAGE_EXAMPLES = """\
   PROGRAM page runs/NAME page/
   PROGRAM page runs/NAME page/ --runtime node_modules/onnxruntime-web"""
+
+READER_GONE = 141
+"""Exit status if nobody reads the output any more: 128 + SIGPIPE, as a shell's."""
 
 SAFETENSORS = ".safetensors"
 COMMANDS = ("convert", "export", "page")
@@ -241,7 +244,19 @@ def _check_is_new(target: Path) -> None:
         raise ValueError(f"OUT {target}: there is no folder {target.parent}")
 
 
+def _run() -> int:
+    """Run the command, which ends silently if its reader leaves early, as `| head` does."""
+    try:
+        try:
+            return main(sys.argv[1:])
+        finally:
+            if sys.stdout:  # None if the caller has closed it: `>&-`
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Python writes what is still buffered once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+
+
 if __name__ == "__main__":
-    if hasattr(signal, "SIGPIPE"):  # `| head` closes the pipe early
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_run())

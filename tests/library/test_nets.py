@@ -1,9 +1,6 @@
 """Networks of the original program, Caffe and notebooks: against loops, and on two devices."""
 
 import itertools
-import signal
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -14,7 +11,6 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import architectures
-from alexnet_jax.__main__ import main
 from alexnet_jax.architecture import Architecture
 from alexnet_jax.architectures import NETS
 from alexnet_jax.layer_specs import (
@@ -280,29 +276,3 @@ def test_a_net_of_one_tower_gives_logits(net, rng):
     logits = jax.jit(partial(alexnet_jax.apply, architecture=net))(params, images)
     assert logits.shape == (2, 7)
     assert logits.std() > 1e-3
-
-
-def test_the_command_prints_a_nets_summary(capsys):
-    assert main(["ONE_GPU"]) == 0
-    assert "59,798,312" in capsys.readouterr().out
-    assert main(["SCALED_8_113"]) == 0
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(["--help"])
-    assert "NO_COMMUNICATION" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("arguments", [[], ["ALEX"], ["PAPER", "CAFFE"], ["SCALED_8_9"]])
-def test_the_command_refuses_wrong_arguments_in_one_sentence(arguments, capsys):
-    assert main(arguments) == 2
-    printed = capsys.readouterr()
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    assert not printed.out
-
-
-def test_a_summary_into_a_closed_pipe_ends_silently():
-    command = [sys.executable, "-m", "alexnet_jax", "PAPER"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == -signal.SIGPIPE
