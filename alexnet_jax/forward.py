@@ -106,7 +106,7 @@ def run_layer(
         case Dense() if weights_all_features(info):
             # One product for all local towers: splitting the weights would copy them.
             x, *_ = xs if info.replicated_in else towers.gather(xs)
-            return towers.split(dense(get_layer(params, info.name), x))
+            return towers.split(run_operation(info.spec, get_layer(params, info.name), x))
         case Output():
             features = towers.local_slice(xs[0]) if info.replicated_in else towers.concat(xs)
             weights, biases = get_layer(params, info.name)
@@ -116,8 +116,10 @@ def run_layer(
             # One convolution for all local towers packs the patches of their input once, on a CPU.
             return lax.platform_dependent(
                 xs[0],
-                cpu=lambda x: towers.split(conv(spec, layer, x)),
-                default=lambda x: [conv(spec, part, x) for part in towers.split_params(layer)],
+                cpu=lambda x: towers.split(run_operation(spec, layer, x)),
+                default=lambda x: [
+                    run_operation(spec, part, x) for part in towers.split_params(layer)
+                ],
             )
         case Gather():
             return xs if info.replicated_in else towers.gather(xs)
@@ -144,12 +146,19 @@ def _run_on_each_tower(
 
 def _run_on_tower(info: LayerInfo, layer: Layer | None, x: jax.Array) -> jax.Array:
     """Run a layer on the maps of one tower, or on those of all towers."""
-    match info.spec, layer:
-        case LayerSpec(has_apply=True) as spec, _:
-            return _run_own(spec, info, layer, x)
-        case Conv() as spec, Layer():
+    if info.spec.has_apply:
+        return _run_own(info.spec, info, layer, x)
+    return run_operation(info.spec, layer, x)
+
+
+# JAX traces and differentiates it once for all towers, and for all layers of equal type and shape.
+@functools.partial(jax.jit, static_argnames="spec", inline=True)
+def run_operation(spec: LayerSpec, layer: Layer | None, x: jax.Array) -> jax.Array:
+    """Run a layer of one of the library's types."""
+    match spec, layer:
+        case Conv(), Layer():
             return conv(spec, layer, x)
-        case LocallyConnected() as spec, Layer():
+        case LocallyConnected(), Layer():
             return locally_connected(spec, layer, x)
         case Dense(), Layer():
             return dense(layer, x)
@@ -161,13 +170,13 @@ def _run_on_tower(info: LayerInfo, layer: Layer | None, x: jax.Array) -> jax.Arr
             return local_response_norm(x, n, k, alpha, beta, divide_alpha_by_n)
         case SpatialNorm(size, k, alpha, beta), _:
             return spatial_norm(x, size, k, alpha, beta)
-        case MaxPool() as spec, _:
+        case MaxPool(), _:
             return max_pool(spec, x)
-        case MeanPool() as spec, _:
+        case MeanPool(), _:
             return mean_pool(spec, x)
         case Flatten(), _:
             return x.reshape(x.shape[0], math.prod(x.shape[1:]))
-    raise AssertionError(info.name)  # `Architecture` has checked that the others have `apply`
+    raise AssertionError(spec)  # `Architecture` has checked that the others have `apply`
 
 
 def _run_own(spec: LayerSpec, info: LayerInfo, layer: Layer | None, x: jax.Array) -> jax.Array:
