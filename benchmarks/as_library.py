@@ -23,15 +23,17 @@ def prepare(task: str, batch: int) -> Prepared:
     labels = jnp.asarray(rng.integers(1000, size=batch))
     optimizer = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(1e-4, momentum=0.9))
 
-    def loss(params: alexnet_jax.Params, key: jax.Array) -> jax.Array:
+    def loss(
+        params: alexnet_jax.Params, key: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> jax.Array:
         logits = alexnet_jax.apply(params, images, dropout_key=key)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(
-        params: alexnet_jax.Params, state: optax.OptState, key: jax.Array
+        params: alexnet_jax.Params, state: optax.OptState, *batch: jax.Array
     ) -> tuple[alexnet_jax.Params, optax.OptState, jax.Array]:
-        value, gradient = jax.value_and_grad(loss)(params, key)
+        value, gradient = jax.value_and_grad(loss)(params, *batch)
         updates, state = optimizer.update(gradient, state, params)
         return jax.tree.map(jnp.add, params, updates), state, value
 
@@ -39,7 +41,7 @@ def prepare(task: str, batch: int) -> Prepared:
 
     def train() -> float:
         nonlocal now
-        *now, value = step(*now, key)
+        *now, value = step(*now, key, images, labels)  # constants would be folded
         return float(value)
 
     return train
