@@ -31,9 +31,13 @@ def prepare(task: str, batch: int) -> Prepared:
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(
-        params: alexnet_jax.Params, state: optax.OptState, *batch: jax.Array
+        params: alexnet_jax.Params,
+        state: optax.OptState,
+        key: jax.Array,
+        images: jax.Array,
+        labels: jax.Array,
     ) -> tuple[alexnet_jax.Params, optax.OptState, jax.Array]:
-        value, gradient = jax.value_and_grad(loss)(params, *batch)
+        value, gradient = jax.value_and_grad(loss)(params, key, images, labels)
         updates, state = optimizer.update(gradient, state, params)
         return jax.tree.map(jnp.add, params, updates), state, value
 
@@ -41,7 +45,7 @@ def prepare(task: str, batch: int) -> Prepared:
 
     def train() -> float:
         nonlocal now
-        *now, value = step(*now, key, images, labels)  # constants would be folded
+        *now, value = step(*now, key, images, labels)  # XLA would fold constants
         return float(value)
 
     return train

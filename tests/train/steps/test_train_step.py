@@ -21,8 +21,7 @@ from train.steps.optimizers import sgd
 from train.steps.schedules import by_cosine, by_epochs, by_plateau, constant, step_decay
 from train.steps.train_step import abstract_batch, init_state, make_train_step
 
-
-# One layer, which compiles in a second, for what no layer has a part in.
+# One layer, for tests of what does not depend on the layers: it compiles in a second.
 LINEAR = Architecture("LINEAR", image_sizes=14, towers=1, layers=(Flatten(), Output("fc1", 7)))
 
 
