@@ -5,8 +5,9 @@ that JAX reads at its start can be set for the requested devices.
 """
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .config.errors import Ended, list_some
 from .config.flags import make_config, names_no_experiment, read_flags
 from .runtime import backend, compile_cache, distributed
 from .runtime.cli import run_command
@@ -21,10 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     """Parse the flags, set up the devices, and train; with --plan, print a dry run."""
     given = read_flags(argv)
     if "seeds" in given:
-        from .runs import print_tables
-        from .trainer.seeds import train_seeds
-
-        print_tables(train_seeds(given, sys.argv[1:] if argv is None else argv))
+        _train_seeds(given, sys.argv[1:] if argv is None else argv)
         return
     config, candidates = make_config(given), None
     if names_no_experiment(given):
@@ -49,6 +47,20 @@ def main(argv: list[str] | None = None) -> None:
         from .trainer.train import train
 
         train(config)
+
+
+def _train_seeds(given: dict[str, Any], argv: list[str]) -> None:
+    from .runs import print_tables
+    from .trainer.seeds import train_seeds
+
+    folder, diverged = train_seeds(given, argv)
+    print_tables(folder)
+    if diverged:
+        names = list_some(path.name for path in diverged)
+        raise Ended(
+            f"diverged: {names}; a lower `learning_rate` for all seeds, in a new folder, may help",
+            1,
+        )
 
 
 def _has_batch_norm(net: "str | Architecture") -> bool:

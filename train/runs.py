@@ -68,18 +68,21 @@ def print_tables(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
 
     Raises BadInput if the folder holds no runs.
     """
-    rows, groups, unfinished = _collect(folder)
+    rows, groups, left_out = _collect(folder)
     _show(rows, _COLUMNS)
     if any(len(group["seeds"]) > 1 for group in groups):
         compared = any(group["from"] for group in groups)
         _show(groups, _GROUP_COLUMNS + _COMPARED * compared)
-        if unfinished:
-            print(f"in no group, as they are not finished: {list_some(unfinished)}")
+        for why, names in left_out.items():
+            if names:
+                print(f"in no group, as they {why}: {list_some(names)}")
     return rows, groups
 
 
-def _collect(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
-    """Return the rows of both tables, and the names of unfinished runs; tell what is left out."""
+def _collect(
+    folder: Path,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, list[str]]]:
+    """Return the rows of both tables, and the names of runs in no group by the reason."""
     from .run_dir.group_summary import summarize_groups
 
     runs, faults = _read(folder)
@@ -87,7 +90,12 @@ def _collect(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], 
         print(f"left out: {fault}", file=sys.stderr)
     rows = [_row(run, folder) for run in runs]
     groups = [_group_row(group, folder) for group in summarize_groups(runs)]
-    return rows, groups, [_name(run.run_dir, folder) for run in runs if not run.finished]
+    others = [run for run in runs if not run.finished]
+    left_out = {
+        "have diverged": [_name(run.run_dir, folder) for run in others if run.diverged],
+        "are not finished": [_name(run.run_dir, folder) for run in others if not run.diverged],
+    }
+    return rows, groups, left_out
 
 
 def _read(folder: Path) -> tuple[list["RunSummary"], list[str]]:

@@ -27,6 +27,7 @@ name=$(basename "$2")
 if [ $name = {fails} ]; then echo first; echo "the loss is nan"; exit 3; fi
 if [ $name = {hangs} ]; then echo > {calls}.hangs; exec sleep 60; fi
 mkdir -p "$2" && cp -r {made}/$name/. "$2"
+if [ -e "$2/diverged.json" ]; then echo "the loss is nan"; exit 1; fi
 """
 
 
@@ -86,6 +87,57 @@ def test_seeds_of_another_runs_recipe_begin_like_it_and_are_resumed_without_it(t
         "seed-0 --resume",
         f"seed-1 {' '.join(map(str, like))}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("begun", "flags", "words"),
+    [
+        ({"flip": True}, (), "holds a run with --flip True, not False"),
+        ({"net": "PAPER"}, (), "holds a run with --net PAPER, not DIGITS"),
+        ({"learning_rate": 0.5}, ("--flip",), "holds a run with --learning-rate 0.5, not "),
+        ({"data": "", "flip": True}, (), "holds a run with --flip True, not False"),
+    ],
+)
+def test_a_run_that_began_with_more_flags_is_not_taken_for_one_of_these(
+    tmp_path, sweep, begun, flags, words
+):
+    data = ("--data", tmp_path) if "data" in begun else ()
+    values = begun | ({"data": tmp_path} if data else {})
+    write_run(tmp_path / "out" / "seed-1", **{"seed": 1, "steps": 20} | values)
+    words = "seed-1 holds a run with --" if flags else words
+    assert words in refusal("--seeds", 1, 2, *STEPS, *data, *flags, "--run-dir", tmp_path / "out")
+
+
+def test_a_run_like_another_is_not_taken_for_one_like_a_third(tmp_path, sweep):
+    first, third = (
+        write_run(tmp_path / name, data=tmp_path, steps=20, learning_rate=rate)
+        for name, rate in (("first", 0.1), ("third", 0.2))
+    )
+    out = tmp_path / "out"
+    write_run(out / "seed-0", data=tmp_path, steps=20, learning_rate=0.1)
+    sweep("--like", first, "--seeds", 0, "--run-dir", out)
+    text = refusal("--like", third, "--seeds", 0, "--run-dir", out)
+    assert "seed-0 holds a run with --learning-rate 0.1, not 0.2" in text
+
+
+def test_a_run_that_is_longer_is_not_taken_for_a_shorter_one(tmp_path, sweep):
+    write_run(tmp_path / "out" / "seed-0", steps=20)
+    text = refusal("--seeds", 0, "--steps", 10, "--run-dir", tmp_path / "out")
+    assert "seed-0 is at step 20, past the last step, 10" in text
+
+
+def test_a_seed_that_diverges_does_not_keep_the_others_from_being_trained(tmp_path, sweep, capsys):
+    made = write_run(tmp_path / "made" / "seed-3", seed=3, epochs=(0.5,), test=None)
+    (made / "diverged.json").write_text('{"step": 11}')
+    command = ("--seeds", 3, 0, *STEPS, "--run-dir", tmp_path / "out")
+    for calls in (2, 0):  # the same command again leaves it as it is
+        with pytest.raises(Ended, match=r"^diverged: seed-3; a lower") as caught:
+            sweep(*command)
+        assert caught.value.status == 1
+        assert len(sweep.calls) == calls
+    printed = capsys.readouterr().out
+    assert "out/seed-3: the loss is nan\n" in printed
+    assert printed.count("10.00 %") == 3  # when it was trained, and in two tables
 
 
 def test_without_a_folder_a_new_one_is_made_and_the_way_on_names_it(

@@ -14,11 +14,8 @@ from .errors import BadInput, flag
 from .experiments import EXPERIMENTS, find_experiment
 from .parser import Parser
 from .recipe import Recipe
-from .saved import FORMER_NAMES, NOT_SAVED, load_config, read_record, resolve_unless_name
-
-_MAY_CHANGE = {"data", "data_kind", "devices", "layout", "epochs", "save_steps", "steps"}
-_MAY_CHANGE |= {"bad_images", "threads", "prefetch", "deterministic", "until_error"}
-"""Flags that --resume may change: locations and length, not the recipe."""
+from .resumed import check_resumed, check_same, shown
+from .saved import FORMER_NAMES, load_config, read_record, resolve_unless_name
 
 _SCHEDULES_OF = {
     "cut_epochs": ("cuts",),
@@ -81,12 +78,28 @@ def make_config(given: dict[str, Any], experiment: str = "digits") -> Config:
     elif given.get("resume") and given.get("run_dir"):
         saved = load_config(given["run_dir"])
         config = _replace(saved, given)
-        _check_resumed(config, saved)
+        check_resumed(config, saved)
     else:
         recipe = EXPERIMENTS[given.get("experiment", experiment)]
         config = _replace(Config(recipe), given)
         _check_new(config, recipe)
     return config
+
+
+def check_begun_by(flags: Sequence[str], saved: Config) -> None:
+    """Refuse a run that begins with other flags than these, also with more.
+
+    `parse` with --resume takes what the flags leave out from the run; this does not.
+
+    Args:
+      flags: which would begin it, without --run-dir and --resume.
+      saved: its configuration.
+
+    Raises BadInput.
+    """
+    given = read_flags([*flags, "--run-dir", str(saved.launch.run_dir)])
+    chosen = names_no_experiment(given)  # by the data
+    check_same(make_config(given, saved.recipe.experiment) if chosen else make_config(given), saved)
 
 
 def _make_like(given: dict[str, Any]) -> tuple[Config, Recipe]:
@@ -132,8 +145,8 @@ def _parser() -> Parser:
         for name, field in FIELDS.items():
             if field.name in owner.__dataclass_fields__:
                 reading = _reading(field.type)
-                shown = _shown(field.default)
-                text = f"{field.metadata['help']} (default: {shown})".replace("%", "%%")
+                default = shown(field.default)
+                text = f"{field.metadata['help']} (default: {default})".replace("%", "%%")
                 group.add_argument(flag(name), dest=name, help=text, **reading)
                 if name in former:
                     hidden = {"dest": name, "help": argparse.SUPPRESS}
@@ -217,10 +230,6 @@ def _optional(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: None if text == "None" else convert(text)
 
 
-def _shown(default: Any) -> str:
-    return " ".join(map(str, default)) or "none" if isinstance(default, tuple) else str(default)
-
-
 def _with_dashes(argument: str) -> str:
     """Return a flag with dashes for underscores, which other command lines take: --run_dir."""
     name, equals, value = argument.partition("=")
@@ -244,23 +253,3 @@ def _check_new(config: Config, recipe: Recipe) -> None:
         if changed and config.recipe.schedule not in schedules:
             users = " and ".join(schedules)
             raise BadInput(f"{flag(name)} is for --schedule {users}, not {config.recipe.schedule}")
-
-
-def _check_resumed(config: Config, saved: Config) -> None:
-    """Refuse to resume a run with another recipe."""
-    before, recipe = saved.values(), saved.recipe
-    for name, value in config.values().items():
-        if name not in _MAY_CHANGE | NOT_SAVED and value != before[name]:
-            folder = config.launch.run_dir
-            old, new = (_shown(getattr(x, "name", x)) for x in (before[name], value))
-            if name == "net" and old == new:
-                raise BadInput(f"{folder} holds a run with --net {old} of other layers")
-            raise BadInput(f"{folder} holds a run with {flag(name)} {old}, not {new}")
-    if config.recipe.epochs != recipe.epochs:
-        if recipe.steps is not None and config.recipe.steps == recipe.steps:
-            raise BadInput(f"--epochs: the run's length is --steps {recipe.steps}; change that")
-        if recipe.schedule in ("dexp", "cosine"):
-            raise BadInput(
-                f"--epochs: the schedule {recipe.schedule} is made for {recipe.epochs} epochs; "
-                "start a new run"
-            )

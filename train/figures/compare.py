@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config.saved import load_config
 from ..run_dir.metrics import read_metrics
+from ..run_dir.run_summary import find_runs
 from . import page
 
 EXAMPLES = (
@@ -22,7 +23,9 @@ EXAMPLES = (
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this figure."""
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", type=Path, help="folders of runs, or of sweeps"
+    )
     page.add_file(parser)
     parser.add_argument(
         "--metric",
@@ -42,7 +45,8 @@ def draw_comparison(runs: list[Path], file: Path, *, accuracy: bool = False) -> 
     """Draw loss and top-1 error of runs by epoch, of training and of held-out images.
 
     Args:
-      runs: their folders.
+      runs: their folders, or folders that hold several. Logs beside them, as `runs/A/*` names
+        those of a sweep, are passed over.
       file: the image to write.
       accuracy: whether to draw the accuracy in place of the error.
 
@@ -52,7 +56,7 @@ def draw_comparison(runs: list[Path], file: Path, *, accuracy: bool = False) -> 
 
     lines = [
         (_shown(group.label, len(group.runs)), [_curves(run) for run in group.runs])
-        for group in group_runs({run: load_config(run) for run in runs})
+        for group in group_runs({run: load_config(run) for run in _find(runs)})
     ]
     figure = page.blank(10, 7)
     panels = figure.subplots(2, 2, sharex=True)
@@ -83,6 +87,11 @@ _PARTS = {
 """Titles of the columns."""
 
 
+def _find(paths: list[Path]) -> list[Path]:
+    logs = {run.with_name(f"{run.name}.log") for run in paths}
+    return [run for path in paths if path not in logs for run in find_runs(path)]
+
+
 def _shown(label: str, count: int) -> str:
     return page.plain(label, 60) + (f" ({count} seeds)" if count > 1 else "")
 
@@ -107,10 +116,11 @@ def _percent(curve: np.ndarray, *, accuracy: bool) -> np.ndarray:
 
 
 def _draw_line(axes: Any, curves: list[np.ndarray], label: str, color: str) -> None:
-    """Draw the mean of curves in a band; of runs of unequal length, as far as all have come."""
-    length = min(curve.shape[1] for curve in curves)
-    if not length:
+    """Draw the mean of curves in a band, as far as all have come that have begun."""
+    curves = [curve for curve in curves if curve.shape[1]]
+    if not curves:
         return
+    length = min(curve.shape[1] for curve in curves)
     epochs, values = curves[0][0, :length], np.stack([curve[1, :length] for curve in curves])
     axes.plot(epochs, values.mean(0), color=color, label=label, linewidth=1.4)
     if len(curves) > 1:

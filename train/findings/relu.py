@@ -33,7 +33,7 @@ def find(trials: Trials) -> Report:
     candidates = {
         _trial(unit, rate): _flags(unit, rate, EPOCHS_OF_RATES) for unit in NETS for rate in RATES
     }
-    tried = trials.train(candidates, trials.seeds[:1])
+    tried = trials.train(candidates, trials.seeds[:1], may_diverge=True)
     best = {
         unit: min(RATES, key=lambda rate: _last_error(tried[_trial(unit, rate)])) for unit in NETS
     }
@@ -66,9 +66,9 @@ def _flags(unit: str, rate: float, epochs: int = MOST_EPOCHS) -> Flags:
 
 
 def _last_error(runs: list[Trial]) -> float:
-    error = runs[0].summary.train_error
-    assert error is not None
-    return error
+    """Return the training error of a rate; 1 if its run diverged."""
+    summary = runs[0].summary
+    return 1.0 if summary.diverged or summary.train_error is None else summary.train_error
 
 
 def epochs_until(run: Trial, error: float) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config.errors import Ended, list_some
 from ..run_dir.metrics import read_metrics
 from ..run_dir.run_summary import RunSummary, summarize_run
 from ..trainer.sweep import SweepRun, train_runs
@@ -37,15 +38,20 @@ class Trials:
     jobs: int
 
     def train(
-        self, arms: Mapping[str, Flags], seeds: Iterable[int] | None = None
+        self,
+        arms: Mapping[str, Flags],
+        seeds: Iterable[int] | None = None,
+        *,
+        may_diverge: bool = False,
     ) -> dict[str, list[Trial]]:
         """Train each arm with each seed, unless that is done. Returns the runs of each arm.
 
         Args:
           arms: flags by the name of an arm, which is the name of its folder too.
           seeds: in place of those of the command.
+          may_diverge: whether a run without figures will do.
 
-        Raises what `train_runs` raises.
+        Raises what `train_runs` raises, and Ended if a run has diverged.
         """
         chosen = self.seeds if seeds is None else tuple(seeds)
         runs = {
@@ -56,7 +62,10 @@ class Trials:
             for seed in chosen
             for arm, flags in arms.items()
         }
-        train_runs([*runs.values()], self.jobs)
+        diverged = train_runs([*runs.values()], self.jobs)
+        if diverged and not may_diverge:
+            names = list_some([str(path) for path in diverged])
+            raise Ended(f"diverged, so that the arms cannot be compared: {names}", 1)
         trials: dict[str, list[Trial]] = {arm: [] for arm in arms}
         for (arm, seed), run in runs.items():
             trials[arm].append(Trial(run.run_dir, seed, summarize_run(run.run_dir)))

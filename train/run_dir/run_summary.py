@@ -1,6 +1,7 @@
 """What a run folder tells of its run in a line: network, data, seed, errors, time."""
 
 import datetime
+import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,14 @@ class RunSummary:
     """Whether there is a test error of its latest step."""
     validated: bool
     """Whether it has validation images. Then it looks at the test images at its end alone."""
+    diverged: bool
+    """Whether it ended because its loss or its parameters were no longer finite."""
 
     @property
     def finished(self) -> bool:
         """Whether the run is over, at its last step or because a callback has ended it."""
-        return self.tested and (self.validated or self.has_ended(self.config.recipe))
+        over = self.validated or self.has_ended(self.config.recipe)
+        return self.tested and over and not self.diverged
 
     def has_ended(self, recipe: Recipe) -> bool:
         """Return whether a run of this recipe, which may be longer, would end where this one is."""
@@ -79,6 +83,7 @@ def summarize_run(run_dir: Path) -> RunSummary:
         epoch_images=_count_epoch_images(run_dir),
         tested=any(row["step"] == step and "test_top1_error" in row for row in rows),
         validated=any("val_top1_error" in row for row in rows),
+        diverged=_has_diverged(run_dir, step),
     )
 
 
@@ -99,6 +104,17 @@ def _count_epoch_images(run_dir: Path) -> int:
         return data["train"] - taken
     except (KeyError, TypeError):
         return 0  # not as `record_run` writes it
+
+
+def _has_diverged(run_dir: Path, step: int) -> bool:
+    """Return whether a run diverged at its latest step, or right after it.
+
+    One that was resumed and has come further, as with another precision, has not.
+    """
+    try:
+        return json.loads((run_dir / "diverged.json").read_text())["step"] >= step
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _oldest(run_dir: Path) -> datetime.datetime:

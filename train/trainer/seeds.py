@@ -22,14 +22,16 @@ _OF_ONE_RUN = {
 """Flags that do not go with --seeds, and why."""
 
 
-def train_seeds(given: dict[str, Any], argv: Sequence[str]) -> Path:
-    """Train a run for each seed, one after the other, in FOLDER/seed-S, and return FOLDER.
+def train_seeds(given: dict[str, Any], argv: Sequence[str]) -> tuple[Path, list[Path]]:
+    """Train a run for each seed, one after the other, in FOLDER/seed-S.
 
     What is finished is skipped, and what was stopped is resumed.
 
     Args:
       given: the values of the flags, `seeds` among them.
       argv: the flags themselves.
+
+    Returns FOLDER, and the folders of the runs that diverged.
 
     Raises:
       BadInput: flags that are refused, with several seeds or at all.
@@ -48,8 +50,7 @@ def train_seeds(given: dict[str, Any], argv: Sequence[str]) -> Path:
     seeds = " ".join(map(str, given["seeds"]))
     flags = shlex.join([*like, *shared, "--run-dir", str(folder)])
     print(f"seeds {seeds}, each in {folder}/seed-N", flush=True)
-    train_runs(runs, way_on=f"{COMMAND} --seeds {seeds} {flags}")
-    return folder
+    return folder, train_runs(runs, way_on=f"{COMMAND} --seeds {seeds} {flags}")
 
 
 def _check(own: dict[str, Any], seeds: Sequence[int]) -> None:

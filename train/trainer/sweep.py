@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config.errors import PACKAGE, BadInput, Ended
-from ..config.flags import parse
+from ..config.flags import check_begun_by, parse
+from ..config.run_length import last_step
 from ..config.saved import load_config
 from ..run_dir.run_summary import summarize_run
 from ..runtime.cores import core_shares
@@ -64,21 +65,25 @@ class _Children:
 
 def train_runs(
     runs: Sequence[SweepRun], jobs: int = 1, *, way_on: str = "the same command"
-) -> None:
-    """Train the runs that are not finished, in their order.
+) -> list[Path]:
+    """Train the runs that are not over, in their order.
+
+    A run whose loss is no longer finite is over as well: resumed, it would diverge again.
 
     Args:
       runs: each with a folder of its own. What a run prints goes to `RUN.log` beside its folder.
       jobs: runs at a time, each on its share of this process's cores.
       way_on: how to continue after a stop, as a user types it.
 
+    Returns the folders of the runs that diverged.
+
     Raises:
       BadInput: flags of a run that `train.main` refuses.
       Ended: a run failed, or a signal stopped all of them, after they were saved.
     """
-    unfinished = [run for run in runs if not is_finished(run)]
+    unfinished = [run for run in runs if not _is_over(run)]
     if len(unfinished) < len(runs):
-        print(f"{len(runs) - len(unfinished)} of {len(runs)} runs are finished", flush=True)
+        print(f"{len(runs) - len(unfinished)} of {len(runs)} runs are over", flush=True)
     children, shares = _Children(), core_shares(min(jobs, max(1, len(unfinished))))
     with defer_signals() as request, ThreadPoolExecutor(len(shares)) as pool:
         futures = [pool.submit(_train, run, shares, children) for run in unfinished]
@@ -91,10 +96,11 @@ def train_runs(
     if request.signal is not None:
         name = signal.Signals(request.signal).name
         raise Ended(f"stopped by {name}; continue with: {way_on}", 128 + request.signal)
+    return [run.run_dir for run in runs if summarize_run(run.run_dir).diverged]
 
 
-def is_finished(run: SweepRun) -> bool:
-    """Return whether a run has come to its end, and has its figures on the test images.
+def _is_over(run: SweepRun) -> bool:
+    """Return whether a run has its figures on the test images, or has diverged.
 
     Raises BadInput for flags that `train.main` refuses, and for a folder that holds another run.
     """
@@ -104,8 +110,12 @@ def is_finished(run: SweepRun) -> bool:
     saved = load_config(folder)
     if wanted.data.path is not None and wanted.data.path.resolve() != saved.data.path:
         raise BadInput(f"{folder} holds a run on {saved.data.path}, not on {wanted.data.path}")
+    check_begun_by([*run.flags, *run.start_flags], saved)
     summary = summarize_run(folder)
-    return summary.finished and summary.has_ended(wanted.recipe)
+    last = last_step(wanted.recipe, summary.epoch_images) if summary.epoch_images else summary.step
+    if summary.step > last:
+        raise BadInput(f"{folder} is at step {summary.step}, past the last step, {last}")
+    return summary.diverged or (summary.finished and summary.has_ended(wanted.recipe))
 
 
 def _wait_for(futures: list[Future[None]], children: _Children, request: StopRequest) -> None:
@@ -154,10 +164,13 @@ def _run_child(run: SweepRun, cores: list[int], children: _Children) -> None:
         children.running.remove(child)
     if children.stopped:
         return
-    if status:
+    summary = summarize_run(run.run_dir) if run.has_begun else None
+    if summary is None or (status and not summary.diverged):
         status = status if status > 0 else 128 - status  # below 0: the number of a signal
         raise Ended(f"{run.run_dir} ended with status {status}: {_last_line(log)}", status)
-    summary = summarize_run(run.run_dir)
+    if summary.diverged:
+        _say(f"{run.run_dir}: {_last_line(log)}")
+        return
     errors = {"training": summary.train_error, "test": summary.test_error}
     shown = (f"{name} error {100 * x:.2f} %" for name, x in errors.items() if x is not None)
     minutes = (time.monotonic() - start) / 60

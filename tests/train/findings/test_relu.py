@@ -5,7 +5,10 @@ from types import SimpleNamespace
 
 from train.findings import relu
 
-ERRORS = {"relu": {0.003: 0.4, 0.01: 0.5}, "tanh": {0.03: 0.5, 0.1: 0.6}}
+DIVERGED = 0.2
+"""What such a run reports of its last epoch, lower than the others."""
+
+ERRORS = {"relu": {0.003: 0.4, 0.01: 0.5, 0.1: DIVERGED}, "tanh": {0.03: 0.5, 0.1: 0.6}}
 EPOCHS = {"relu": 3, "tanh": 12}
 
 
@@ -16,7 +19,8 @@ class RecordedTrials:
     seeds: tuple[int, ...] = (0, 1)
     flags: dict[str, list] = field(default_factory=dict)
 
-    def train(self, arms, seeds=None):
+    def train(self, arms, seeds=None, *, may_diverge=False):
+        assert may_diverge == all(arm.startswith("rate-") for arm in arms)
         for arm, flags in arms.items():
             assert self.flags.setdefault(arm, [*flags]) == [*flags], arm
         return {arm: [run(arm) for _ in seeds or self.seeds] for arm in arms}
@@ -26,7 +30,9 @@ def run(arm):
     unit, rate = arm.removeprefix("rate-").split("-", 1)
     error = ERRORS[unit].get(float(rate), 0.9)
     rows = [{"train_top1_error": 0.9}] * (EPOCHS[unit] - 1) + [{"train_top1_error": 0.25}]
-    return SimpleNamespace(summary=SimpleNamespace(train_error=error), epochs=lambda: rows)
+    return SimpleNamespace(
+        summary=SimpleNamespace(train_error=error, diverged=error == DIVERGED), epochs=lambda: rows
+    )
 
 
 def test_no_two_runs_of_a_folder_differ_and_the_best_rate_goes_on():

@@ -108,6 +108,18 @@ def test_runs_of_unequal_length_are_compared_as_far_as_all_have_come(tmp_path, d
     np.testing.assert_allclose(line.get_xydata(), [[1, 50]])
 
 
+def test_a_sweep_is_drawn_by_its_folder_or_by_all_that_is_in_it(tmp_path, drawn):
+    for seed in range(3):
+        run = write_run(tmp_path / f"seed-{seed}", seed=seed)
+        run.with_name(f"{run.name}.log").write_text("step 1\n")
+    (run / "metrics.jsonl").write_text("")  # stopped before its first epoch
+    for named in ([tmp_path], sorted(tmp_path.iterdir())):
+        compare.draw_comparison(named, tmp_path / "x.png")
+        assert len(drawn[-1].axes[0].lines) == 1
+    with pytest.raises(BadInput, match=r"seed-0\.log is a file"):
+        compare.draw_comparison([tmp_path / "seed-0.log"], tmp_path / "x.png")
+
+
 def test_lines_that_differ_in_many_values_are_named_after_their_folders(tmp_path, drawn):
     changes = {"momentum": 0.8, "flip": True, "mean": "channel", "patience": 2}
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b", **changes)]
@@ -121,6 +133,16 @@ def test_the_figure_is_drawn_by_the_command(tmp_path, capsys):
     draw(["compare", str(tmp_path / "run"), str(file), "--metric", "accuracy"])
     assert capsys.readouterr().out == f"{file}\n"
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_diverged_is_in_no_group_until_it_has_come_further(tmp_path, capsys):
+    for seed in range(3):
+        write_run(tmp_path / f"seed-{seed}", seed=seed)
+    said = "in no group, as they have diverged: seed-1\n"
+    for step, is_left_out in ((21, True), (20, True), (19, False)):
+        (tmp_path / "seed-1" / "diverged.json").write_text(json.dumps({"step": step}))
+        runs.main([str(tmp_path)])
+        assert (said in capsys.readouterr().out) == is_left_out
 
 
 @pytest.mark.parametrize(
