@@ -36,7 +36,7 @@ def _row(
 ) -> tuple[str | int, ...]:
     """Return the line of an arm. It is compared by ten crops if there are ten."""
     crops = (1, 10) if ablation.crops == 10 else (1,)
-    training = mean_and_deviation([run.summary.train_error or np.nan for run in runs], scale=100)
+    training = mean_and_deviation([_train_error(run) for run in runs], scale=100)
     tested = [mean_and_deviation(error_rates(misses[arm], n), scale=100) for n in crops]
     row = (arm, len(runs), training, *tested)
     if arm == ablation.baseline:
@@ -49,6 +49,11 @@ def _row(
         return (*row, f"{100 * (np.mean(own) - np.mean(base)):+.2f}", "", "", by_seed)
     interval = f"{100 * it.low:+.2f} to {100 * it.high:+.2f}"
     return (*row, f"{100 * it.mean:+.2f}", interval, f"{it.p:.2g}", by_seed)
+
+
+def _train_error(run: Trial) -> float:
+    error = run.summary.train_error
+    return np.nan if error is None else error
 
 
 def sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> str:
@@ -70,10 +75,13 @@ def sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> s
         f"{shown}: no difference is resolved by {len(own)} seeds (95 % interval "
         f"{100 * it.low:+.1f} to {100 * it.high:+.1f})"
     )
-    if not it.low <= ablation.effect / 100 <= it.high:
-        return f"{text}, and the paper's {ablation.effect:+g} points lie outside."
-    needed = seeds_needed(own, base, ablation.effect / 100)
-    return f"{text}; the paper's {ablation.effect:+g} points would need {needed} of each."
+    effect = ablation.effects.get(arm)
+    if effect is None:
+        return f"{text}."
+    if not it.low <= effect / 100 <= it.high:
+        return f"{text}, and the paper's {effect:+g} points lie outside."
+    needed = seeds_needed(own, base, effect / 100)
+    return f"{text}; the paper's {effect:+g} points would need about {needed} of each."
 
 
 def _draw(runs: dict[str, list[Trial]], misses: dict[str, list[Misses]], file: Path) -> Path:
@@ -97,7 +105,7 @@ def _draw(runs: dict[str, list[Trial]], misses: dict[str, list[Misses]], file: P
         right.plot(errors, np.full(len(errors), number), "o", color=color, alpha=0.6)
         right.plot(errors.mean(), number, "|", color="k", markersize=18)
     left.set(xlabel="epoch", ylabel="top-1 error (%)")
-    left.set_title("held-out images; dashed: training, with augmentation", fontsize=10)
+    left.set_title("held-out images; dashed: training, augmented, dropout on", fontsize=10)
     left.legend(fontsize=8)
     right.set_yticks(range(len(runs)), [*runs])
     right.invert_yaxis()

@@ -1,12 +1,15 @@
 """A finding from its runs to its report, with runs of a few steps."""
 
+import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from tests.support.picture_folders import write_classes
+from train.config.errors import Ended
 from train.findings import comparison
 from train.findings.ablations import Ablation
 from train.findings.comparison import compare
@@ -21,7 +24,7 @@ ABLATION = Ablation(
         "low": (*SHORT, "--learning-rate", 1e-5),
         "high": (*SHORT, "--learning-rate", 1e-4),
     },
-    effect=1,
+    effects={"high": 1},
 )
 
 
@@ -64,7 +67,7 @@ def test_what_is_finished_is_not_trained_again(folder, report, capsys):
     again = compare(ABLATION, Trials(folder / "runs", folder / "pictures", (3,), 1))
     assert again.rows == report.rows
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
-    assert "2 of 2 runs are finished" in capsys.readouterr().out
+    assert "2 of 2 runs are over" in capsys.readouterr().out
 
 
 def test_kernels_begin_as_the_seed_of_their_run_draws_them(folder, report):
@@ -88,7 +91,10 @@ def _misses(*counts):
         ((50, 51, 49), "5.1 points better"),
         # The deviations are 1 and 2: an interval of about 4, in tenths of a point.
         ((101, 99, 103), r"no difference is resolved .*and the paper's \+1 points lie outside"),
-        ((60, 140, 101), r"no difference is resolved .*the paper's \+1 points would need \d+ of"),
+        (
+            (60, 140, 101),
+            r"no difference is resolved .*the paper's \+1 points would need about \d+",
+        ),
         ((100,), "shows nothing"),
     ],
 )
@@ -96,3 +102,20 @@ def test_the_sentence_says_what_the_seeds_can_and_cannot_tell(errors, words):
     base = (100, 101, 102)[: len(errors)]
     misses = {"low": _misses(*base), "high": _misses(*errors)}
     assert re.search(words, comparison.sentence(ABLATION, "high", misses))
+
+
+def test_an_arm_without_a_figure_in_the_paper_is_held_against_none():
+    misses = {"low": _misses(100, 101, 102), "high": _misses(101, 99, 103)}
+    unnamed = dataclasses.replace(ABLATION, effects={})
+    assert comparison.sentence(unnamed, "high", misses).endswith("(95 % interval -0.4 to +0.4).")
+
+
+def test_arms_are_not_compared_without_the_runs_that_diverged(folder, report, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    run = tmp_path / "runs" / "high" / "seed-3"
+    (run / "diverged.json").write_text('{"step": 2}')
+    trials = Trials(tmp_path / "runs", folder / "pictures", (3,), 1)
+    with pytest.raises(Ended, match=f"cannot be compared: {run}$"):
+        compare(ABLATION, trials)
+    [high] = trials.train({"high": ABLATION.arms["high"]}, may_diverge=True)["high"]
+    assert high.summary.diverged
