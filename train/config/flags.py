@@ -31,7 +31,7 @@ EXAMPLES = (
     "python -m train.main --devices 2",
     "python -m train.main --data DIR",
     "python -m train.main --experiment paper --data DIR --devices 2 --plan",
-    "python -m train.main --data DIR --init torchvision --freeze conv1,conv2",
+    "python -m train.main --data DIR --net TORCHVISION --init torchvision --freeze conv1,conv2",
     "python -m train.main --run-dir runs/NAME --resume",
 )
 

@@ -197,7 +197,7 @@ def open_predictor(
 
     Args:
       weights: the folder of a run, a file that `alexnet_jax.load` reads, or a published name.
-      checkpoint: of a run: "best", with the lowest test error, "latest", or a step.
+      checkpoint: of a run: "best", with the lowest validation error, "latest", or a step.
       devices: to run the network on.
       layout: what they divide, as `Launch.layout` says.
 
