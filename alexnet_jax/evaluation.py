@@ -16,7 +16,7 @@ def center_crops(images: jax.Array, size: int) -> jax.Array:
     """Cut the center crop out of each image: [n, height, width, 3] to [n, size, size, 3].
 
     Raises:
-      ValueError: images smaller than the crop.
+      ValueError: images smaller than the crop, or of another number of axes.
     """
     bottom, right = _margins(images, size)
     return _crop(images, bottom // 2, right // 2, size)
@@ -36,7 +36,7 @@ def ten_crops(images: jax.Array, size: int) -> jax.Array:
       [n, 10, size, size, 3].
 
     Raises:
-      ValueError: images smaller than the crops.
+      ValueError: images smaller than the crops, or of another number of axes.
     """
     bottom, right = _margins(images, size)
     corners = ((0, 0), (0, right), (bottom // 2, right // 2), (bottom, 0), (bottom, right))
@@ -70,6 +70,8 @@ def top_k_misses(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
 
 def _margins(images: jax.Array, size: int) -> tuple[int, int]:
     """Return the rows and columns outside of a crop. Raises ValueError if it does not fit."""
+    if images.ndim != 4:
+        raise ValueError(f"images must be [n, height, width, 3], not {list(images.shape)}")
     height, width = images.shape[1:3]
     if size > min(height, width):
         raise ValueError(

@@ -72,8 +72,9 @@ def run_layers(
         for info in infos:
             if info.name in shared and towers.dense_axis:
                 xs, towers = towers.share_dense(xs, info)
-            if info.stats_name and key is not None:
-                stats[info.stats_name] = _layer_batch_stats(info, xs, towers)
+            if info.stats_name:  # batch normalization, which computes in the dtype of its input
+                if key is not None:
+                    stats[info.stats_name] = _layer_batch_stats(info, xs, towers)
             elif info.name in params and (dtype := params[info.name][0].dtype) != xs[0].dtype:
                 xs = [x.astype(dtype) for x in xs]
             xs = run_layer(info, params | stats, xs, key, towers)

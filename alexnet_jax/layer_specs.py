@@ -99,7 +99,7 @@ class ResponseNorm(LayerSpec):
     """
 
     n: Odd = 5
-    k: Number = 2.0
+    k: Positive = 2.0
     alpha: Number = 1e-4
     beta: Number = 0.75
     divide_alpha_by_n: Switch = False
@@ -117,7 +117,7 @@ class SpatialNorm(LayerSpec):
     """
 
     size: Odd = 5
-    k: Number = 1.0
+    k: Positive = 1.0
     alpha: Number = 1e-3
     beta: Number = 0.75
 

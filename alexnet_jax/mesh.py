@@ -122,7 +122,8 @@ class MeshAxes:
     def check_batch(self, count: int) -> None:
         """Raise ValueError if the mesh cannot divide a batch of `count` images."""
         if count % self.batch_shards:
-            kind = "pairs of devices" if self.tower else "devices"
+            kinds = {1: "devices", 2: "pairs of devices"}
+            kind = kinds.get(self.tower_devices, f"groups of {self.tower_devices} devices")
             raise ValueError(
                 f"a batch of {count} images cannot be divided among {self.batch_shards} {kind}"
             )

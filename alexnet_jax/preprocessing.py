@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax.image_resize import Interpolation, Resize, resize_images
+from alexnet_jax.layer_fields import whole_number
 
 Colors = Literal["RGB", "BGR"]
 LARGEST_SIZE = 2**14  # pixels; a larger one is a mistake, and its mean image takes over 3 GB
@@ -59,9 +60,12 @@ class Preprocessing:
         mean.setflags(write=False)
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "std", tuple(map(float, self.std)))
+        object.__setattr__(self, "scale", float(self.scale))
+        for name in ("stored_size", "input_size"):
+            object.__setattr__(self, name, whole_number(getattr(self, name), name))
         if not 0 < self.input_size <= self.stored_size <= LARGEST_SIZE:
             raise ValueError(
-                f"input_size must be above 0, and stored_size from there to {LARGEST_SIZE}, "
+                f"stored_size must be from input_size to {LARGEST_SIZE}, "
                 f"not {self.input_size} and {self.stored_size}"
             )
         if mean.shape not in ((3,), (self.stored_size, self.stored_size, 3)):

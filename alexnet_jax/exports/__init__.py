@@ -10,6 +10,7 @@ from alexnet_jax.exports import onnx_model, stablehlo, torchvision
 from alexnet_jax.params import ParamsLike, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files.atomic import write_atomically
+from alexnet_jax.weights.loaded import check_class_names
 
 SUFFIXES = (".stablehlo", ".onnx", ".pth")
 
@@ -42,13 +43,14 @@ def export(
       class_names: by index, or none; only `.onnx` keeps them.
 
     Raises:
-      ValueError: another suffix, a network that the format cannot hold, or parameters of another
-        architecture.
+      ValueError: another suffix, a network that the format cannot hold, parameters of another
+        architecture, or class names that are not one text for each class.
       TypeError: parameters that are not floating.
       OSError: a path that cannot be written to.
     """
     path, architecture = Path(path), get(architecture)
     params = check_params(params, architecture)
+    class_names = check_class_names(architecture, class_names)
     match path.suffix:
         case ".stablehlo":
             content = stablehlo.serialize(params, architecture, preprocessing)

@@ -120,6 +120,8 @@ def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> N
     """Add the nodes of a layer at test time. Raises ValueError for a type that ONNX cannot say."""
     arrays = [np.asarray(leaf, np.float32) for leaf in params.get(info.name, ())]
     match info.spec:
+        case layer if layer.has_apply:  # a user's own, also one made from one of ours
+            raise _no_layer(info)
         case Conv() as layer:
             kernels, biases = arrays
             groups = info.input_shape[2] // kernels.shape[2]
@@ -150,11 +152,13 @@ def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> N
             graph.add("Mul", np.float32(0.5))
         case Dropout() | Gather() | Split():
             pass
-        case other:
-            raise ValueError(
-                f"ONNX has no layer for {info.name}, a {type(other).__name__}; "
-                ".stablehlo holds any network"
-            )
+        case _:
+            raise _no_layer(info)
+
+
+def _no_layer(info: LayerInfo) -> ValueError:
+    kind = type(info.spec).__name__
+    return ValueError(f"ONNX has no layer for {info.name}, a {kind}; .stablehlo holds any network")
 
 
 def _window(layer: Conv | MaxPool | MeanPool) -> dict[str, Any]:

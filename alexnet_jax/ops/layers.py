@@ -27,6 +27,9 @@ from alexnet_jax.params import Layer
 _FEW_ROWS = 32
 _BLOCK = 64
 
+_BY_KEY_ALONE = "threefry2x32"
+"""Random numbers that `vmap` over keys draws as one key draws them; those of "rbg" are others."""
+
 
 def conv(spec: Conv, params: Layer, maps: jax.Array) -> jax.Array:
     """Convolve [b, h, w, maps_in] with the layer's kernels and add the biases (§3.5)."""
@@ -88,7 +91,7 @@ def _product_on_cpu(features: jax.Array, weights: jax.Array) -> jax.Array:
     in_blocks = count % _BLOCK == 0 and weights.dtype == jnp.float32
     if few and in_blocks and on_same_devices(features, weights):
         # Both threads read the weights front to back, as fast as the memory gives them.
-        blocks = features.reshape(rows, -1, _BLOCK).swapaxes(0, 1)
+        blocks = features.reshape(rows, count // _BLOCK, _BLOCK).swapaxes(0, 1)
         return jnp.matmul(blocks, weights.reshape(-1, _BLOCK, weights.shape[1])).sum(0)
     # XLA multiplies a first operand that lies in columns itself. The barrier keeps it from turning
     # it back. Others it hands to the library YNNPACK, which is slower at this.
@@ -156,6 +159,8 @@ def dropout_mask(
     Each example draws from (key, layer name, its index in the global batch) alone, so the mask
     does not depend on the number of devices that share the batch or the towers.
     """
+    if str(jax.random.key_impl(key)) != _BY_KEY_ALONE:
+        key = jax.random.wrap_key_data(jax.random.bits(key, (2,), "uint32"), impl=_BY_KEY_ALONE)
     key = jax.random.fold_in(key, zlib.crc32(name.encode()))
     bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), shape, "uint8"))(examples)
     return bits < 128

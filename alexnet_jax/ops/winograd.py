@@ -54,7 +54,7 @@ def _convolve(maps: jax.Array, kernels: jax.Array) -> jax.Array:
         ]
         return _join_tiles(_both_sides(_A, products), maps.shape)
 
-    return lax.map(convolve_group, _groups(maps)).reshape(*maps.shape[:3], -1)
+    return lax.map(convolve_group, _groups(maps)).reshape(*maps.shape[:3], kernels.shape[-1])
 
 
 def _gradient(

@@ -1,7 +1,7 @@
 """What a file of weights holds, and how another program's arrays become our parameters."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,6 +24,31 @@ class LoadedWeights(NamedTuple):
     architecture: Architecture
     preprocessing: Preprocessing
     class_names: tuple[str, ...] = ()  # by index; empty if the file has none
+
+
+def check_class_names(net: Architecture, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the classes, by index, or none.
+
+    Raises ValueError for names that are no text, and for another number of them than of classes.
+    """
+    names = tuple(names)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"class names must be text, not {name!r}")
+    if len(names) not in (0, net.classes):
+        raise ValueError(f"there are {len(names)} class names for {net.classes} classes")
+    return names
+
+
+def check_expected(net: Architecture, expected: Architecture | None) -> None:
+    """Raise ValueError unless a file's network is the one that it must be, if that is not None."""
+    if expected is None or net == expected:
+        return
+    if net == expected.with_classes(net.classes):
+        raise ValueError(f"it holds {net.name} of {net.classes} classes, not {expected.classes}")
+    if net.name == expected.name:
+        raise ValueError(f"it holds {net.name} of other layers")
+    raise ValueError(f"it holds {net.name}, which differs from {expected.name}")
 
 
 def convert_params(

@@ -56,6 +56,15 @@ def second_maps(params, normed):
     return np.concatenate(halves, axis=-1)
 
 
+def test_in_bfloat16_it_is_bfloat16_in_training_and_at_test_time(images):
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), draw_params(NET))
+    names = [info.name for info in NET.layer_info()]
+    for key in (None, jax.random.key(0)):
+        captured = alexnet_jax.activations(params, images, names, architecture=NET, dropout_key=key)
+        types = {name: value.dtype for name, value in captured.items()}
+        assert types == dict.fromkeys(names, jnp.bfloat16)
+
+
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_at_test_time_the_running_statistics_normalize(devices, images):
     params, mesh = draw_params(NET), alexnet_jax.make_mesh(devices)

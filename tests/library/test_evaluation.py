@@ -31,6 +31,8 @@ def test_no_crop_is_cut_out_of_smaller_images():
     for crops in (evaluation.center_crops, evaluation.ten_crops):
         with pytest.raises(ValueError, match="no 8 x 8 pixels can be cut out of images of 9 x 7"):
             crops(jnp.zeros((1, 9, 7, 3)), 8)
+        with pytest.raises(ValueError, match=r"\[n, height, width, 3\], not \[9, 9, 3\]"):
+            crops(jnp.zeros((9, 9, 3)), 8)
 
 
 def test_predictions_are_averaged_as_probabilities_over_crops_and_over_nets(rng):

@@ -128,10 +128,40 @@ def test_onnx_refuses_a_layer_that_it_does_not_have(tmp_path):
     assert not (tmp_path / "net.onnx").exists()
 
 
+@dataclasses.dataclass(frozen=True)
+class Leaky(Relu):
+    """A user's layer, made from one of ours."""
+
+    def apply(self, _, x):
+        return jax.nn.leaky_relu(x)
+
+
+def test_onnx_does_not_take_a_users_layer_for_the_one_that_it_was_made_from(tmp_path):
+    pytest.importorskip("onnx")
+    layers = (Conv("conv1", 4, kernel=3), Leaky(), Flatten(), Output("fc2", 5))
+    net = dataclasses.replace(APART, layers=layers)
+    with pytest.raises(ValueError, match="ONNX has no layer for leaky1, a Leaky"):
+        exports.export(tmp_path / "net.onnx", draw_params(net), net, preprocessing_for(net))
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (np.array(NAMES[:6]), "there are 6 class names for 7 classes"),
+        (range(7), "class names must be text, not 0"),
+    ],
+)
+def test_names_that_are_not_those_of_the_classes_are_refused(tmp_path, names, sentence):
+    for write in (alexnet_jax.save, exports.export):
+        path = tmp_path / "net.stablehlo"
+        with pytest.raises(ValueError, match=sentence):
+            write(path, draw_params(TINY), TINY, preprocessing_for(TINY), names)
+
+
 def test_onnx_keeps_the_names_of_the_classes_and_is_not_taken_for_caffes(tmp_path):
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "net.onnx"
-    exports.export(path, draw_params(TINY), TINY, preprocessing_for(TINY), NAMES)
+    exports.export(path, draw_params(TINY), TINY, preprocessing_for(TINY), np.array(NAMES))
     [entry] = onnx.load(path).metadata_props
     assert entry.key == "class_names"
     assert json.loads(entry.value) == list(NAMES)

@@ -25,6 +25,8 @@ WHOLE = "must be a whole number above 0, not"
     [
         (partial(ResponseNorm, n=4), "ResponseNorm's n must be odd and at least 1, not 4"),
         (partial(SpatialNorm, size=4), "SpatialNorm's size must be odd and at least 1, not 4"),
+        (partial(ResponseNorm, k=0), "ResponseNorm's k must be above 0, not 0"),
+        (partial(SpatialNorm, k=-1), "SpatialNorm's k must be above 0, not -1"),
         (partial(MaxPool, 2, 2, (0, 2)), "MaxPool's padding must be below its size, not (0, 2)"),
         (partial(MeanPool, 2, padding=2), "MeanPool's padding must be below its size, not (2, 2)"),
         (partial(Conv, 96, 11, 4), "Conv's name must be text, not 96"),

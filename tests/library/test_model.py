@@ -1,5 +1,7 @@
 """`init`, `apply` and `activations`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import alexnet_jax
 from alexnet_jax.architectures import DIGITS, PAPER
 from alexnet_jax.layer_specs import Conv, Dense, Output
+from alexnet_jax.ops.layers import dropout_mask
 from tests.support import reference
 from tests.support.tiny import TINY
 
@@ -91,6 +94,37 @@ def test_dropout_is_off_without_a_key_and_repeats_with_the_same_one(params, imag
     np.testing.assert_array_equal(apply(jax.random.key(0)), apply(jax.random.key(0)))
     assert not np.allclose(apply(jax.random.key(0)), apply(jax.random.key(1)))
     assert not np.allclose(apply(jax.random.key(0)), apply(None))
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_a_dropout_mask_does_not_depend_on_the_other_images_whatever_the_kind_of_key(kind):
+    key, shape = jax.random.key(3, impl=kind), (300,)
+    draw = functools.partial(dropout_mask, key, "dropout6")
+    together = draw(jnp.arange(6), shape)
+    np.testing.assert_array_equal(together[3:], draw(jnp.arange(3, 6), shape))
+    assert len({row.tobytes() for row in np.asarray(together)}) == 6
+    assert 0.4 < together.mean() < 0.6
+    with jax.default_prng_impl(kind):
+        assert draw(jnp.arange(2), shape).shape == (2, 300)
+        raw = jax.random.PRNGKey(3)  # without a type, of the default kind
+        np.testing.assert_array_equal(
+            dropout_mask(raw, "dropout6", jnp.arange(2), shape), together[:2]
+        )
+
+
+@pytest.mark.parametrize("net", [PAPER, DIGITS], ids=lambda net: net.name)
+def test_no_images_have_no_logits(net):
+    params = jax.eval_shape(lambda: alexnet_jax.init(jax.random.key(0), net))
+    size = net.image_sizes[0]
+
+    def total(params, images):
+        logits = alexnet_jax.apply(params, images, architecture=net)
+        return logits.sum(), logits
+
+    images = jax.ShapeDtypeStruct((0, size, size, 3), jnp.float32)
+    gradient, logits = jax.eval_shape(jax.grad(total, has_aux=True), params, images)
+    assert logits.shape == (0, net.classes)
+    assert jax.tree.map(jnp.shape, gradient) == jax.tree.map(jnp.shape, params)
 
 
 def test_the_mean_over_dropout_masks_is_near_the_test_time_logits(params, images):

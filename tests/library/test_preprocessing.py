@@ -67,10 +67,20 @@ def test_arrays_that_are_no_raw_pictures_are_refused(rng):
         preprocessing(pictures(rng, 32, 32)[0])
 
 
+def test_numbers_of_numpy_are_kept_as_those_of_python():
+    fields = {"stored_size": np.int64(32), "input_size": np.int32(28), "scale": np.float32(0.5)}
+    preprocessing = Preprocessing(**fields, mean=np.zeros(3))
+    for name, kind in (("stored_size", int), ("input_size", int), ("scale", float)):
+        assert type(getattr(preprocessing, name)) is kind
+        assert getattr(preprocessing, name) == fields[name]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"input_size": 33}, "not 33 and 32"),
+        ({"input_size": 0}, "input_size must be a whole number above 0, not 0"),
+        ({"stored_size": 32.0}, "stored_size must be a whole number above 0, not 32.0"),
         ({"mean": np.zeros((28, 28, 3))}, r"mean must be \[3\] or \[32, 32, 3\]"),
         ({"mean": [0, np.nan, 0]}, "mean must be finite"),
         ({"scale": 0}, "scale must be a number above 0"),

@@ -1,5 +1,6 @@
 """`train()` from Python, with a user's data source and callbacks."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -156,3 +157,11 @@ def test_what_train_does_not_do_is_refused(tmp_path, changes, data, words):
 def test_a_value_of_another_type_is_refused_by_its_name():
     with pytest.raises(BadInput, match="`steps` must be above 0, not 3"):
         Config().replace(steps="3")
+
+
+def test_what_a_run_draws_does_not_depend_on_the_default_kind_of_key(tmp_path):
+    short = CONFIG.replace(steps=3, pca_color="paper", flip=True)
+    results = [train(short.replace(run_dir=tmp_path / "threefry"), DATA)]
+    with jax.default_prng_impl("rbg"):
+        results.append(train(short.replace(run_dir=tmp_path / "rbg"), DATA))
+    assert results[0] == results[1]

@@ -255,5 +255,5 @@ def restore_or_init(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, int
 
 
 def _keys(recipe: Recipe) -> jax.Array:
-    """The keys of the initial values and of the steps, [2]."""
-    return jax.random.split(jax.random.key(recipe.seed))
+    """The keys of the initial values and of the steps, [2], whatever kind is JAX's default here."""
+    return jax.random.split(jax.random.key(recipe.seed, impl="threefry2x32"))

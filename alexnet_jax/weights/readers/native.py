@@ -20,7 +20,7 @@ from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.weights.files import safetensors_file
 from alexnet_jax.weights.files.atomic import write_atomically
 from alexnet_jax.weights.files.safetensors_file import TensorReaders
-from alexnet_jax.weights.loaded import LoadedWeights
+from alexnet_jax.weights.loaded import LoadedWeights, check_class_names, check_expected
 from alexnet_jax.weights.spec_json import architecture_from_json, preprocessing_from_json, to_json
 
 KEY = "alexnet_jax"
@@ -48,14 +48,15 @@ def save(
       class_names: by index, or none.
 
     Raises:
-      ValueError: parameters of another architecture, another number of class names,
-        preprocessing for images of another size.
+      ValueError: parameters of another architecture, another number of class names or names that
+        are no text, preprocessing for images of a size that the network does not take.
       TypeError: parameters that are not floating.
       OSError: a path that cannot be written to.
     """
     architecture = get(architecture)
     params = check_params(params, architecture)
-    _check_consistency(architecture, preprocessing, class_names)
+    class_names = check_class_names(architecture, class_names)
+    _check_image_size(architecture, preprocessing)
     tensors = {
         f"{name}.{field}": np.ascontiguousarray(leaf)
         for name, layer in params.items()
@@ -65,7 +66,7 @@ def save(
         "version": VERSION,
         "architecture": to_json(architecture),
         "preprocessing": to_json(preprocessing),
-        "class_names": list(class_names),
+        "class_names": class_names,
     }
     metadata = {KEY: json.dumps(record, allow_nan=False)}
     architecture_from_json(_parse_record(metadata[KEY])["architecture"])  # `load` must accept it
@@ -86,23 +87,21 @@ def read_weights(text: str, tensors: TensorReaders, expected: Architecture | Non
     """
     record = _parse_record(text)
     architecture = architecture_from_json(record["architecture"])
-    if expected and architecture != expected:
-        raise ValueError(f"it holds {architecture.name}, which differs from {expected.name}")
+    check_expected(architecture, expected)
     preprocessing = preprocessing_from_json(record["preprocessing"], _tensor(tensors, MEAN))
-    class_names = tuple(record["class_names"])
-    _check_consistency(architecture, preprocessing, class_names)
+    class_names = check_class_names(architecture, record["class_names"])
+    _check_image_size(architecture, preprocessing)
     params = _read_params(architecture, tensors)
     return LoadedWeights("our own", params, architecture, preprocessing, class_names)
 
 
-def _check_consistency(
-    net: Architecture, preprocessing: Preprocessing, class_names: Sequence[str]
-) -> None:
-    if len(class_names) not in (0, net.classes):
-        raise ValueError(f"there are {len(class_names)} class names for {net.classes} classes")
-    if preprocessing.input_size not in net.image_sizes:
-        size = preprocessing.input_size
-        raise ValueError(f"{net.name} takes no images of {size} pixels, which preprocessing makes")
+def _check_image_size(net: Architecture, preprocessing: Preprocessing) -> None:
+    size = preprocessing.input_size
+    try:
+        net.layer_info(size)
+    except ValueError:
+        message = f"{net.name} takes no images of {size} pixels, which preprocessing makes"
+        raise ValueError(message) from None
 
 
 def _parse_record(text: str) -> dict[str, Any]:

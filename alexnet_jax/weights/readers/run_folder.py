@@ -22,7 +22,7 @@ from alexnet_jax.params import BatchStats, Layer, Params, check_params
 from alexnet_jax.preprocessing import Preprocessing
 from alexnet_jax.regular_file import read_regular
 from alexnet_jax.weights.files import npy_file, run_checkpoints
-from alexnet_jax.weights.loaded import LoadedWeights
+from alexnet_jax.weights.loaded import LoadedWeights, check_expected
 from alexnet_jax.weights.spec_json import architecture_from_json
 
 _RESIZES: dict[str, Resize] = {"squash": "both sides", "central-square": "central square"}
@@ -43,8 +43,7 @@ def read_weights(folder: Path, expected: Architecture | None) -> LoadedWeights:
     net = record["config"]["net"]
     net = by_name(net) if isinstance(net, str) else architecture_from_json(net)
     net = net.with_classes(len(names))
-    if expected and net != expected:
-        raise ValueError(f"it holds {net.name}, which differs from {expected.name}")
+    check_expected(net, expected)
     mean = npy_file.read(folder / "mean.npy")
     resize = str(record["config"].get("resize", "central-square"))  # of runs that state none
     preprocessing = Preprocessing(

@@ -1,5 +1,6 @@
 """Our own file of weights: it loads what was saved, and a damaged file is refused by name."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import alexnet_jax
-from alexnet_jax import Preprocessing, architectures, weights
+from alexnet_jax import Architecture, Preprocessing, architectures, weights
+from alexnet_jax.layer_specs import Conv, Output, ResponseNorm
+from tests.support.own_layers import GlobalMean
 from tests.support.tiny import TINY, draw_params, narrow
 
 NAMES = ("zero", "één", "two", "three", "four", "five", "six")
@@ -76,6 +79,29 @@ def test_any_program_can_read_the_tensors_and_their_description(saved):
         "beta": 0.75,
         "divide_alpha_by_n": False,
     }
+
+
+def test_another_network_is_refused_by_what_differs(saved):
+    path = saved[0]
+    layers = (*TINY.layers[:2], ResponseNorm(k=1), *TINY.layers[3:])
+    for expected, sentence in (
+        (TINY.with_classes(9), "it holds TINY of 7 classes, not 9"),
+        (dataclasses.replace(TINY, layers=layers), "it holds TINY of other layers"),
+        ("PAPER", "it holds TINY, which differs from PAPER"),
+    ):
+        with pytest.raises(ValueError, match=f"{sentence}$"):
+            alexnet_jax.load(path, architecture=expected)
+
+
+def test_a_net_for_images_of_any_size_is_saved_with_any(tmp_path):
+    layers = (Conv("conv1", 8, kernel=3), GlobalMean(), Output("fc2", 7))
+    net = Architecture("FREE", image_sizes=14, towers=1, layers=layers)
+    params = alexnet_jax.init(jax.random.key(0), net)
+    at_20 = Preprocessing(stored_size=20, input_size=20, mean=np.zeros(3))
+    alexnet_jax.save(tmp_path / "net", params, net, at_20)
+    at_2 = Preprocessing(stored_size=2, input_size=2, mean=np.zeros(3))
+    with pytest.raises(ValueError, match="FREE takes no images of 2 pixels"):
+        alexnet_jax.save(tmp_path / "net", params, net, at_2)
 
 
 def test_parts_that_do_not_match_are_not_saved_and_the_old_file_stays(saved, tmp_path):
