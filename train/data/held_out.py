@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TextIO
 
 import numpy as np
 
@@ -17,7 +18,11 @@ _ANNOUNCED = 2000
 
 
 def leave_out_corrupt(
-    data: DataSet, bad_images: int, threads: int, parts: Sequence[str] = ("val", "test")
+    data: DataSet,
+    bad_images: int,
+    threads: int,
+    parts: Sequence[str] = ("val", "test"),
+    notes: TextIO | None = None,
 ) -> DataSet:
     """Return the data without the held-out pictures that cannot be decoded; each is named.
 
@@ -29,6 +34,7 @@ def leave_out_corrupt(
       bad_images: how many pictures of each part may be left out.
       threads: that decode.
       parts: to read.
+      notes: where the names are printed; None for standard output.
 
     Raises BadInput at one corrupt picture more, or if all are corrupt.
     """
@@ -36,15 +42,16 @@ def leave_out_corrupt(
     checked: dict[int, Source] = {}  # val may be test itself
     for source in sources.values():
         if source is not None and id(source) not in checked and _is_of_files(source):
-            checked[id(source)] = _readable(source, bad_images, threads)
+            checked[id(source)] = _readable(source, bad_images, threads, notes)
     kept = {part: checked.get(id(source), source) for part, source in sources.items()}
     return dataclasses.replace(data, **kept)
 
 
-def _readable(source: Source, bad_images: int, threads: int) -> Source:
+def _readable(source: Source, bad_images: int, threads: int, notes: TextIO | None) -> Source:
     """Return a source without the pictures that cannot be decoded."""
     if len(source) > _ANNOUNCED:
-        print(f"reading the {len(source):,} held-out pictures, as none may be bad", flush=True)
+        text = f"reading the {len(source):,} held-out pictures, as none may be bad"
+        print(text, file=notes, flush=True)
     corrupt: dict[int, str] = {}
 
     def check(index: int) -> None:
@@ -67,7 +74,7 @@ def _readable(source: Source, bad_images: int, threads: int) -> Source:
     if len(corrupt) == len(source):
         raise BadInput("none of the held-out pictures can be decoded")
     for index in sorted(corrupt):
-        print(f"left out: {corrupt[index]}", flush=True)
+        print(f"left out: {corrupt[index]}", file=notes, flush=True)
     return Subset(source, np.setdiff1d(np.arange(len(source)), [*corrupt]))
 
 

@@ -159,8 +159,9 @@ def learning_rates(run: Run) -> list[Row]:
     """Return the learning rates by epoch."""
     rows = run.schedule.rows
     if run.schedule.on_plateau:
+        part = "test" if run.data.val is None else "validation"
         text = (
-            f"{_rates(*rows[0][1:3])}, divided by ten, at most {MAX_DECAYS} times, when the test "
+            f"{_rates(*rows[0][1:3])}, divided by ten, at most {MAX_DECAYS} times, when the {part} "
             f"error has not fallen for {run.config.recipe.patience} epochs"
         )
         return [("learning rate", text)]

@@ -56,7 +56,7 @@ def draw_classes(predictor: "Predictor", path: Path) -> Path:
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
     figure = page.blank(1.7 * columns, 0.3 + 1.9 * rows)
-    figure.suptitle(f"{predictor.title}: images that maximize a class's logit")
+    figure.suptitle(f"{page.plain(predictor.title, 80)}: images that maximize a class's logit")
     panels = [*figure.subplots(rows, columns, squeeze=False).flat]
     for axes in panels:
         axes.set_axis_off()

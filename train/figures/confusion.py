@@ -73,7 +73,8 @@ def draw_confusion(predictor: "Predictor", counts: np.ndarray, path: Path) -> Pa
 
     axes = figure.subplots()
     error = 100 * (1 - counts.trace() / images)
-    title = f"{predictor.title}\ntop-1 error {error:.2f} % on {images:,} test images"
+    name = page.plain(predictor.title, 80)
+    title = f"{name}\ntop-1 error {error:.2f} % on {images:,} test images"
     figure.suptitle(title, fontsize="medium")
     # By the square root, so that confusions of a few per cent are seen beside the diagonal.
     scale = PowerNorm(0.5, vmin=0, vmax=1)

@@ -74,7 +74,7 @@ def draw_grad_cam(
     page.check_numbers(maps, predictor)
     width, height = page.panel_size(photograph.pixels.shape)
     figure = page.blank((1 + len(labels)) * width + 0.3, height + 0.6)
-    figure.suptitle(f"{predictor.title}: Grad-CAM of the most probable classes")
+    figure.suptitle(f"{page.plain(predictor.title, 80)}: Grad-CAM of the most probable classes")
     photo_axes, *map_axes = figure.subplots(1, 1 + len(labels))
     draw_photograph(photo_axes, photograph)
     photo_axes.set_title(page.plain(picture.name), fontsize="medium")

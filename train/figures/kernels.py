@@ -54,7 +54,7 @@ def draw_kernels(predictor: "Predictor", path: Path) -> Path:
     blocks = [mosaic(tower, _COLUMNS) for tower in towers]
     height, width = blocks[0].shape[:2]
     figure = page.blank(10, 0.5 + len(blocks) * (0.4 + 10 * height / width))
-    figure.suptitle(f"{predictor.title}: {first.name}")
+    figure.suptitle(f"{page.plain(predictor.title, 80)}: {first.name}")
     all_axes = figure.subplots(len(blocks), 1, squeeze=False)[:, 0]
     for number, (axes, block) in enumerate(zip(all_axes, blocks, strict=True), 1):
         size, _, colors, count = towers[0].shape

@@ -121,7 +121,8 @@ def draw_neighbors(
     figure = page.blank(1.3 * columns + 0.3, 1.45 * len(results) + 0.5)
     widths = [1.25, *[1] * (columns - 1)]
     grid = figure.subplots(len(results), columns, squeeze=False, width_ratios=widths)
-    figure.suptitle(f"{predictor.title}: queries, and their neighbors by Euclidean distance")
+    name = page.plain(predictor.title, 80)
+    figure.suptitle(f"{name}: queries, and their neighbors by Euclidean distance")
     for row, (query, neighbors) in zip(grid, results, strict=True):
         titles = ["query", *(f"{distance:.3g}" for distance, _ in neighbors)]
         pictures = [query, *(neighbor for _, neighbor in neighbors)]

@@ -31,7 +31,7 @@ def draw_predictions(predictions: Sequence[Prediction], predictor: "Predictor", 
     rows = -(-len(predictions) // _COLUMNS)
     columns = min(_COLUMNS, len(predictions))
     figure = page.blank(5.5 * columns, 1.9 * rows + 0.4)
-    figure.suptitle(predictor.title)
+    figure.suptitle(page.plain(predictor.title, 80))
     widths = [1, 1.6] * columns
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=widths)
     for axes in grid.ravel():

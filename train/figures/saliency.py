@@ -75,7 +75,7 @@ def draw_saliency(
         page.check_numbers(values, predictor)
     width, height = page.panel_size(photograph.pixels.shape)
     figure = page.blank(3 * width + 0.9, height + 0.6)
-    figure.suptitle(predictor.title)
+    figure.suptitle(page.plain(predictor.title, 80))
     input_axes, saliency_axes, occlusion_axes = figure.subplots(1, 3)
     draw_photograph(input_axes, photograph)
     name = page.short(predictor.class_label(label))

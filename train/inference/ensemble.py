@@ -71,7 +71,7 @@ def open_test_images(
         if first_run and is_run:
             _check_same_split(first_run, predictor, opened[rule])
         if is_run:
-            check_data(Path(predictor.source), opened[rule])
+            check_data(Path(predictor.source), opened[rule], notes=sys.stderr)
     return [sources[predictor.stored_size, predictor.resize] for predictor in predictors]
 
 
@@ -91,7 +91,7 @@ def _check_same_split(first: Predictor, other: Predictor, data: DataSet) -> None
     """Raise BadInput if one run may have learned from images that the other is tested on."""
     drawn = ["seed", "held_out"] if data.random_split else []
     if data.validation == "training":
-        drawn += ["seed", "validation", "validation_from"]
+        drawn += ["seed", "train_images", "validation", "validation_from"]
     assert first.config
     assert other.config
     values, others = first.config.values(), other.config.values()

@@ -42,13 +42,14 @@ def open_for(
         held_out=config.data.held_out,
         seed=config.recipe.seed,
     )
-    if directory is None:
+    if directory is None or part == "validation":  # a part of the images that it trained on
         data = with_train_images(data, config.recipe.train_images, config.recipe.seed)
     if part == "validation":
         data = _with_validation(data, run, config, path)
     if bad := config.data.bad_images:  # the run left out the same
         name = "test" if part_of(data, part) is data.test else "val"
-        data = leave_out_corrupt(data, bad, decoding_threads(config.data.threads), [name])
+        threads = decoding_threads(config.data.threads)
+        data = leave_out_corrupt(data, bad, threads, [name], notes=sys.stderr)
     _note_other_rule(path, kind, predictor)
     return data
 
@@ -66,7 +67,7 @@ def _note_other_rule(path: Path | None, kind: str, predictor: Predictor) -> None
     elif predictor.config:  # a run's arrays, which it has learned from as they are
         return
     print(
-        f"note: the images in {path} are stored, and not resized by the rule of "
+        f"note: the images in {path or 'the package'} are stored, and not resized by the rule of "
         f"{predictor.source}{other}",
         file=sys.stderr,
     )

@@ -1,6 +1,7 @@
 """The results of an evaluation as plain values, printed as tables or written as JSON."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,7 +130,7 @@ def write(summary: dict[str, Any], path: Path) -> None:
 
     Raises BadInput if the file cannot be written.
     """
-    text = json.dumps(summary, indent=2) + "\n"
+    text = json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n"
     if path == STANDARD_OUTPUT:
         print(text, end="")
         return
@@ -138,6 +139,18 @@ def write(summary: dict[str, Any], path: Path) -> None:
         path.write_text(text) if is_device else write_atomically(path, text)
     except OSError as error:
         raise BadInput(f"`json` {path} cannot be written: {error.strerror}") from None
+
+
+def _finite(value: Any) -> Any:
+    """Return a value of JSON with null for numbers that JSON does not have."""
+    match value:
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 _TITLES = {

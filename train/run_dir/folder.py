@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..config.config import Config
 from ..config.errors import BadInput
@@ -26,7 +26,7 @@ from ..data.validation import VALIDATION_PARTS, share_taken
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.distributed import barrier, is_main_process
 from .links import refuse_links
-from .open_folder import OpenFolder
+from .open_folder import WRITTEN, OpenFolder
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 """Their versions are kept with a run, because its numbers depend on them."""
@@ -136,15 +136,26 @@ def _refuse_existing_run(config: Config, run_dir: Path) -> None:
             f"`run_dir` {run_dir} holds a run already; `resume` continues it, "
             "another `run_dir` keeps it"
         )
+    # A run that ended before its first step has left some of these, and its lock.
+    foreign = [name for name in WRITTEN if (run_dir / name).exists()]
+    if foreign and not config.launch.resume and not (run_dir / "lock").exists():
+        raise BadInput(
+            f"`run_dir` {run_dir} holds files that no run has left, and that a run would replace: "
+            f"{', '.join(foreign)}; another `run_dir` keeps them"
+        )
 
 
-def check_data(run_dir: Path, data: DataSet) -> None:
-    """Raise BadInput unless the data have the run's classes; print a note if the counts differ."""
+def check_data(run_dir: Path, data: DataSet, notes: TextIO | None = None) -> None:
+    """Raise BadInput unless the data have the run's classes; note if the counts differ.
+
+    The note goes to `notes`, or to standard output.
+    """
     before, now = read_record(run_dir)["data"], data.record()
     if before["class_names"] != now["class_names"]:
         raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
     if _counts(before) != _counts(now):  # a damaged picture may have been removed
-        print(f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now")
+        note = f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now"
+        print(note, file=notes)
 
 
 def _check_validation(config: Config, data: DataSet) -> None:

@@ -5,14 +5,15 @@ import stat
 from pathlib import Path
 
 from ..config.errors import BadInput, list_some
-from .open_folder import WRITTEN
+from .open_folder import FOLDERS, WRITTEN
 
 
 def refuse_links(run_dir: Path) -> None:
     """Raise BadInput if the writes of a run in this folder could end up elsewhere.
 
     Refused are symbolic links that lead out of the folder, or that are named as something that a
-    run writes; and what is neither file nor folder, such as a pipe, whose readers would wait.
+    run writes; what is neither file nor folder, such as a pipe, whose readers would wait; and a
+    file where a run needs a folder, or the reverse.
     """
     inside, refused = run_dir.resolve(), []
     for folder, folders, files in os.walk(run_dir):
@@ -23,6 +24,9 @@ def refuse_links(run_dir: Path) -> None:
                     refused.append(f"{name} -> {os.readlink(path)}")
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 refused.append(f"{name}, neither file nor folder")
+            elif name in WRITTEN and stat.S_ISDIR(mode) != (name in FOLDERS):
+                kinds = ("a folder", "a file") if name in FOLDERS else ("a file", "a folder")
+                raise BadInput(f"{path} should be {kinds[0]}, and is {kinds[1]}")
     if refused:
         raise BadInput(
             f"`run_dir` {run_dir} holds links, through which a run would write elsewhere: "

@@ -21,6 +21,9 @@ NEEDED = ("config.json", MEAN, COLORS, "checkpoints")
 WRITTEN = (*NEEDED, "lock", "metrics.jsonl", "tensorboard", "damaged", "diverged.json")
 """What a run writes into its folder while it is trained."""
 
+FOLDERS = ("checkpoints", "tensorboard", "damaged")
+"""Those of them that are folders."""
+
 
 class OpenFolder:
     """The folder of a run, recognized by what it is and not by its name alone."""
@@ -34,6 +37,7 @@ class OpenFolder:
           own_data: whether the data are objects of a caller of `train`.
         """
         self.path, self._made, self._own_data = path, made, own_data
+        self._before = {name for name in WRITTEN if (path / name).exists()}
         self._descriptor = None
         with contextlib.suppress(OSError):  # another process makes it
             self._descriptor = os.open(path, os.O_RDONLY)
@@ -96,7 +100,7 @@ class OpenFolder:
         return "stopped before anything was saved"
 
     def _discard(self) -> None:
-        for name in WRITTEN:
+        for name in {*WRITTEN} - self._before:
             path = self.path / name
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

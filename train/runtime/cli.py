@@ -17,7 +17,11 @@ WEIGHTS_HELP = "the folder of a run, a file of weights, or a published name, suc
 
 
 _OF_A_PATH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
-"""Errors that looking at a path of the user raises, before anything is opened."""
+_OF_A_PATH += (errno.EROFS, errno.EISDIR, errno.EEXIST)
+"""Errors of a path of the user, which another path mends."""
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of writing, mostly without the name of the file."""
 
 
 def run_command(
@@ -60,6 +64,9 @@ def run_command(
         print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            print(f"stopped: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            sys.exit(1)
         if error.filename is None or error.errno not in _OF_A_PATH:
             raise
         print(f"error: {os.fspath(error.filename)}: {error.strerror}", file=sys.stderr)

@@ -88,6 +88,14 @@ def test_gray_of_more_than_8_bits_is_scaled_by_its_range(tmp_path, values, gray)
     np.testing.assert_array_equal(read_picture(tmp_path / "wide.tif", 9), np.full((9, 9, 3), gray))
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_gray_beyond_16_bits_keeps_its_steps(tmp_path, kind):
+    steps = np.repeat(np.arange(3), 3).astype(kind) * 500_000
+    Image.fromarray(np.tile(steps, (9, 1))).save(tmp_path / "wide.tif")
+    read = read_picture(tmp_path / "wide.tif", 9)
+    np.testing.assert_array_equal(read[0, :, 0], np.repeat([0, 127, 255], 3))
+
+
 def test_only_formats_that_are_decoded_in_the_process_are_opened(tmp_path, monkeypatch):
     """For PostScript, Pillow would start Ghostscript."""
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))

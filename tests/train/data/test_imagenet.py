@@ -120,6 +120,11 @@ def test_an_unlabeled_test_set_beside_the_validation_set_is_ignored(tree, tmp_pa
         (FORMATS["val.txt"].replace("000003.", "000007."), "does not label .*_00000003.JPEG"),
         (FORMATS["val_synsets.txt"].replace(SYNSETS[0], "n9"), "line 2: n9 is none of the classes"),
         (FORMATS["val.txt"] + "\n7", "line 6 is of another form"),
+        ("\n\n" + FORMATS["val.txt"] + "\n\n7", "line 9 is of another form"),
+        (
+            "\n".join(f"{name}.JPEG 0" for name in NAMES),
+            f"labels no picture of the class {SYNSETS[1]}, {SYNSETS[2]}$",
+        ),
     ],
 )
 def test_a_list_that_does_not_fit_is_refused(tree, tmp_path, text, words):

@@ -92,6 +92,28 @@ def test_validation_images_are_those_that_the_run_took_from_training(data, run, 
         open_test_images([open_predictor(run)], None, "validation")
 
 
+def test_validation_images_are_a_part_of_those_that_the_run_trained_on(data, tmp_path):
+    settings = {"data": data, "validation": 0.5, "train_images": 12}
+    part = write_initial_run(tmp_path / "part", **settings)
+    _, parts = load_network_and_data(load_config(part))
+    moved = shutil.copytree(data, tmp_path / "moved")
+    for folder in (None, moved):
+        [source] = open_test_images([open_predictor(part)], folder, "validation")
+        assert labeled_names(source) == labeled_names(parts.val)
+    other = write_initial_run(tmp_path / "all", data=data, validation=0.5)
+    with pytest.raises(BadInput, match="`train_images` None and 12, `validation`"):
+        open_test_images([open_predictor(other), open_predictor(part)], None, "validation")
+
+
+def test_notes_on_the_data_are_no_part_of_the_results(data, run, tmp_path, capsys):
+    moved = shutil.copytree(data, tmp_path / "moved")
+    next(moved.glob("ant/*")).unlink()
+    open_test_images([open_predictor(run)], moved)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"note: {run} began with 21 training and 9 test images; there are" in printed.err
+
+
 def test_weights_are_tested_on_a_folder_of_validation_pictures(run, tmp_path):
     for part, count in (("train", 4), ("val", 3), ("test", 2)):
         write_noise_pictures(tmp_path / "data" / part, ("ant", "bee", "cat"), count)

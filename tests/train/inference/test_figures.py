@@ -70,8 +70,8 @@ def test_kernels_are_drawn_for_each_tower(run, tmp_path, capsys):
     assert width > height
 
 
-def test_kernels_of_a_file_of_weights_are_drawn(tmp_path):
-    path, drawing = tmp_path / "net.safetensors", tmp_path / "kernels.png"
+def test_kernels_of_a_file_of_weights_are_drawn_whatever_its_name(tmp_path):
+    path, drawing = tmp_path / "$^$.safetensors", tmp_path / "kernels.png"
     preprocessing = alexnet_jax.Preprocessing(stored_size=16, input_size=14, mean=np.zeros(3))
     alexnet_jax.save(path, draw_params(TINY), TINY, preprocessing)
     figures.main(["kernels", str(path), str(drawing)])

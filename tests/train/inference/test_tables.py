@@ -27,6 +27,16 @@ def test_errors_of_a_class_are_over_its_own_images():
     ]
 
 
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    summary = {"errors": [{"loss": float("nan"), "top1_error": 0.5}], "pair": (1, float("inf"))}
+    tables.write(summary, tmp_path / "x.json")
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "errors": [{"loss": None, "top1_error": 0.5}],
+        "pair": [1, None],
+    }
+
+
 def test_confused_pairs_are_sorted_by_frequency_and_then_by_class():
     rows = tables.most_confused(OUTCOMES, NAMES, 3)
     assert [tuple(row.values()) for row in rows] == [

@@ -18,7 +18,7 @@ from train.data.examples import DataSet
 from train.run_dir.folder import make_folder, open_run
 from train.run_dir.links import refuse_links
 from train.run_dir.metrics import MetricsLog, read_metrics
-from train.run_dir.open_folder import OpenFolder
+from train.run_dir.open_folder import FOLDERS, OpenFolder
 from train.runtime import lock
 from train.trainer.train import train
 
@@ -175,8 +175,37 @@ def test_a_second_interrupt_names_the_last_checkpoint(tmp_path):
     assert f"stopped at once; the last checkpoint is {checkpoint}; continue" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "mean.npy", "tensorboard", "damaged"])
+def test_a_folder_with_files_of_another_program_is_not_trained_in(tmp_path, name):
+    path = tmp_path / name
+    path.mkdir() if name in FOLDERS else path.write_text("mine")
+    with pytest.raises(BadInput, match=f"holds files .* that a run would replace: {name};"):
+        make_folder(CONFIG.replace(run_dir=tmp_path))
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_an_interrupt_deletes_nothing_that_was_there_before(tmp_path):
+    run_dir = tmp_path / "run"
+    config = CONFIG.replace(run_dir=run_dir)
+    train(config, DATA, on_step=lambda step, _: step == 1)
+    delete(run_dir / "checkpoints")  # as if it had been killed before its first one
+    before = {path.name for path in run_dir.iterdir()}
+    with pytest.raises(Ended, match=r"stopped before anything was saved$"):
+        train(config.replace(resume=True), DATA, on_step=interrupt)
+    assert before <= {path.name for path in run_dir.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.json", "checkpoints", "tensorboard"])
+def test_a_file_for_a_folder_or_the_reverse_is_refused(tmp_path, name):
+    path = tmp_path / name
+    path.touch() if name in FOLDERS else path.mkdir()
+    with pytest.raises(BadInput, match=f"{path} should be a f[a-z]+, and is a f[a-z]+$"):
+        make_folder(CONFIG.replace(run_dir=tmp_path))
+
+
 def test_statistics_of_a_run_that_never_began_are_not_taken_for_those_of_other_data(tmp_path):
-    (tmp_path / "mean.npy").touch()
+    for name in ("lock", "mean.npy"):
+        (tmp_path / name).touch()
     open_run(CONFIG.replace(run_dir=tmp_path), DATA)
     assert not (tmp_path / "mean.npy").exists()
 

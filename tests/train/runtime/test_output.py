@@ -63,7 +63,11 @@ def test_a_full_disk_under_the_output_ends_a_command_or_is_outlived(
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.EACCES, "Permission denied"), (errno.ENAMETOOLONG, "File name too long")],
+    [
+        (errno.EACCES, "Permission denied"),
+        (errno.ENAMETOOLONG, "File name too long"),
+        (errno.EROFS, "Read-only file system"),
+    ],
 )
 def test_a_path_that_cannot_be_looked_at_ends_a_command_in_a_sentence(capsys, number, words):
     def main():
@@ -73,6 +77,17 @@ def test_a_path_that_cannot_be_looked_at_ends_a_command_in_a_sentence(capsys, nu
         run_command(main)
     assert caught.value.code == 2
     assert capsys.readouterr().err == f"error: some/path: {words}\n"
+
+
+@pytest.mark.parametrize(("name", "shown"), [(None, "a file"), ("some/path", "some/path")])
+def test_a_full_disk_under_any_file_stops_a_command_in_a_sentence(capsys, name, shown):
+    def main():
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == f"stopped: {shown}: No space left on device\n"
 
 
 def test_other_errors_of_files_keep_their_traceback():

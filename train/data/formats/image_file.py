@@ -129,6 +129,8 @@ def _to_eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
     values = np.where(np.isfinite(values), values, 0)
     largest = values.max()
     scale = 255.0 if mode == "F" and largest <= 1 else 1.0
-    if mode.startswith("I;16") or largest > 255:
+    if largest >= 2**16:
+        values, scale = values / largest, 255.0
+    elif mode.startswith("I;16") or largest > 255:
         scale = 1 / 256
     return (values * scale).clip(0, 255).astype(np.uint8)

@@ -15,8 +15,8 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from ...config.errors import BadInput
-from .class_folders import ClassFolders
+from ...config.errors import BadInput, list_some
+from .class_folders import ClassFolders, classes_without
 from .folder_layout import Layout, find_layout
 from .image_folder import PictureSet
 from .label_list import Row, match_names, read_lines, read_rows
@@ -50,6 +50,8 @@ def find_imagenet(root: Path, labels: Path, synsets: tuple[str, ...] | None) -> 
         row_of = match_names(folder, pictures, labels, rows)
     class_index = {name: index for index, name in enumerate(classes)}
     test = [(name, _parse_label(row_of[name], labels, class_index, synsets)) for name in pictures]
+    if empty := classes_without(test, classes):
+        raise BadInput(f"{labels} labels no picture of the class {list_some(empty)}")
     is_val = folder in layout.parts.get("val", ())
     return PictureSet(layout.root, train, test, classes, only_val=is_val)
 

@@ -18,10 +18,10 @@ class Row:
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a list of labels, all of one form. Raises BadInput."""
     rows = []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in number_lines(path):
         name, comma, rest = line.partition(",")
         columns = [name.strip(), *rest.split()] if comma else line.split()
-        if comma and number == 1 and columns[0] == "ImageId":
+        if comma and not rows and columns[0] == "ImageId":
             continue
         if comma and len(columns) < 2:
             raise BadInput(f"{path}, line {number} gives no label for {name}")
@@ -36,8 +36,14 @@ def read_rows(path: Path) -> list[Row]:
 
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a text that are not blank. Raises BadInput."""
+    return [line for _, line in number_lines(path)]
+
+
+def number_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a text that are not blank, with their numbers. Raises BadInput."""
     try:
-        return [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        lines = path.read_text("utf-8-sig").splitlines()
+        return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text"
         raise BadInput(f"{path} cannot be read: {reason}") from None
