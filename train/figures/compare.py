@@ -12,7 +12,6 @@ import numpy as np
 
 from ..config.saved import load_config
 from ..run_dir.metrics import read_metrics
-from ..run_dir.run_summary import find_runs
 from . import page
 
 EXAMPLES = (
@@ -88,6 +87,8 @@ _PARTS = {
 
 
 def _find(paths: list[Path]) -> list[Path]:
+    from ..run_dir.run_summary import find_runs  # imports JAX: not for --help
+
     logs = {run.with_name(f"{run.name}.log") for run in paths}
     return [run for path in paths if path not in logs for run in find_runs(path)]
 

@@ -1,9 +1,10 @@
 """Repeat one of the paper's findings: `python -m train.findings NAME --data DIR`."""
 
 import argparse
+import shlex
 from pathlib import Path
 
-from ..config.errors import BadInput
+from ..config.errors import BadInput, as_called
 from ..runtime.cli import make_parser, positive, run_command
 from ..runtime.cores import available_cores
 
@@ -23,6 +24,8 @@ NAMES = (
     "depth",
 )
 """In the order of a reader's interest."""
+
+COMMAND = ("python", "-m", "train.findings")
 
 EXAMPLES = (
     "python -m train.findings relu --data DIR",
@@ -47,7 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     seeds = tuple(dict.fromkeys(flags.seeds or finding.seeds))
     folder = flags.out / flags.name
     report = finding.find(Trials(flags.out / "runs", flags.data, seeds, flags.jobs))
-    report.write(folder)
+    words = ("--data", str(flags.data), "--seeds", *map(str, seeds))
+    report.write(folder, as_called(shlex.join((*COMMAND, flags.name, *words))))
     print(report.table(), report.sentence, f"report  {folder / 'report.md'}", sep="\n\n")
 
 

@@ -22,12 +22,20 @@ class Report:
         lines = [self.columns, ("---",) * len(self.columns), *self.rows]
         return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
-    def write(self, folder: Path) -> None:
-        """Write report.md, report.json and figure.png into a folder, which is made if need be."""
+    def write(self, folder: Path, command: str) -> None:
+        """Write report.md, report.json and figure.png into a folder, which is made if need be.
+
+        Args:
+          folder: of the finding.
+          command: that made the report: it names data and seeds.
+        """
         from alexnet_jax.weights.files.atomic import write_atomically
 
         folder.mkdir(parents=True, exist_ok=True)
-        values = {"sentence": self.sentence, "columns": self.columns, "rows": self.rows}
+        values = {"command": command, "sentence": self.sentence}
+        values |= {"columns": self.columns, "rows": self.rows}
         write_atomically(folder / "report.json", json.dumps(values, indent=2) + "\n")
-        write_atomically(folder / "report.md", f"{self.sentence}\n\n{self.table()}\n")
+        write_atomically(
+            folder / "report.md", f"`{command}`\n\n{self.sentence}\n\n{self.table()}\n"
+        )
         self.draw(folder / "figure.png")

@@ -53,12 +53,12 @@ def test_both_arms_are_trained_tested_and_compared(folder, report, tmp_path):
             assert shown == f"{100 * values[-1]:.2f}"
     assert "this shows nothing" in report.sentence
     written = tmp_path / "new" / "rates"
-    report.write(written)
+    report.write(written, "python -m train.findings rates --data pictures --seeds 3")
     assert (written / "figure.png").stat().st_size > 5000
     assert json.loads((written / "report.json").read_text())["rows"][0][0] == "low"
-    assert (written / "report.md").read_text().count(
-        "\n| "
-    ) == 4  # with the head and the line below
+    text = (written / "report.md").read_text()
+    assert text.startswith("`python -m train.findings rates --data pictures --seeds 3`\n\n")
+    assert text.count("\n| ") == 4  # with the head and the line below
 
 
 def test_what_is_finished_is_not_trained_again(folder, report, capsys):
