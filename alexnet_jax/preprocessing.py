@@ -63,7 +63,7 @@ class Preprocessing:
         object.__setattr__(self, "scale", float(self.scale))
         for name in ("stored_size", "input_size"):
             object.__setattr__(self, name, whole_number(getattr(self, name), name))
-        if not 0 < self.input_size <= self.stored_size <= LARGEST_SIZE:
+        if not self.input_size <= self.stored_size <= LARGEST_SIZE:
             raise ValueError(
                 f"stored_size must be from input_size to {LARGEST_SIZE}, "
                 f"not {self.input_size} and {self.stored_size}"

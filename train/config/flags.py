@@ -98,8 +98,8 @@ def check_begun_by(flags: Sequence[str], saved: Config) -> None:
     Raises BadInput.
     """
     given = read_flags([*flags, "--run-dir", str(saved.launch.run_dir)])
-    chosen = names_no_experiment(given)  # by the data
-    check_same(make_config(given, saved.recipe.experiment) if chosen else make_config(given), saved)
+    by_data = (saved.recipe.experiment,) if names_no_experiment(given) else ()
+    check_same(make_config(given, *by_data), saved)
 
 
 def _make_like(given: dict[str, Any]) -> tuple[Config, Recipe]:

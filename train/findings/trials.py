@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config.errors import Ended, list_some
 from ..run_dir.metrics import read_metrics
-from ..run_dir.run_summary import RunSummary, summarize_run
+from ..run_dir.run_summary import RunSummary
 from ..trainer.sweep import SweepRun, train_runs
 
 Flags = tuple[str | float, ...]
@@ -62,11 +62,11 @@ class Trials:
             for seed in chosen
             for arm, flags in arms.items()
         }
-        diverged = train_runs([*runs.values()], self.jobs)
+        trained = train_runs([*runs.values()], self.jobs)
+        diverged = [run.run_dir for run in trained if run.diverged]
         if diverged and not may_diverge:
-            names = list_some([str(path) for path in diverged])
-            raise Ended(f"diverged, so that the arms cannot be compared: {names}", 1)
+            raise Ended(f"diverged, so that the arms cannot be compared: {list_some(diverged)}", 1)
         trials: dict[str, list[Trial]] = {arm: [] for arm in arms}
-        for (arm, seed), run in runs.items():
-            trials[arm].append(Trial(run.run_dir, seed, summarize_run(run.run_dir)))
+        for (arm, seed), summary in zip(runs, trained, strict=True):
+            trials[arm].append(Trial(summary.run_dir, seed, summary))
         return trials

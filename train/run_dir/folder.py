@@ -47,6 +47,7 @@ def make_folder(config: Config, *, own_data: bool = False) -> OpenFolder:
         raise BadInput(f"`run_dir` {run_dir} is no Unicode, which checkpoints need")
     refuse_links(run_dir)
     _refuse_existing_run(config, run_dir)
+    _refuse_foreign_files(config, run_dir)
     made = not run_dir.exists()
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -136,9 +137,12 @@ def _refuse_existing_run(config: Config, run_dir: Path) -> None:
             f"`run_dir` {run_dir} holds a run already; `resume` continues it, "
             "another `run_dir` keeps it"
         )
+
+
+def _refuse_foreign_files(config: Config, run_dir: Path) -> None:
     # A run that ended before its first step has left some of these, and its lock.
     foreign = [name for name in WRITTEN if (run_dir / name).exists()]
-    if foreign and not config.launch.resume and not (run_dir / "lock").exists():
+    if foreign and not config.launch.resume and "lock" not in foreign:
         raise BadInput(
             f"`run_dir` {run_dir} holds files that no run has left, and that a run would replace: "
             f"{', '.join(foreign)}; another `run_dir` keeps them"

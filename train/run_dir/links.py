@@ -25,8 +25,8 @@ def refuse_links(run_dir: Path) -> None:
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 refused.append(f"{name}, neither file nor folder")
             elif name in WRITTEN and stat.S_ISDIR(mode) != (name in FOLDERS):
-                kinds = ("a folder", "a file") if name in FOLDERS else ("a file", "a folder")
-                raise BadInput(f"{path} should be {kinds[0]}, and is {kinds[1]}")
+                right, wrong = ("folder", "file") if name in FOLDERS else ("file", "folder")
+                raise BadInput(f"{path} should be a {right}, and is a {wrong}")
     if refused:
         raise BadInput(
             f"`run_dir` {run_dir} holds links, through which a run would write elsewhere: "

@@ -20,9 +20,6 @@ _OF_A_PATH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.
 _OF_A_PATH += (errno.EROFS, errno.EISDIR, errno.EEXIST)
 """Errors of a path of the user, which another path mends."""
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of writing, mostly without the name of the file."""
-
 
 def run_command(
     main: Callable[[], object],
@@ -64,7 +61,7 @@ def run_command(
         print(f"stopped: out of memory: {error or 'none is left'}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        if error.errno in _OF_THE_DISK:
+        if error.errno in output.DISK_FULL:  # mostly without the name of the file
             print(f"stopped: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
             sys.exit(1)
         if error.filename is None or error.errno not in _OF_A_PATH:

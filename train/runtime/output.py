@@ -13,7 +13,7 @@ READER_GONE = 141
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What moves a terminal's cursor, recolors it or turns the direction of writing; not newline."""
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNREAD = "nobody reads the output any more"
 
 _outlives_reader = False
@@ -83,9 +83,9 @@ class _File(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO, *_DISK):
+            if error.errno not in (errno.EPIPE, errno.EIO, *DISK_FULL):
                 raise
-            reason = os.strerror(error.errno) if error.errno in _DISK else ""
+            reason = os.strerror(error.errno) if error.errno in DISK_FULL else ""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self.fileno())
         os.close(null)

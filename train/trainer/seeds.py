@@ -50,7 +50,8 @@ def train_seeds(given: dict[str, Any], argv: Sequence[str]) -> tuple[Path, list[
     seeds = " ".join(map(str, given["seeds"]))
     flags = shlex.join([*like, *shared, "--run-dir", str(folder)])
     print(f"seeds {seeds}, each in {folder}/seed-N", flush=True)
-    return folder, train_runs(runs, way_on=f"{COMMAND} --seeds {seeds} {flags}")
+    trained = train_runs(runs, way_on=f"{COMMAND} --seeds {seeds} {flags}")
+    return folder, [run.run_dir for run in trained if run.diverged]
 
 
 def _check(own: dict[str, Any], seeds: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ from ..config.errors import PACKAGE, BadInput, Ended
 from ..config.flags import check_begun_by, parse
 from ..config.run_length import last_step
 from ..config.saved import load_config
-from ..run_dir.run_summary import summarize_run
+from ..run_dir.run_summary import RunSummary, summarize_run
 from ..runtime.cores import core_shares
 from ..runtime.stop_signal import StopRequest, defer_signals
 
@@ -65,7 +65,7 @@ class _Children:
 
 def train_runs(
     runs: Sequence[SweepRun], jobs: int = 1, *, way_on: str = "the same command"
-) -> list[Path]:
+) -> list[RunSummary]:
     """Train the runs that are not over, in their order.
 
     A run whose loss is no longer finite is over as well: resumed, it would diverge again.
@@ -75,7 +75,7 @@ def train_runs(
       jobs: runs at a time, each on its share of this process's cores.
       way_on: how to continue after a stop, as a user types it.
 
-    Returns the folders of the runs that diverged.
+    Returns what the folders of all runs tell, in their order.
 
     Raises:
       BadInput: flags of a run that `train.main` refuses.
@@ -96,7 +96,7 @@ def train_runs(
     if request.signal is not None:
         name = signal.Signals(request.signal).name
         raise Ended(f"stopped by {name}; continue with: {way_on}", 128 + request.signal)
-    return [run.run_dir for run in runs if summarize_run(run.run_dir).diverged]
+    return [summarize_run(run.run_dir) for run in runs]
 
 
 def _is_over(run: SweepRun) -> bool:
@@ -112,8 +112,8 @@ def _is_over(run: SweepRun) -> bool:
         raise BadInput(f"{folder} holds a run on {saved.data.path}, not on {wanted.data.path}")
     check_begun_by([*run.flags, *run.start_flags], saved)
     summary = summarize_run(folder)
-    last = last_step(wanted.recipe, summary.epoch_images) if summary.epoch_images else summary.step
-    if summary.step > last:
+    images = summary.epoch_images  # 0 if the folder does not say
+    if images and summary.step > (last := last_step(wanted.recipe, images)):
         raise BadInput(f"{folder} is at step {summary.step}, past the last step, {last}")
     return summary.diverged or (summary.finished and summary.has_ended(wanted.recipe))
 
