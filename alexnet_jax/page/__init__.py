@@ -17,6 +17,7 @@ from alexnet_jax.page import browser_runtime
 from alexnet_jax.page.description import describe, layer_names
 from alexnet_jax.params import ParamsLike, check_params
 from alexnet_jax.preprocessing import Preprocessing
+from alexnet_jax.weights.loaded import check_class_names
 
 LARGEST = 25
 """Megabytes of parameters. A reader waits for them, and a larger network no longer runs live."""
@@ -51,7 +52,8 @@ def write_page(
 
     Raises:
       ValueError: without the package onnx; a network that is too large, or that ONNX cannot hold;
-        parameters of another architecture; a runtime that is not there, or of another version.
+        parameters of another architecture; class names that are not one text for each class; a
+        runtime that is not there, or of another version.
       FileExistsError: a folder that exists.
       OSError: a folder that cannot be written.
     """
@@ -62,6 +64,7 @@ def write_page(
             f"{net.name} has {megabytes:,.0f} MB of parameters, and a page takes {LARGEST} at most"
         )
     params = check_params(params, net)
+    class_names = check_class_names(net, class_names)
     if folder.exists():
         raise FileExistsError(17, "it exists already", str(folder))
     description = describe(params, net, preprocessing, class_names)

@@ -28,6 +28,7 @@ from alexnet_jax.layer_specs import (
     Relu,
     Tanh,
 )
+from alexnet_jax.page import write_page
 from tests.library.weights import test_torch_files
 from tests.library.weights.test_axes import APART
 from tests.support.tiny import TINY, draw_params, narrow
@@ -152,7 +153,7 @@ def test_onnx_does_not_take_a_users_layer_for_the_one_that_it_was_made_from(tmp_
     ],
 )
 def test_names_that_are_not_those_of_the_classes_are_refused(tmp_path, names, sentence):
-    for write in (alexnet_jax.save, exports.export):
+    for write in (alexnet_jax.save, exports.export, write_page):
         path = tmp_path / "net.stablehlo"
         with pytest.raises(ValueError, match=sentence):
             write(path, draw_params(TINY), TINY, preprocessing_for(TINY), names)
