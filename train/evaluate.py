@@ -15,7 +15,7 @@ from .runtime.cli import (
 )
 
 DESCRIPTION = """\
-Print the top-1 and top-5 errors of networks on test images, or on validation images: of each
+Print the top-1 and top-5 errors of networks on test, validation or training images: of each
 network, and of the average of their probabilities, as for the paper's five CNNs. Each has its own
 preprocessing."""
 
@@ -70,9 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--part",
-        choices=("test", "validation"),
+        choices=("test", "validation", "training"),
         default="test",
-        help="validation: the images that chose the checkpoints in place of those of the test part",
+        help="(%(default)s) validation: the images that chose the checkpoints; training: those "
+        "that the networks learned from, as they are, without augmentation and dropout",
     )
     parser.add_argument(
         "--crops",

@@ -61,7 +61,11 @@ def test_an_empty_argument_is_refused_and_not_taken_for_the_current_folder(examp
     ("main", "arguments", "sentence"),
     [
         (evaluate.main, "run --crop 10", "there is no flag --crop; did you mean --crops? "),
-        (evaluate.main, "run --part tests", "(choose from test, validation); did you mean test? "),
+        (
+            evaluate.main,
+            "run --part tests",
+            "(choose from test, validation, training); did you mean test? ",
+        ),
         (predict.main, "--figur x.png run cat.jpg", "no flag --figur; did you mean --figure? "),
         (figures.main, "kernal run x.png", "neighbours, saliency, gradcam, classes, confusion); "),
         (figures.main, "kernal run x.png", "did you mean kernels? python -m train.figures --help"),

@@ -50,7 +50,7 @@ def leave_out_corrupt(
 def _readable(source: Source, bad_images: int, threads: int, notes: TextIO | None) -> Source:
     """Return a source without the pictures that cannot be decoded."""
     if len(source) > _ANNOUNCED:
-        text = f"reading the {len(source):,} held-out pictures, as none may be bad"
+        text = f"reading the {len(source):,} pictures beforehand, as none may be bad"
         print(text, file=notes, flush=True)
     corrupt: dict[int, str] = {}
 
@@ -72,7 +72,7 @@ def _readable(source: Source, bad_images: int, threads: int, notes: TextIO | Non
     if not corrupt:
         return source
     if len(corrupt) == len(source):
-        raise BadInput("none of the held-out pictures can be decoded")
+        raise BadInput("none of the pictures can be decoded")
     for index in sorted(corrupt):
         print(f"left out: {corrupt[index]}", file=notes, flush=True)
     return Subset(source, np.setdiff1d(np.arange(len(source)), [*corrupt]))

@@ -13,17 +13,25 @@ def net(name: str) -> Flags:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """A network and a recipe, and what they are compared with."""
+
+    flags: Flags
+    """Of `train.main`."""
+    baseline: str | None = None
+    """Another arm, which differs from this one in one thing; None for an arm that is a baseline."""
+    effect: float | None = None
+    """What the paper reports, in points of the top-1 error above the baseline's."""
+
+
+@dataclass(frozen=True)
 class Ablation:
-    """A baseline, and arms that differ from it in one thing."""
+    """Arms that are compared with baselines."""
 
     claim: str
     """What the paper says, with its section."""
-    baseline: str
-    """An arm."""
-    arms: Mapping[str, Flags]
-    """Flags of `train.main` by the name of an arm, which is also the name of its folder."""
-    effects: Mapping[str, float]
-    """What the paper reports of an arm, in points of the top-1 error above the baseline's."""
+    arms: Mapping[str, Arm]
+    """By name, which is also the name of an arm's folder."""
     seeds: tuple[int, ...] = (0, 1, 2)
     crops: int = 1
     """1, or 10 to test by ten crops as well."""
@@ -47,68 +55,68 @@ LITTLE: Flags = (
 286,922 for the 5,400 that are left by validation, 53 each; the paper's 61 million for 1.2 million
 are 51.
 """
+CENTER: Flags = (*LITTLE, "--train-crops", "center")
 AUGMENTED: Flags = (*LITTLE, "--flip", "--pca-color", "original")
 
-NORM: Flags = ("--stored-size", 32, "--epochs", 20, "--cut-epochs", 16, 18)
+NORM: Flags = (
+    *("--experiment", "cifar-13pct", "--stored-size", 32),
+    *("--epochs", 20, "--cut-epochs", 16, 18),
+)
 
 ABLATIONS: dict[str, Ablation] = {
     "norm": Ablation(
         "response normalization lowers the test error of a four-layer network on CIFAR-10 from "
         "13 % to 11 % (section 3.3)",
-        baseline="13pct",
         arms={
-            "13pct": ("--experiment", "cifar-13pct", *NORM),
-            "13pct-norm": ("--experiment", "cifar-13pct", *net("CIFAR_13PCT_NORM"), *NORM),
+            "13pct": Arm(NORM),
+            "13pct-norm": Arm((*NORM, *net("CIFAR_13PCT_NORM")), "13pct", -2),
         },
-        effects={"13pct-norm": -2},
         crops=10,
     ),
     "augmentation": Ablation(
         "without crops and flips the network overfits substantially, PCA color augmentation lowers "
         "the top-1 error by over 1 %, and so do ten crops at test time (sections 4.1 and 6)",
-        baseline="little-crops",
         arms={
-            "little-center": (*LITTLE, "--train-crops", "center"),
-            "little-crops": (*LITTLE, "--flip"),
-            "little": AUGMENTED,
+            "little-center": Arm(CENTER, "little-crops"),
+            "little-crops": Arm((*LITTLE, "--flip")),
+            "little": Arm(AUGMENTED, "little-crops", -1),
         },
-        effects={"little": -1},
         crops=10,
     ),
     "dropout": Ablation(
         "without dropout the network overfits substantially; dropout about doubles the iterations "
         "(section 4.2)",
-        baseline="little",
-        arms={"little": AUGMENTED, "little-no-dropout": (*AUGMENTED, *net("NO_DROPOUT"))},
-        effects={},
+        arms={
+            "little": Arm(AUGMENTED),
+            "little-no-dropout": Arm((*AUGMENTED, *net("NO_DROPOUT")), "little"),
+            "little-center": Arm(CENTER),
+            "little-center-no-dropout": Arm((*CENTER, *net("NO_DROPOUT")), "little-center"),
+        },
     ),
     "two-gpus": Ablation(
         "two towers lower the top-1 error by 1.7 % against one with half as many kernels in each "
         "layer but the last convolution (section 3.2)",
-        baseline="two-towers",
-        arms={"two-towers": FLOWERS, "half": (*FLOWERS, *net("HALF"))},
-        effects={"half": 1.7},
+        arms={
+            "two-towers": Arm(FLOWERS),
+            "half": Arm((*FLOWERS, *net("HALF")), "two-towers", 1.7),
+        },
         seeds=(0, 1, 2, 3, 4),
     ),
     "pooling": Ablation(
         "overlapping pools, 3 x 3 every 2 pixels, lower the top-1 error by 0.4 % against 2 x 2 "
         "(section 3.4)",
-        baseline="overlapping",
         arms={
-            "overlapping": (*CIFAR, *net("OVERLAPPING")),
-            "non-overlapping": (*CIFAR, *net("NON_OVERLAPPING")),
+            "overlapping": Arm((*CIFAR, *net("OVERLAPPING"))),
+            "non-overlapping": Arm((*CIFAR, *net("NON_OVERLAPPING")), "overlapping", 0.4),
         },
-        effects={"non-overlapping": 0.4},
         seeds=(0, 1, 2, 3, 4),
     ),
     "depth": Ablation(
         "removing any of the middle layers costs about 2 % of top-1 performance (section 7)",
-        baseline="small",
         arms={
-            "small": CIFAR,
-            **{f"no-conv{i}": (*CIFAR, *net(f"NO_CONV{i}")) for i in (3, 4, 5)},
+            "small": Arm(CIFAR),
+            **{f"no-conv{i}": Arm((*CIFAR, *net(f"NO_CONV{i}")), "small", 2) for i in (3, 4, 5)},
         },
-        effects={f"no-conv{i}": 2 for i in (3, 4, 5)},
     ),
 }
 """By the name that `train.findings` takes."""

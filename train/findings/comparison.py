@@ -1,4 +1,4 @@
-"""Compare the arms of an ablation with its baseline: table, sentence and figure."""
+"""Compare the arms of an ablation with their baselines: table, sentence and figure."""
 
 from pathlib import Path
 
@@ -16,16 +16,18 @@ _COMPARED = ("difference", "95 % interval", "p (Welch)", "p by seed (McNemar)")
 
 
 def compare(ablation: Ablation, trials: Trials) -> Report:
-    """Train the arms, test all on the same images, and compare each with the baseline."""
-    runs = trials.train(ablation.arms)
+    """Train the arms, test all on the same images, and compare each with its baseline."""
+    runs = trials.train({name: arm.flags for name, arm in ablation.arms.items()})
     misses = {
         arm: [read_or_find_misses(run, ablation.crops) for run in members]
         for arm, members in runs.items()
     }
-    columns = ("arm", "seeds", "training error (%)", "test error (%)")
+    columns = ("arm", "seeds", "while training (%)", "training images (%)", "test images (%)")
     columns += ("by ten crops (%)",) if ablation.crops == 10 else ()
     rows = [_row(ablation, arm, runs[arm], misses) for arm in runs]
-    sentences = [sentence(ablation, arm, misses) for arm in runs if arm != ablation.baseline]
+    sentences = [
+        sentence(ablation, name, misses) for name, arm in ablation.arms.items() if arm.baseline
+    ]
     return Report(
         " ".join(sentences), columns + _COMPARED, rows, lambda file: _draw(runs, misses, file)
     )
@@ -37,12 +39,15 @@ def _row(
     """Return the line of an arm. It is compared by ten crops if there are ten."""
     crops = (1, 10) if ablation.crops == 10 else (1,)
     training = mean_and_deviation([_train_error(run) for run in runs], scale=100)
+    learned = [read_or_find_misses(run, part="training") for run in runs]
+    fitted = mean_and_deviation(error_rates(learned, 1), scale=100)
     tested = [mean_and_deviation(error_rates(misses[arm], n), scale=100) for n in crops]
-    row = (arm, len(runs), training, *tested)
-    if arm == ablation.baseline:
+    row = (arm, len(runs), training, fitted, *tested)
+    baseline = ablation.arms[arm].baseline
+    if baseline is None:
         return (*row, "", "", "", "")
-    own, base = (error_rates(misses[name], ablation.crops) for name in (arm, ablation.baseline))
-    pairs = zip(misses[arm], misses[ablation.baseline], strict=True)
+    own, base = (error_rates(misses[name], ablation.crops) for name in (arm, baseline))
+    pairs = zip(misses[arm], misses[baseline], strict=True)
     by_seed = ", ".join(f"{mcnemar(a[crops[-1]], b[crops[-1]])[2]:.2g}" for a, b in pairs)
     it = welch(seed_mean(own), seed_mean(base))
     if it is None:
@@ -57,11 +62,13 @@ def _train_error(run: Trial) -> float:
 
 
 def sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> str:
-    """Say whether an arm is worse or better than the baseline, or how many seeds would show it."""
-    own, base = (error_rates(misses[name], ablation.crops) for name in (arm, ablation.baseline))
+    """Say whether an arm is worse or better than its baseline, or how many seeds would show it."""
+    baseline, effect = ablation.arms[arm].baseline, ablation.arms[arm].effect
+    assert baseline is not None
+    own, base = (error_rates(misses[name], ablation.crops) for name in (arm, baseline))
     shown = (
         f"{arm}: {mean_and_deviation(own, scale=100)} % of the test images wrong, "
-        f"{ablation.baseline} {mean_and_deviation(base, scale=100)} %"
+        f"{baseline} {mean_and_deviation(base, scale=100)} %"
     )
     it = welch(seed_mean(own), seed_mean(base))
     if it is None:
@@ -75,7 +82,6 @@ def sentence(ablation: Ablation, arm: str, misses: dict[str, list[Misses]]) -> s
         f"{shown}: no difference is resolved by {len(own)} seeds (95 % interval "
         f"{100 * it.low:+.1f} to {100 * it.high:+.1f})"
     )
-    effect = ablation.effects.get(arm)
     if effect is None:
         return f"{text}."
     if not it.low <= effect / 100 <= it.high:

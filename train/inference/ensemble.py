@@ -45,7 +45,8 @@ def open_test_images(
     Args:
       predictors: of the networks.
       directory: of other data than the runs'.
-      part: "test", or "validation" for the images that chose the runs' best checkpoints.
+      part: "test"; "validation" for the images that chose the runs' best checkpoints; "training"
+        for those that the runs learned from.
 
     Returns:
       A source for each network, shared by networks with the same size and resizing. Its labels

@@ -26,7 +26,7 @@ def open_for(
       predictor: the network, whose rule resizes the pictures.
       run: the run among those that are tested, which knows its data and its split; None without.
       directory: other data than the run's; None for those.
-      part: "test" or "validation", whose images are to be used.
+      part: "test", "validation" or "training", whose images are to be used.
 
     Raises BadInput if there are no such data.
     """
@@ -42,12 +42,13 @@ def open_for(
         held_out=config.data.held_out,
         seed=config.recipe.seed,
     )
-    if directory is None or part == "validation":  # a part of the images that it trained on
+    if directory is None or part != "test":  # a part of the images that it trained on
         data = with_train_images(data, config.recipe.train_images, config.recipe.seed)
-    if part == "validation":
-        data = _with_validation(data, run, config, path)
+    if part != "test":
+        data = _as_trained(data, part, run, config, path)
     if bad := config.data.bad_images:  # the run left out the same
-        name = "test" if part_of(data, part) is data.test else "val"
+        name = "train" if part == "training" else "val"
+        name = "test" if part_of(data, part) is data.test else name
         threads = decoding_threads(config.data.threads)
         data = leave_out_corrupt(data, bad, threads, [name], notes=sys.stderr)
     _note_other_rule(path, kind, predictor)
@@ -81,10 +82,13 @@ def _all_pictures(directory: Path, predictor: Predictor) -> DataSet:
     return DataSet(source, source, pictures.class_names)
 
 
-def _with_validation(
-    data: DataSet, run: Predictor | None, config: Config, path: Path | None
+def _as_trained(
+    data: DataSet, part: str, run: Predictor | None, config: Config, path: Path | None
 ) -> DataSet:
-    """Return the data with the validation part that the run had. Raises BadInput if it had none."""
+    """Return the data with the validation part that the run had, taken from the training part.
+
+    Raises BadInput if it had no images of "validation" or "training".
+    """
     recipe = config.recipe
     data = with_validation(
         data,
@@ -93,19 +97,22 @@ def _with_validation(
         seed=recipe.seed,
         default=0,
     )
-    if data.val is None:
+    missing = data.val is None if part == "validation" else run is None and data.random_split
+    if missing:
         owner = run.source if run and recipe.validation == 0 else path
-        raise BadInput(f"`part` validation: {owner} has no validation images")
+        raise BadInput(f"`part` {part}: {owner} has no {part} images")
     return data
 
 
 def part_of(data: DataSet, part: str) -> Source:
-    """Return the images of "test" or "validation"."""
+    """Return the images of "test", "validation" or "training"."""
+    if part == "training":
+        return data.train
     return data.selection if part == "validation" else data.test
 
 
 def relabel(predictor: Predictor, data: DataSet, part: str = "test") -> Source:
-    """Return the images of "test" or "validation" with the network's numbers of their classes.
+    """Return the images of a part of the data with the network's numbers of their classes.
 
     Raises BadInput, for weights that are not a run's, if the network does not know a class.
     """

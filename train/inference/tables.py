@@ -37,7 +37,7 @@ def summarize(
     Args:
       predictors: of the networks that were evaluated.
       results: as `evaluate` returns them.
-      part: whose images they are of, "test" or "validation".
+      part: whose images they are of, "test", "validation" or "training".
       per_class: whether to list the errors of each class.
       confusions: the number of confused pairs of classes to list.
 

@@ -65,7 +65,7 @@ def test_a_part_that_loses_all_its_pictures_is_refused(folder):
     for name in ("cat", "dog"):
         for i in range(4):
             (folder / "test" / name / f"{i}.png").write_bytes(b"")
-    with pytest.raises(BadInput, match="none of the held-out pictures can be decoded"):
+    with pytest.raises(BadInput, match="none of the pictures can be decoded"):
         leave_out_corrupt(open_data(folder, "auto", 8), 9, 1)
 
 

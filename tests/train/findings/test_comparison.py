@@ -8,23 +8,25 @@ import shutil
 import numpy as np
 import pytest
 
+import alexnet_jax
 from tests.support.picture_folders import write_classes
 from train.config.errors import Ended
+from train.config.saved import load_config
 from train.findings import comparison
-from train.findings.ablations import Ablation
+from train.findings.ablations import Ablation, Arm
 from train.findings.comparison import compare
 from train.findings.specialization import first_kernels, initial_kernels
 from train.findings.trials import Trials
+from train.inference.predictor import open_predictor
+from train.trainer.build import load_network_and_data
 
 SHORT = ("--net", "benchmarks.tiny_net:TINY", "--batch-size", 4, "--steps", 2)
 ABLATION = Ablation(
     "rates matter",
-    baseline="low",
     arms={
-        "low": (*SHORT, "--learning-rate", 1e-5),
-        "high": (*SHORT, "--learning-rate", 1e-4),
+        "low": Arm((*SHORT, "--learning-rate", 1e-5)),
+        "high": Arm((*SHORT, "--learning-rate", 1e-4), "low", 1),
     },
-    effects={"high": 1},
 )
 
 
@@ -48,9 +50,10 @@ def test_both_arms_are_trained_tested_and_compared(folder, report, tmp_path):
     assert high[0] == "high"
     for row in report.rows:
         metrics = (folder / "runs" / row[0] / "seed-3" / "metrics.jsonl").read_text().splitlines()
-        for name, shown in (("train_top1_error", row[2]), ("test_top1_error", row[3])):
+        for name, shown in (("train_top1_error", row[2]), ("test_top1_error", row[4])):
             values = [json.loads(line)[name] for line in metrics if name in line]
             assert shown == f"{100 * values[-1]:.2f}"
+        assert row[3] == f"{100 * _training_error(folder / 'runs' / row[0] / 'seed-3'):.2f}"
     assert "this shows nothing" in report.sentence
     written = tmp_path / "new" / "rates"
     report.write(written, "python -m train.findings rates --data pictures --seeds 3")
@@ -59,6 +62,19 @@ def test_both_arms_are_trained_tested_and_compared(folder, report, tmp_path):
     text = (written / "report.md").read_text()
     assert text.startswith("`python -m train.findings rates --data pictures --seeds 3`\n\n")
     assert text.count("\n| ") == 4  # with the head and the line below
+
+
+def _training_error(run):
+    """The share of the training images whose center crop a run takes for another class."""
+    net, data = open_predictor(run), load_network_and_data(load_config(run))[1].train
+    mean, wrong = np.load(run / "mean.npy"), 0
+    edge = (len(mean) - net.architecture.image_sizes[0]) // 2
+    for index in range(len(data)):
+        example = data[index]
+        image = (example["image"] - mean)[edge : len(mean) - edge, edge : len(mean) - edge]
+        [logits] = alexnet_jax.apply(net.params, image[None], architecture=net.architecture)
+        wrong += int(np.argmax(logits) != example["label"])
+    return wrong / len(data)
 
 
 def test_what_is_finished_is_not_trained_again(folder, report, capsys):
@@ -72,7 +88,7 @@ def test_what_is_finished_is_not_trained_again(folder, report, capsys):
 
 def test_kernels_begin_as_the_seed_of_their_run_draws_them(folder, report):
     trials = Trials(folder / "runs", folder / "pictures", (3,), 1)
-    [low] = trials.train({"low": ABLATION.arms["low"]})["low"]
+    [low] = trials.train({"low": ABLATION.arms["low"].flags})["low"]
     start = initial_kernels(low)
     # Two steps at a learning rate of 1e-5 leave them nearly where they were.
     np.testing.assert_allclose(first_kernels(low), start, atol=0.02 * np.abs(start).max())
@@ -106,7 +122,10 @@ def test_the_sentence_says_what_the_seeds_can_and_cannot_tell(errors, words):
 
 def test_an_arm_without_a_figure_in_the_paper_is_held_against_none():
     misses = {"low": _misses(100, 101, 102), "high": _misses(101, 99, 103)}
-    unnamed = dataclasses.replace(ABLATION, effects={})
+    arms = ABLATION.arms
+    unnamed = dataclasses.replace(
+        ABLATION, arms={**arms, "high": dataclasses.replace(arms["high"], effect=None)}
+    )
     assert comparison.sentence(unnamed, "high", misses).endswith("(95 % interval -0.4 to +0.4).")
 
 
@@ -117,5 +136,5 @@ def test_arms_are_not_compared_without_the_runs_that_diverged(folder, report, tm
     trials = Trials(tmp_path / "runs", folder / "pictures", (3,), 1)
     with pytest.raises(Ended, match=f"cannot be compared: {run}$"):
         compare(ABLATION, trials)
-    [high] = trials.train({"high": ABLATION.arms["high"]}, may_diverge=True)["high"]
+    [high] = trials.train({"high": ABLATION.arms["high"].flags}, may_diverge=True)["high"]
     assert high.summary.diverged

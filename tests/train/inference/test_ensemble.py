@@ -105,6 +105,33 @@ def test_validation_images_are_a_part_of_those_that_the_run_trained_on(data, tmp
         open_test_images([open_predictor(other), open_predictor(part)], None, "validation")
 
 
+@pytest.mark.parametrize("settings", [{"validation": 0}, {"validation": 0.5, "train_images": 12}])
+def test_training_images_are_those_that_the_run_learned_from(data, settings, tmp_path):
+    run = write_initial_run(tmp_path / "run", data=data, **settings)
+    _, parts = load_network_and_data(load_config(run))
+    moved = shutil.copytree(data, tmp_path / "moved")
+    for folder in (None, moved):
+        [source] = open_test_images([open_predictor(run)], folder, "training")
+        assert labeled_names(source) == labeled_names(parts.train)
+    copy = tmp_path / "copy.safetensors"
+    alexnet_jax.save(copy, *weights.read(run)[1:])
+    with pytest.raises(BadInput, match=f"`part` training: {data} has no training images"):
+        open_test_images([open_predictor(copy)], data, "training")
+
+
+def test_training_pictures_that_cannot_be_decoded_are_left_out_as_in_training(
+    data, tmp_path, capsys
+):
+    run = write_initial_run(tmp_path / "run", data=data, bad_images=1)
+    [source] = open_test_images([open_predictor(run)], None, "training")
+    moved = shutil.copytree(data, tmp_path / "moved")
+    name = source.name(0)
+    (moved / name).write_bytes(b"no picture")
+    [left] = open_test_images([open_predictor(run)], moved, "training")
+    assert labeled_names(left) == labeled_names(source)[1:]
+    assert f"left out: {moved / name}" in capsys.readouterr().err
+
+
 def test_notes_on_the_data_are_no_part_of_the_results(data, run, tmp_path, capsys):
     moved = shutil.copytree(data, tmp_path / "moved")
     next(moved.glob("ant/*")).unlink()
@@ -119,7 +146,8 @@ def test_weights_are_tested_on_a_folder_of_validation_pictures(run, tmp_path):
         write_noise_pictures(tmp_path / "data" / part, ("ant", "bee", "cat"), count)
     copy = tmp_path / "copy.safetensors"
     alexnet_jax.save(copy, *weights.read(run)[1:])
-    for part, folder, count in (("test", "test/", 6), ("validation", "val/", 9)):
+    parts = (("test", "test/", 6), ("validation", "val/", 9), ("training", "train/", 12))
+    for part, folder, count in parts:
         [source] = open_test_images([open_predictor(copy)], tmp_path / "data", part)
         assert [folder in source.name(index) for index in range(len(source))] == [True] * count
 
