@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         help="the folder of the data if it has moved, or of other data with the same classes; only "
-        "test images are read. Files of weights and published ones need it: their classes are "
+        "images of --part are read. Files of weights and published ones need it: their classes are "
         "found by the names of its folders, such as n01440764 or tench",
     )
     parser.add_argument(

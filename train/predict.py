@@ -151,7 +151,7 @@ def predict(predictor: "Predictor", pictures: list[Path]) -> Iterator[Prediction
         probabilities = np.asarray(jax.nn.softmax(eval_step(images)[:, 0]))
         for path, row in zip(paths, probabilities, strict=False):
             top = np.argsort(-row, kind="stable")[:5].tolist()
-            truth = predictor.class_index(path.resolve().parent.name)
+            truth = predictor.class_index(Path(os.path.abspath(path)).parent.name)
             yield Prediction(
                 path,
                 [predictor.class_label(index) for index in top],

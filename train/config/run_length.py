@@ -9,5 +9,5 @@ def steps_per_epoch(recipe: Recipe, images: int) -> float:
 
 
 def last_step(recipe: Recipe, images: int) -> int:
-    """Return the number of steps of a run on `images` training images."""
-    return recipe.steps or -(-round(recipe.epochs * images) // recipe.batch_size)
+    """Return the number of steps of a run on `images` training images, at least 1."""
+    return recipe.steps or max(1, -(-round(recipe.epochs * images) // recipe.batch_size))

@@ -1,5 +1,7 @@
 """Types shared by this package: an example, a source of examples, and a data set."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypedDict
@@ -36,6 +38,12 @@ def example_name(source: Source, index: int) -> str:
     """Return the source's name for an example, such as its file, or else "image INDEX"."""
     name = getattr(source, "name", None)
     return str(name(index)) if callable(name) else f"image {index}"
+
+
+def _digest(source: Source) -> str:
+    """Return a digest of the names of all examples."""
+    names = sorted(os.fsencode(example_name(source, index)) for index in range(len(source)))
+    return hashlib.sha256(b"\0".join(names)).hexdigest()[:16]
 
 
 LabeledName = tuple[str, int]
@@ -161,10 +169,13 @@ class DataSet:
         """Return what a run folder keeps to recognize the data set and to describe its classes."""
         descriptions, val = self.class_descriptions, self.val
         taken = len(val) if val is not None and self.validation == "training" else 0
+        drawn = {"test": self.test} if self.random_split else {}
+        drawn |= {"val": val} if val is not None and taken else {}
         return {
             "train": len(self.train) + taken,  # as many as the data hold
             "test": len(self.test),
             **({"val": len(val), "validation": self.validation} if val is not None else {}),
+            **({"drawn": {name: _digest(part) for name, part in drawn.items()}} if drawn else {}),
             "class_names": list(self.class_names),
             **({"words": descriptions} if descriptions else {}),
         }

@@ -6,6 +6,7 @@ last hidden layer by Euclidean distance.
 
 import argparse
 import heapq
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +131,7 @@ def draw_neighbors(
             axes.set_axis_off()
         for axes, title, picture in zip(row, titles, pictures, strict=False):
             draw_photograph(axes, read_photograph(picture, predictor.preprocessing))
-            folder = picture.resolve().parent.name
+            folder = Path(os.path.abspath(picture)).parent.name
             name = page.short(predictor.class_descriptions.get(folder, folder), 20)
             axes.set_title(f"{title}\n{name}", fontsize="x-small")
     return page.write(figure, path)

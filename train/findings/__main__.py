@@ -25,6 +25,8 @@ NAMES = (
 )
 """In the order of a reader's interest."""
 
+DEFAULT_OUT = Path("runs/findings")
+
 COMMAND = ("python", "-m", "train.findings")
 
 EXAMPLES = (
@@ -45,14 +47,30 @@ def main(argv: list[str] | None = None) -> None:
     from .findings import get_finding
     from .trials import Trials
 
+    _make_folder(folder := flags.out / flags.name)
     finding = get_finding(flags.name)
     print(f"the paper: {finding.claim}", flush=True)
     seeds = tuple(dict.fromkeys(flags.seeds or finding.seeds))
-    folder = flags.out / flags.name
     report = finding.find(Trials(flags.out / "runs", flags.data, seeds, flags.jobs))
     words = ("--data", str(flags.data), "--seeds", *map(str, seeds))
+    if flags.out != DEFAULT_OUT:
+        words = (*words, "--out", str(flags.out))
     report.write(folder, as_called(shlex.join((*COMMAND, flags.name, *words))))
     print(report.table(), report.sentence, f"report  {folder / 'report.md'}", sep="\n\n")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a report, before its runs are trained. Raises BadInput."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out: {folder} cannot be made a folder: {error.strerror}") from None
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,11 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         metavar="DIR",
         type=Path,
-        default=Path("runs/findings"),
+        default=DEFAULT_OUT,
         help="(%(default)s); findings share the runs in DIR/runs",
     )
     parser.add_argument(
-        "--seeds", metavar="N", type=int, nargs="+", help="of each arm; 0 1 2, or 0 1 2 3 4"
+        "--seeds", metavar="N", type=_seed, nargs="+", help="of each arm; 0 1 2, or 0 1 2 3 4"
     )
     parser.add_argument(
         "--jobs",

@@ -1,5 +1,7 @@
 """Which images a run of a finding misses, kept beside the run."""
 
+from pathlib import Path
+
 import numpy as np
 
 from alexnet_jax.weights.files.atomic import replacing
@@ -24,13 +26,23 @@ def read_or_find_misses(trial: Trial, crops: int = 1, part: str = "test") -> Mis
     """
     kinds = (1, 10) if crops == 10 else (1,)
     path = trial.run_dir / f"{part}_misses_{crops}_crops_step_{trial.summary.step}.npy"
-    if not path.exists():
+    misses = _read(path)
+    if misses is None:
         predictor = open_predictor(trial.run_dir, "latest")
-        sources = open_test_images([predictor], None, part)
+        sources = open_test_images([predictor], trial.data, part)
         [results] = evaluate_together([predictor], sources, crops=crops, batch_size=1000)
+        misses = np.stack([np.asarray(one.top1_misses, bool) for one in results])
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, np.stack([np.asarray(one.top1_misses, bool) for one in results]))
-    return dict(zip(kinds, np.load(path), strict=True))
+            np.save(file, misses)
+    return dict(zip(kinds, misses, strict=True))
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """Return what was kept; None if there is nothing, or the file is damaged."""
+    try:
+        return np.load(path)
+    except (FileNotFoundError, EOFError, ValueError):
+        return None
 
 
 def error_rates(misses: list[Misses], crops: int) -> list[float]:

@@ -6,6 +6,7 @@ training error is the lowest after a few epochs. Counted are the epochs until th
 25 %. On all 50,000 images an epoch takes five times as long.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ CLAIM = (
     "CIFAR-10 six times faster than an equivalent network with tanh neurons (section 3.1)"
 )
 SEEDS = (0, 1, 2)
+SEED_OF_RATES = 0
+"""Whatever seeds are asked for: all of them have the same rates."""
 
 NETS = {"relu": "CIFAR_19PCT", "tanh": f"{PACKAGE}.findings.nets:CIFAR_19PCT_TANH"}
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -33,17 +36,14 @@ def find(trials: Trials) -> Report:
     candidates = {
         _trial(unit, rate): _flags(unit, rate, EPOCHS_OF_RATES) for unit in NETS for rate in RATES
     }
-    tried = trials.train(candidates, trials.seeds[:1], may_diverge=True)
+    tried = trials.train(candidates, (SEED_OF_RATES,), may_diverge=True)
     best = {
         unit: min(RATES, key=lambda rate: _last_error(tried[_trial(unit, rate)])) for unit in NETS
     }
     runs = trials.train({_arm(unit, best[unit]): _flags(unit, best[unit]) for unit in NETS})
     by_unit = {unit: runs[_arm(unit, best[unit])] for unit in NETS}
     epochs = {unit: [epochs_until(run, ERROR) for run in by_unit[unit]] for unit in NETS}
-    rows = [
-        (unit, best[unit], len(epochs[unit]), mean_and_deviation(epochs[unit], digits=1))
-        for unit in NETS
-    ]
+    rows = [(unit, best[unit], len(epochs[unit]), _shown(epochs[unit])) for unit in NETS]
     columns = ("units", "learning rate", "seeds", "epochs until a training error of 25 %")
     return Report(_sentence(epochs), columns, rows, lambda file: draw(by_unit, file))
 
@@ -84,9 +84,15 @@ def epochs_until(run: Trial, error: float) -> float:
     return float("inf")
 
 
+def _shown(epochs: list[float]) -> str:
+    if missing := sum(map(math.isinf, epochs)):
+        return f"not reached in {MOST_EPOCHS} by {missing}"
+    return mean_and_deviation(epochs, digits=1)
+
+
 def _sentence(epochs: dict[str, list[float]]) -> str:
     if not np.isfinite([*epochs["relu"], *epochs["tanh"]]).all():
-        return f"not all runs came to a training error of {ERROR:.0%} in {MOST_EPOCHS} epochs"
+        return f"not all runs came to a training error of {ERROR:.0%} in {MOST_EPOCHS} epochs."
     relu, tanh = (float(np.mean(epochs[unit])) for unit in NETS)
     text = (
         f"ReLU came to a training error of {ERROR:.0%} in {relu:.1f} epochs, tanh in {tanh:.1f}: "

@@ -23,7 +23,7 @@ class Report:
         return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
     def write(self, folder: Path, command: str) -> None:
-        """Write report.md, report.json and figure.png into a folder, which is made if need be.
+        """Write report.md, report.json and figure.png into a folder.
 
         Args:
           folder: of the finding.

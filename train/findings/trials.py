@@ -21,6 +21,8 @@ class Trial:
     run_dir: Path
     seed: int
     summary: RunSummary
+    data: Path
+    """As the command names it; the run's own may have moved."""
 
     def epochs(self) -> list[dict[str, Any]]:
         """Return the metrics of each epoch, as metrics.jsonl has them."""
@@ -68,5 +70,5 @@ class Trials:
             raise Ended(f"diverged, so that the arms cannot be compared: {list_some(diverged)}", 1)
         trials: dict[str, list[Trial]] = {arm: [] for arm in arms}
         for (arm, seed), summary in zip(runs, trained, strict=True):
-            trials[arm].append(Trial(summary.run_dir, seed, summary))
+            trials[arm].append(Trial(summary.run_dir, seed, summary, self.data))
         return trials

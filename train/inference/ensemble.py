@@ -70,7 +70,7 @@ def open_test_images(
             opened[rule] = data = evaluation_data.open_for(predictor, first_run, directory, part)
             sources[rule] = evaluation_data.relabel(predictor, data, part)
         if first_run and is_run:
-            _check_same_split(first_run, predictor, opened[rule])
+            _check_same_split(first_run, predictor, opened[rule], part)
         if is_run:
             check_data(Path(predictor.source), opened[rule], notes=sys.stderr)
     return [sources[predictor.stored_size, predictor.resize] for predictor in predictors]
@@ -88,19 +88,26 @@ def _check_same_data(first: Predictor, other: Predictor) -> None:
         )
 
 
-def _check_same_split(first: Predictor, other: Predictor, data: DataSet) -> None:
-    """Raise BadInput if one run may have learned from images that the other is tested on."""
-    drawn = ["seed", "held_out"] if data.random_split else []
-    if data.validation == "training":
-        drawn += ["seed", "train_images", "validation", "validation_from"]
+def _check_same_split(first: Predictor, other: Predictor, data: DataSet, part: str) -> None:
+    """Raise BadInput if the images of `part` may differ between two runs."""
     assert first.config
     assert other.config
     values, others = first.config.values(), other.config.values()
-    if any(values[name] != others[name] for name in drawn):
-        names = dict.fromkeys(drawn)
-        pairs = ", ".join(f"`{name}` {values[name]} and {others[name]}" for name in names)
+    chosen_by = {"held_out"} if data.random_split else set()
+    if part == "training":
+        chosen_by |= {"train_images", "validation"}
+    if data.validation == "training":  # not for the test images, which are opened without
+        chosen_by |= {"train_images", "validation", "validation_from"}
+    if any(values[name] for name in chosen_by):  # something is drawn
+        chosen_by.add("seed")
+    different = [name for name in values if name in chosen_by and values[name] != others[name]]
+    if different:
+        pairs = ", ".join(f"`{name}` {values[name]} and {others[name]}" for name in different)
+        runs = f"{first.source} and {other.source}"
+        if part == "training":
+            raise BadInput(f"{runs} have learned from different images, by {pairs}")
         raise BadInput(
-            f"{first.source} and {other.source} hold out different pictures, by {pairs}: "
+            f"{runs} hold out different pictures, by {pairs}: "
             "one has learned from what the other is tested on"
         )
 

@@ -92,19 +92,26 @@ class Predictor:
     def class_index(self, text: str) -> int | None:
         """Return the index of a class by its name, or by one of the words that describe it.
 
-        None for an unknown class, and for a word of several, as "crane".
+        Case counts only between classes that differ in nothing else. None for an unknown class, and
+        for a word of several, as "crane".
         """
-        return self._class_index.get(_fold(text))
+        return self._class_index.get(text, self._folded_index.get(_fold(text)))
 
     @functools.cached_property
     def _class_index(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.class_names)}
+
+    @functools.cached_property
+    def _folded_index(self) -> dict[str, int]:
+        names: dict[str, set[int]] = {}
+        for name, index in self._class_index.items():
+            names.setdefault(_fold(name), set()).add(index)
         words: dict[str, set[int]] = {}
         for index in range(len(self.class_names)):
             label = self.class_label(index)
             for text in (label, *label.split(",")):
                 words.setdefault(_fold(text), set()).add(index)
-        names = {_fold(name): index for index, name in enumerate(self.class_names)}
-        return {text: min(found) for text, found in words.items() if len(found) == 1} | names
+        return {text: min(found) for text, found in (words | names).items() if len(found) == 1}
 
     def read_picture(self, path: Path) -> np.ndarray:
         """Return a picture as an image, uint8 [stored_size, stored_size, 3]. Raises BadInput."""

@@ -150,9 +150,10 @@ def _refuse_foreign_files(config: Config, run_dir: Path) -> None:
 
 
 def check_data(run_dir: Path, data: DataSet, notes: TextIO | None = None) -> None:
-    """Raise BadInput unless the data have the run's classes; note if the counts differ.
+    """Raise BadInput unless the data have the run's classes.
 
-    The note goes to `notes`, or to standard output.
+    A note says so if the counts differ, or the images that are drawn by their names: then some of
+    these may be images that the run has learned from. It goes to `notes`, or to standard output.
     """
     before, now = read_record(run_dir)["data"], data.record()
     if before["class_names"] != now["class_names"]:
@@ -160,6 +161,11 @@ def check_data(run_dir: Path, data: DataSet, notes: TextIO | None = None) -> Non
     if _counts(before) != _counts(now):  # a damaged picture may have been removed
         note = f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now"
         print(note, file=notes)
+    for part, digest in now.get("drawn", {}).items():
+        if before.get("drawn", {}).get(part, digest) != digest:
+            note = f"note: {run_dir} began with other pictures, or other names of them: what is "
+            note += f"drawn as its {_DRAWN[part]} part may hold images that it has learned from"
+            print(note, file=notes)
 
 
 def _check_validation(config: Config, data: DataSet) -> None:
@@ -179,6 +185,9 @@ def _check_validation(config: Config, data: DataSet) -> None:
             f"{run_dir} holds a run that validates on {VALIDATION_PARTS.get(part, part)}; with the "
             f"data as they are now, it would validate on {VALIDATION_PARTS[data.validation]}"
         )
+
+
+_DRAWN = {"test": "test", "val": "validation"}
 
 
 def _counts(record: dict[str, Any]) -> str:

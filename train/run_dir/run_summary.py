@@ -127,9 +127,14 @@ def _last(rows: list[dict[str, Any]], name: str) -> float | None:
     return next((row[name] for row in reversed(rows) if name in row), None)
 
 
+_LOWEST_SPEED = 1e-3
+"""Images per second; what is lower is no speed, but a damaged line."""
+
+
 def _training_seconds(steps: list[dict[str, Any]], batch_size: int) -> float:
     """Add up the seconds of all steps; one whose speed is unknown took the median."""
-    rates = [row["images_per_second"] for row in steps if row.get("images_per_second", 0) > 0]
+    rates = [row.get("images_per_second", 0) for row in steps]
+    rates = [rate for rate in rates if rate > _LOWEST_SPEED]
     if not rates:
         return 0.0
     unknown = len(steps) - len(rates)

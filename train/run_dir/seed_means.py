@@ -15,7 +15,7 @@ class SeedMean:
 
     mean: float
     std: float | None
-    """Standard deviation of the seeds, with n - 1; None of one seed."""
+    """Standard deviation of the seeds, with n - 1; None of one seed, NaN of infinite values."""
     count: int
 
 
@@ -36,7 +36,9 @@ class Difference:
 
 def seed_mean(values: Sequence[float]) -> SeedMean:
     """Return mean and deviation of one value for each seed."""
-    std = statistics.stdev(values) if len(values) > 1 else None
+    std = None
+    if len(values) > 1:
+        std = statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
     return SeedMean(statistics.fmean(values), std, len(values))
 
 

@@ -21,7 +21,12 @@ _EXHAUSTED = "RESOURCE_EXHAUSTED"
 
 
 def compile_within_memory(
-    compile_for: Callable[[int], Any], batch_size: int, limit: int | None, parts: int = 1
+    compile_for: Callable[[int], Any],
+    batch_size: int,
+    limit: int | None,
+    parts: int = 1,
+    *,
+    image_bytes: int = 0,
 ) -> jax.stages.Compiled:
     """Return the compiled program of a step.
 
@@ -30,11 +35,17 @@ def compile_within_memory(
       batch_size: of the run.
       limit: bytes of one device, None if unknown.
       parts: the number of equal shards that the mesh divides a batch into.
+      image_bytes: of an image as the step takes it. A batch of more bytes than `limit` is not
+        compiled, which would take minutes.
 
     Raises BadInput, which names a batch size that fits, if the program needs more memory.
     """
-    compile_shard = functools.cache(lambda size: _try_compile(compile_for, parts * size))
     available = float("inf") if limit is None else limit
+
+    @functools.cache
+    def compile_shard(size: int) -> Any:
+        return _try_compile(compile_for, parts * size) if size * image_bytes <= available else None
+
     shard_size = batch_size // parts
     program = compile_shard(shard_size)
     if program is not None and _bytes_needed(program) <= available:

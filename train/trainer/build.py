@@ -203,6 +203,7 @@ def compile_step(run: Run, state: TrainState) -> jax.stages.Compiled:
         recipe.batch_size,
         device_memory.memory_limit(run.mesh),
         num_batch_shards(run.mesh),
+        image_bytes=3 * len(mean) ** 2,
     )
 
 

@@ -14,10 +14,12 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..config.config import Config
 from ..config.errors import PACKAGE, BadInput, Ended
 from ..config.flags import check_begun_by, parse
 from ..config.run_length import last_step
 from ..config.saved import load_config
+from ..run_dir.folder import check_data
 from ..run_dir.run_summary import RunSummary, summarize_run
 from ..runtime.cores import core_shares
 from ..runtime.stop_signal import StopRequest, defer_signals
@@ -108,14 +110,26 @@ def _is_over(run: SweepRun) -> bool:
     if not run.has_begun:
         return False
     saved = load_config(folder)
-    if wanted.data.path is not None and wanted.data.path.resolve() != saved.data.path:
-        raise BadInput(f"{folder} holds a run on {saved.data.path}, not on {wanted.data.path}")
+    _check_data(folder, wanted, saved)
     check_begun_by([*run.flags, *run.start_flags], saved)
     summary = summarize_run(folder)
     images = summary.epoch_images  # 0 if the folder does not say
     if images and summary.step > (last := last_step(wanted.recipe, images)):
         raise BadInput(f"{folder} is at step {summary.step}, past the last step, {last}")
     return summary.diverged or (summary.finished and summary.has_ended(wanted.recipe))
+
+
+def _check_data(folder: Path, wanted: Config, saved: Config) -> None:
+    """Raise BadInput if a run has learned from other data; theirs may have moved."""
+    before, now = saved.data.path, wanted.data.path
+    if now is None or now.resolve() == before:
+        return
+    if before is None or before.exists():
+        raise BadInput(f"{folder} holds a run on {before or 'the digits'}, not on {now}")
+    from .build import load_network_and_data  # imports JAX
+
+    settings = {"data": now, "data_kind": wanted.data.kind}
+    check_data(folder, load_network_and_data(saved.replace(**settings))[1])
 
 
 def _wait_for(futures: list[Future[None]], children: _Children, request: StopRequest) -> None:

@@ -287,6 +287,10 @@ def test_the_class_of_a_picture_is_its_class_folder_in_any_layout(tmp_path):
     layout = find_layout(tmp_path / "c")
     classes = {"train/photo/0.png": "photo", "train/X/0.png": "X", "val/images/0.png": None}
     assert {name: layout.class_of(tmp_path / "c" / name) for name in classes} == classes
+    write_classes(tmp_path / "d", 1, ("cat", "dog", "pred", "BACKGROUND_Google"))
+    layout = find_layout(tmp_path / "d")
+    classes = {"dog/0.png": "dog", "pred/0.png": None, "BACKGROUND_Google/0.png": None}
+    assert {name: layout.class_of(tmp_path / "d" / name) for name in classes} == classes
     write_pictures(tmp_path / "b" / "cat" / "x", 1)
     assert find_layout(tmp_path / "b").class_of(tmp_path / "b/cat/x/0.png") == "cat"
 

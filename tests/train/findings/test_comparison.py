@@ -10,7 +10,7 @@ import pytest
 
 import alexnet_jax
 from tests.support.picture_folders import write_classes
-from train.config.errors import Ended
+from train.config.errors import BadInput, Ended
 from train.config.saved import load_config
 from train.findings import comparison
 from train.findings.ablations import Ablation, Arm
@@ -84,6 +84,33 @@ def test_what_is_finished_is_not_trained_again(folder, report, capsys):
     assert again.rows == report.rows
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
     assert "2 of 2 runs are over" in capsys.readouterr().out
+
+
+def test_a_finding_goes_on_where_its_data_have_moved(folder, report, tmp_path, capsys):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    for record in (tmp_path / "runs").rglob("config.json"):
+        record.write_text(record.read_text().replace(f"{folder}/pictures", f"{tmp_path}/gone"))
+    for kept in (tmp_path / "runs").rglob("*_misses_*.npy"):
+        kept.unlink()
+    again = compare(ABLATION, Trials(tmp_path / "runs", folder / "pictures", (3,), 1))
+    assert again.rows == report.rows
+    assert "2 of 2 runs are over" in capsys.readouterr().out
+    write_classes(tmp_path / "others", 10, ("x", "y"))
+    with pytest.raises(BadInput, match="holds a run on other data, whose classes have other names"):
+        compare(ABLATION, Trials(tmp_path / "runs", tmp_path / "others", (3,), 1))
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(BadInput, match=f"holds a run on {tmp_path}/gone, not on {folder}/pictures"):
+        compare(ABLATION, Trials(tmp_path / "runs", folder / "pictures", (3,), 1))
+
+
+def test_misses_that_are_damaged_are_found_again(folder, report):
+    for text in (b"", b"no array"):
+        kept = [*(folder / "runs").rglob("*_misses_*.npy")]
+        assert len(kept) == 4  # test and training images of two arms
+        for file in kept:
+            file.write_bytes(text)
+        again = compare(ABLATION, Trials(folder / "runs", folder / "pictures", (3,), 1))
+        assert again.rows == report.rows
 
 
 def test_kernels_begin_as_the_seed_of_their_run_draws_them(folder, report):

@@ -43,3 +43,23 @@ def test_no_two_runs_of_a_folder_differ_and_the_best_rate_goes_on():
     assert len(trials.flags) == 2 * len(relu.RATES) + 2
     assert longer["relu-0.003"] != trials.flags["rate-relu-0.003"]  # it trains more epochs
     assert "in 3.0 epochs, tanh in 12.0: 4.0 times as fast" in report.sentence
+
+
+def test_the_rates_are_those_of_one_seed_whatever_seeds_are_asked_for(monkeypatch):
+    asked = []
+    trials = RecordedTrials(seeds=(3, 4))
+    train = trials.train
+    monkeypatch.setattr(
+        trials,
+        "train",
+        lambda arms, seeds=None, **more: asked.append(seeds) or train(arms, seeds, **more),
+    )
+    relu.find(trials)
+    assert asked == [(0,), None]
+
+
+def test_runs_that_never_come_to_the_error_are_reported_as_such(monkeypatch):
+    monkeypatch.setattr(relu, "ERROR", 0.24)
+    report = relu.find(RecordedTrials())
+    assert report.sentence == "not all runs came to a training error of 24% in 150 epochs."
+    assert [row[3] for row in report.rows] == ["not reached in 150 by 2"] * 2

@@ -55,7 +55,7 @@ def test_epochs_are_counted_between_two_by_a_line(monkeypatch):
     rows = [{"train_top1_error": error} for error in errors]
     monkeypatch.setattr(Trial, "epochs", lambda self: rows)
     nothing: Any = None
-    run = Trial(nothing, 0, nothing)
+    run = Trial(nothing, 0, nothing, nothing)
     assert epochs_until(run, 0.25) == pytest.approx(2.5)
     assert epochs_until(run, 0.2) == pytest.approx(3)
     assert epochs_until(run, 0.75) == pytest.approx(0.5)  # from an error of 1 at the start

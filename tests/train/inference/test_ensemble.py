@@ -68,10 +68,10 @@ def test_a_run_is_tested_on_the_pictures_that_it_held_out(data, run, tmp_path):
 
 
 def test_runs_that_held_out_different_pictures_are_not_tested_together(data, run, tmp_path):
-    for settings in ({"seed": 1}, {"held_out": 0.5}):
+    for settings, pair in (({"seed": 1}, "`seed` 0 and 1"), ({"held_out": 0.5}, "`held_out` 0.3")):
         other = write_initial_run(tmp_path / str(settings), data=data, **settings)
         nets = [open_predictor(run), open_predictor(other)]
-        with pytest.raises(BadInput, match="hold out different pictures, by `seed` 0 and "):
+        with pytest.raises(BadInput, match=f"hold out different pictures, by {pair}"):
             open_test_images(nets, None)
 
 
@@ -86,7 +86,7 @@ def test_validation_images_are_those_that_the_run_took_from_training(data, run, 
     alexnet_jax.save(copy, *weights.read(own)[1:])
     [again, _] = open_test_images(list(map(open_predictor, (own, copy))), data, "validation")
     assert labeled_names(again) == labeled_names(source)
-    with pytest.raises(BadInput, match=r"hold out different .*, `validation` 0\.3 and None"):
+    with pytest.raises(BadInput, match=r"hold out different .*, by `validation` 0\.3 and None:"):
         open_test_images([open_predictor(own), open_predictor(run)], None, "validation")
     with pytest.raises(BadInput, match=r"`part` validation: .* has no validation images"):
         open_test_images([open_predictor(run)], None, "validation")
@@ -101,7 +101,7 @@ def test_validation_images_are_a_part_of_those_that_the_run_trained_on(data, tmp
         [source] = open_test_images([open_predictor(part)], folder, "validation")
         assert labeled_names(source) == labeled_names(parts.val)
     other = write_initial_run(tmp_path / "all", data=data, validation=0.5)
-    with pytest.raises(BadInput, match="`train_images` None and 12, `validation`"):
+    with pytest.raises(BadInput, match="by `train_images` None and 12:"):
         open_test_images([open_predictor(other), open_predictor(part)], None, "validation")
 
 
@@ -117,6 +117,44 @@ def test_training_images_are_those_that_the_run_learned_from(data, settings, tmp
     alexnet_jax.save(copy, *weights.read(run)[1:])
     with pytest.raises(BadInput, match=f"`part` training: {data} has no training images"):
         open_test_images([open_predictor(copy)], data, "training")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({}, {"validation": 0.5}, "`validation` 0.0 and 0.5"),
+        ({"validation": 0.5}, {}, "`validation` 0.5 and 0.0"),
+        ({}, {"train_images": 12}, "`train_images` None and 12"),
+        ({"train_images": 12}, {"train_images": 12, "seed": 1}, "`seed` 0 and 1"),
+    ],
+)
+def test_runs_are_not_tested_together_on_what_one_of_them_has_not_learned_from(
+    tmp_path, first, second, words
+):
+    for part in ("train", "test"):
+        write_noise_pictures(tmp_path / "data" / part, ("ant", "bee", "cat"))
+    settings = {"data": tmp_path / "data", "validation": 0.0}
+    nets = [
+        open_predictor(write_initial_run(tmp_path / name, **(settings | own)))
+        for name, own in (("a", first), ("b", second))
+    ]
+    with pytest.raises(BadInput, match=f"have learned from different images, by {words}$"):
+        open_test_images(nets, None, "training")
+    assert len(open_test_images(nets, None)[0]) == 30  # the same test images
+
+
+def test_renamed_pictures_are_noted_as_they_change_what_is_drawn(data, tmp_path, capsys):
+    run = write_initial_run(tmp_path / "run", data=data, validation=0.3)
+    moved = shutil.copytree(data, tmp_path / "moved")
+    for part, name in (("test", "test"), ("validation", "validation")):
+        open_test_images([open_predictor(run)], moved, part)
+        assert capsys.readouterr().err == ""
+        for picture in [*moved.rglob("*.png")]:
+            picture.rename(picture.with_name(f"{part}_{picture.name}"))
+        open_test_images([open_predictor(run)], moved, part)
+        assert f"what is drawn as its {name} part may hold images" in capsys.readouterr().err
+        shutil.rmtree(moved)
+        shutil.copytree(data, moved)
 
 
 def test_training_pictures_that_cannot_be_decoded_are_left_out_as_in_training(

@@ -127,6 +127,16 @@ def test_predictions_are_the_softmax_of_the_librarys_logits_and_are_written_as_j
         np.testing.assert_allclose(found, powers[top] / powers.sum(), atol=0.02)
 
 
+def test_the_truth_of_a_linked_picture_is_the_folder_in_which_the_link_lies(
+    file, pictures, tmp_path, monkeypatch
+):
+    (tmp_path / "ant").mkdir()
+    (tmp_path / "ant" / "link.png").symlink_to(pictures / "bee" / "0.png")
+    monkeypatch.chdir(tmp_path / "ant")
+    predict.main([str(file), "link.png", "--out", "a.jsonl"])
+    assert json.loads((tmp_path / "ant" / "a.jsonl").read_text())["truth"] == "ant, emmet"
+
+
 def test_a_csv_file_has_a_row_for_each_class_of_a_picture_and_any_file_name(tmp_path):
     prediction = {
         "path": os.fsdecode(b'a "caf\xe9", 1.png'),
@@ -232,6 +242,10 @@ class Data:
         (("0", "1", "2"), ("a", "b", "c"), [0, 1, 2]),
         (("0", "1", "2"), ("2", "1"), [2, 1]),
         (("crane, bird", "crane, machine"), ("machine", "bird"), [1, 0]),
+        (("A", "B", "a"), ("A", "b"), [0, 1]),
+        (("A", "B", "a"), ("a", "A"), [2, 0]),
+        (("A_b", "C", "A b"), ("A_b", "C"), [0, 1]),
+        (("A_b", "C", "A b"), ("a_b", "C"), "'a_b' is none of the classes of net, such as A_b"),
         (NAMES, ("ant", "cow"), "'cow' is none of the classes of net, such as ant, emmet"),
         (NAMES, ("ant", "emmet"), "its 2 classes are not as many of those of net, such as"),
         (NAMES, ("7", "1"), "its 2 classes are not as many"),

@@ -13,7 +13,7 @@ from train.runtime import device_memory
 from train.trainer.train import train
 
 
-def check_memory(needs, batch_size, limit, parts=1):
+def check_memory(needs, batch_size, limit, parts=1, **more):
     """Run the check on fake programs that take `needs(size)` bytes; returns the sizes compiled."""
     compiled = []
 
@@ -24,7 +24,7 @@ def check_memory(needs, batch_size, limit, parts=1):
         sizes["temp_size_in_bytes"] = temporary
         return SimpleNamespace(memory_analysis=lambda: SimpleNamespace(**sizes))
 
-    device_memory.compile_within_memory(program, batch_size, limit, parts)
+    device_memory.compile_within_memory(program, batch_size, limit, parts, **more)
     return compiled
 
 
@@ -50,6 +50,19 @@ def test_a_batch_that_fits_or_has_no_known_limit_is_compiled_once():
 def test_a_network_that_does_not_fit_at_batch_size_1_is_refused():
     with pytest.raises(BadInput, match="not even a batch of 1 fits"):
         check_memory(lambda size: 1000 + size, 64, 500)
+
+
+def test_a_batch_whose_images_alone_do_not_fit_is_refused_without_being_compiled():
+    compiled = []
+
+    def needs(size):
+        compiled.append(size)
+        return 9 * size
+
+    words = "needs more memory than a device has; a new run with `batch_size` 111 would fit"
+    with pytest.raises(BadInput, match=words):
+        check_memory(needs, 10**20, 1000, image_bytes=3)
+    assert max(compiled) <= 333
 
 
 @pytest.mark.parametrize("limit", range(8, 96, 7))
@@ -98,7 +111,7 @@ def test_running_out_of_device_memory_later_ends_the_run_in_one_sentence(tmp_pat
     def step(state, batch):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
 
-    monkeypatch.setattr(device_memory, "compile_within_memory", lambda *_: step)
+    monkeypatch.setattr(device_memory, "compile_within_memory", lambda *_, **__: step)
     words = "no memory left at `batch_size` 16; .*`batch_size` 8 would help; no checkpoint was kept"
     with pytest.raises(Ended, match=words) as stopped:
         train(Config().replace(run_dir=tmp_path / "run", net=TINY, batch_size=16, steps=2))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...config.errors import BadInput
-from .folder_layout import Layout, find_parts, is_class_folder
+from .folder_layout import Layout, find_parts
 from .label_list import match_names, read_rows
 from .picture_files import OUTSIDE, describe, list_pictures, subfolders
 from .shared_folders import shared_folders
@@ -46,7 +46,7 @@ class ClassFolders:
     def has_labels(self, part: str) -> bool:
         """Return whether the pictures of a part are in class folders, or named in a list."""
         folders = self.layout.parts[part]
-        return any(self._class_folders(p) or _annotations(self.root / p) for p in folders)
+        return any(self.layout.classes_in(p) or _annotations(self.root / p) for p in folders)
 
     def holds_any(self, folder: str) -> bool:
         """Return whether there are pictures below a folder."""
@@ -58,9 +58,9 @@ class ClassFolders:
         A flat folder VAL with a list VAL_annotations.txt, as in Tiny ImageNet, is labeled by it.
         Raises BadInput if a folder or a line names another class.
         """
-        folders = [path for path in self.layout.parts[part] if self._class_folders(path)]
+        folders = [path for path in self.layout.parts[part] if self.layout.classes_in(path)]
         for path in folders:
-            if unknown := {*self._class_folders(path)} - {*classes}:
+            if unknown := {*self.layout.classes_in(path)} - {*classes}:
                 raise BadInput(
                     f"{self.root / path} has a class {min(unknown)!r} that "
                     f"{self.root / self.layout.parts['train'][0]} lacks"
@@ -74,7 +74,7 @@ class ClassFolders:
     def class_names(self, part: str) -> tuple[str, ...]:
         """Return the classes that have a folder in a part, sorted by name."""
         folders = self.layout.parts[part]
-        return tuple(sorted({name for path in folders for name in self._class_folders(path)}))
+        return tuple(sorted({name for path in folders for name in self.layout.classes_in(path)}))
 
     def notes(self, found: str) -> tuple[str, ...]:
         """Return the line that says what was `found`, and one that counts what was left out."""
@@ -110,12 +110,6 @@ class ClassFolders:
         part_of = {name: part for part, names in inner.items() for name in names}
         inside = ((name, name.split("/")[1]) for name in pictures)
         return {name: part_of[inner] for name, inner in inside if inner in part_of}
-
-    def _class_folders(self, path: str) -> tuple[str, ...]:
-        """Return the class folders in a folder of a part."""
-        folder = self.root / path
-        names = () if path in self.layout.flat else subfolders(folder)
-        return tuple(name for name in names if is_class_folder(folder, name, names))
 
     def _list(self, folders: Iterable[str], classes: Sequence[str]) -> list[LabeledFile]:
         """Return the pictures of all classes in these folders."""

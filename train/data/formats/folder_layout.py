@@ -7,6 +7,7 @@ DIR/DIR/CLASS, DIR/images/train/CLASS, DIR/seg_train/seg_train/CLASS
                                 either of these in folders that hold nothing else to train on
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -70,16 +71,27 @@ class Layout:
     class_folders: tuple[str, ...] = field(default=(), repr=False)
     """The classes of a data set without a split."""
 
+    def classes_in(self, folder: str) -> tuple[str, ...]:
+        """Return the class folders in a folder of a part, or in "", the root, without a split."""
+        if not self.parts:
+            return self.class_folders
+        names = () if folder in self.flat else subfolders(self.root / folder)
+        return tuple(name for name in names if is_class_folder(self.root / folder, name, names))
+
+    @functools.cached_property
+    def _classes(self) -> dict[str, frozenset[str]]:
+        folders = [path for paths in self.parts.values() for path in paths] or [""]
+        return {folder: frozenset(self.classes_in(folder)) for folder in folders}
+
     def class_of(self, picture: Path) -> str | None:
         """Return the class of a picture, None if it is in no class folder."""
         if not picture.is_relative_to(self.root):
             return None
         path = picture.relative_to(self.root)
-        folders = [path for paths in self.parts.values() for path in paths]
-        for folder in folders if self.parts else [""]:
+        for folder, classes in self._classes.items():
             if path.is_relative_to(folder):
                 first, *rest = path.relative_to(folder).parts
-                return first if rest and folder not in self.flat else None
+                return first if rest and first in classes else None
         return None
 
 
