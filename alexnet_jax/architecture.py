@@ -134,8 +134,6 @@ class Architecture:
         output = dataclasses.replace(output, classes=classes)
         return dataclasses.replace(self, layers=(*hidden, output))
 
-    # 64 is more than the networks, image sizes and last layers that one process uses in turn.
-    @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value
     def layer_info(
         self, image_size: ImageSize | None = None, *, last: str | None = None
     ) -> tuple[LayerInfo, ...]:
@@ -150,7 +148,15 @@ class Architecture:
           ValueError: an image size that the network does not take, or a name that it does not have.
         """
         size = self.image_sizes[0] if image_size is None else image_size
-        height, width = size if isinstance(size, tuple) else (size, size)
+        sides = (*size,) if isinstance(size, tuple | list) else (size, size)
+        if len(sides) != 2:
+            raise ValueError(f"image_size must be a number or (height, width), not {size!r}")
+        height, width = (whole_number(side, "image_size") for side in sides)
+        return self._layer_info(height, width, last)
+
+    # 64 is more than the networks, image sizes and last layers that one process uses in turn.
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a frozen value
+    def _layer_info(self, height: int, width: int, last: str | None) -> tuple[LayerInfo, ...]:
         names = self.layer_names()
         layers = self.layers[: len(names) if last is None else self._index(last) + 1]
         if (height != width or height not in self.image_sizes) and any(

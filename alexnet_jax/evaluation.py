@@ -8,6 +8,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from alexnet_jax.layer_fields import whole_number
+
 CENTER = 2
 """Index of the center crop among the ten crops."""
 
@@ -16,7 +18,8 @@ def center_crops(images: jax.Array, size: int) -> jax.Array:
     """Cut the center crop out of each image: [n, height, width, 3] to [n, size, size, 3].
 
     Raises:
-      ValueError: images smaller than the crop, or of another number of axes.
+      ValueError: images smaller than the crop, or of another number of axes; a size that is no
+        whole number above 0.
     """
     bottom, right = _margins(images, size)
     return _crop(images, bottom // 2, right // 2, size)
@@ -63,9 +66,18 @@ def top_k_misses(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
 
     Of equal logits the class with the lower number ranks first; in the original program they share
     the credit.
+
+    Raises:
+      ValueError: labels that are not one number for each row of logits.
     """
+    labels = jnp.asarray(labels)
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels must be {[*logits.shape[:-1]]}, a class for each row of logits, "
+            f"not {[*labels.shape]}"
+        )
     top = jax.lax.top_k(logits, min(k, logits.shape[-1]))[1]
-    return ~jnp.any(top == labels[:, None], axis=-1)
+    return ~jnp.any(top == labels[..., None], axis=-1)
 
 
 def _margins(images: jax.Array, size: int) -> tuple[int, int]:
@@ -73,6 +85,7 @@ def _margins(images: jax.Array, size: int) -> tuple[int, int]:
     if images.ndim != 4:
         raise ValueError(f"images must be [n, height, width, 3], not {list(images.shape)}")
     height, width = images.shape[1:3]
+    size = whole_number(size, "size")
     if size > min(height, width):
         raise ValueError(
             f"no {size} x {size} pixels can be cut out of images of {height} x {width}"

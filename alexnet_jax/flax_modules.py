@@ -59,7 +59,8 @@ class AlexNet(nnx.Module):
           mesh: from `alexnet_jax.make_mesh`, for one tower on each device.
 
         Raises:
-          ValueError: neither `rngs` nor `params`, or parameters of another architecture.
+          ValueError: neither `rngs` nor `params`, or parameters of another architecture; a layer
+            with the name of an attribute, such as "params" or "train".
           TypeError: parameters that are not floating.
         """
         architecture = architectures.get(architecture)
@@ -73,6 +74,10 @@ class AlexNet(nnx.Module):
         self.deterministic = rngs is None
         self.dropout = None if rngs is None else rngs["dropout"].fork()
         for name, arrays in params.items():
+            if name in dir(self):  # `hasattr` would call `params`
+                raise ValueError(
+                    f"{name} cannot be the name of a layer: AlexNet has that attribute"
+                )
             setattr(self, name, _Variables(arrays))
 
     @property
@@ -136,6 +141,8 @@ class LinenAlexNet(linen.Module):
         `train` turns on dropout and the statistics of the batch, which update the running ones.
         """
         net = architectures.get(self.architecture)
+        if "params" in net.layer_names():
+            raise ValueError("params cannot be the name of a layer: Linen's collection has it")
         options: Any = {"architecture": net, "mesh": self.mesh}
         draw = functools.cache(lambda: alexnet_jax.init(self.make_rng("params"), net))
         variables = {}

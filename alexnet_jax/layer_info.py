@@ -57,8 +57,8 @@ def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
     Where that name is taken, a second number follows: relu1, relu1_2.
 
     Raises:
-      ValueError: two layers with the same name of their own, one with the name of running
-        statistics, or an output layer before the last.
+      ValueError: two layers with the same name of their own, one whose name ends in
+        "_running", as those of running statistics do, or an output layer before the last.
     """
     own = [name for spec in layers if (name := getattr(spec, "name", ""))]
     if wrong := [name for name in own if not isinstance(name, str)]:
@@ -75,9 +75,10 @@ def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
         if digits := re.search(r"\d+(_\d+)*$", name):
             number = digits.group()
         names.append(name or _free_name(_label(spec) + number, {*own, *names}))
-    for spec, name in zip(layers, names, strict=True):
-        if isinstance(spec, BatchNorm) and _stats_name(name) in names:
-            raise ValueError(f"{_stats_name(name)} is the name of {name}'s running statistics")
+    if running := [name for name in names if name.endswith(_stats_name(""))]:
+        raise ValueError(
+            f"{running[0]}: names in {_stats_name('')} are those of running statistics"
+        )
     return tuple(names)
 
 

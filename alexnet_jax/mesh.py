@@ -16,6 +16,8 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
+from alexnet_jax.layer_fields import whole_number
+
 DATA, TOWER, DENSE = KINDS = "data", "tower", "dense"
 AxisNames = Mapping[str, str | Sequence[str]]
 """The mesh's own names of the axes "data", "tower" and "dense". Several axes can divide "data"."""
@@ -38,9 +40,11 @@ def make_mesh(devices: int = 2, towers: int = 2, *, dense: int = 1) -> Mesh:
       ValueError: fewer devices than asked for, or a number that the towers, the groups or the
         processes cannot divide.
     """
+    devices = whole_number(devices, "devices")
+    towers, dense = whole_number(towers, "towers"), whole_number(dense, "dense")
     if dense > 1 and devices % dense:
         raise ValueError(f"{devices} devices cannot be divided into groups of {dense}")
-    if devices < 1 or (devices > 1 and dense == 1 and devices % towers):
+    if devices > 1 and dense == 1 and devices % towers:
         raise ValueError(f"{towers} towers need 1 device or a multiple of {towers}, not {devices}")
     available = jax.devices()
     if len(available) < devices:

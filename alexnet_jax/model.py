@@ -42,8 +42,8 @@ def init(key: jax.Array, architecture: Architecture | str = PAPER) -> Params:
             continue
         layer_key = jax.random.fold_in(key, zlib.crc32(info.name.encode()))
         drawn = info.spec.init(layer_key, info.weight_shape, info.bias_shape)
-        if not isinstance(drawn, tuple) or len(drawn) != 2:
-            raise ValueError(f"{info.name}: init should return weights and biases")
+        if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+            raise ValueError(f"{info.name}: init should return a tuple of weights and biases")
         params[info.name] = Layer(*drawn)
         if info.stats_name:
             fill = functools.partial(jnp.full, info.weight_shape, dtype=jnp.float32)
@@ -86,7 +86,7 @@ def apply(
     Raises:
       ValueError: images of a size, or parameters of a shape, that the architecture does not have;
         a mesh that cannot divide its towers, its dense layers or the batch.
-      TypeError: images or parameters of integers.
+      TypeError: images or parameters of integers; a `dropout_key` that is no key.
     """
     axes = _axes(mesh, axis_names)
     logits, _ = _run_to_logits(params, images, after, architecture, dropout_key, axes)
@@ -240,6 +240,8 @@ def _run(
 ) -> tuple[dict[str, jax.Array], Params]:
     """Return the outputs of the layers asked for and, given a key, the statistics of this batch."""
     net = architectures.get(architecture)
+    if dropout_key is not None and not hasattr(dropout_key, "dtype"):
+        raise TypeError(f"dropout_key must be a key, as jax.random.key(0), not {dropout_key!r}")
     inputs, names = jnp.asarray(inputs), select_layers(net, asked, after)
     params = check_params(params, net, layers_to_run(net, names, after))
     infos = tuple(layer_info(net, names, inputs, after))

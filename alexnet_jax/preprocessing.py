@@ -7,7 +7,7 @@ another mean, scale, order of colors or way to resize.
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -56,11 +56,11 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Store the mean as read-only float32. Raises ValueError on values that make no sense."""
-        mean = np.array(self.mean, np.float32)
-        mean.setflags(write=False)
+        mean = _numbers(self.mean, "mean")
         object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "std", tuple(map(float, self.std)))
-        object.__setattr__(self, "scale", float(self.scale))
+        for name in ("std", "scale"):
+            value = _numbers(getattr(self, name), name, np.float64).tolist()
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         for name in ("stored_size", "input_size"):
             object.__setattr__(self, name, whole_number(getattr(self, name), name))
         if not self.input_size <= self.stored_size <= LARGEST_SIZE:
@@ -73,9 +73,10 @@ class Preprocessing:
             raise ValueError(f"mean must be {shapes}, not {list(mean.shape)}")
         if not np.isfinite(mean).all():
             raise ValueError("mean must be finite")
-        if not (math.isfinite(self.scale) and self.scale > 0):
+        if not (isinstance(self.scale, float) and 0 < self.scale < math.inf):
             raise ValueError(f"scale must be a number above 0, not {self.scale}")
-        if len(self.std) != 3 or not all(0 < x < math.inf for x in self.std):
+        std = np.array(self.std)
+        if std.shape != (3,) or not ((std > 0) & (std < math.inf)).all():
             raise ValueError(f"std must be three numbers above 0, not {self.std}")
         for name, choices in (
             ("resize", Resize),
@@ -100,9 +101,14 @@ class Preprocessing:
             subtracted.
 
         Raises:
-          TypeError: images of another dtype, which may be scaled already.
+          TypeError: images of another dtype, which may be scaled already, or that are no array.
           ValueError: images of another shape.
         """
+        if not hasattr(images, "dtype"):
+            raise TypeError(
+                f"images must be an array, not {type(images).__name__}; np.asarray(picture)[None] "
+                "makes one of a picture of Pillow"
+            )
         if images.dtype != np.uint8:
             raise TypeError(f"images must be uint8, as decoded, not {images.dtype}")
         if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
@@ -139,3 +145,13 @@ class Preprocessing:
     def __hash__(self) -> int:
         """Hash all fields, for `jax.jit`."""
         return hash(self._values())
+
+
+def _numbers(value: Any, name: str, dtype: type = np.float32) -> np.ndarray:
+    """Return numbers as a read-only array. Raises ValueError if they are none."""
+    try:
+        array = np.array(value, dtype)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers, not {value!r:.60}") from None
+    array.setflags(write=False)
+    return array

@@ -141,7 +141,7 @@ def _add_layer(graph: _Graph, info: LayerInfo, params: Params, towers: int) -> N
             _add_spatial_norm(graph, layer)
         case BatchNorm(epsilon=epsilon):
             stats = [np.asarray(leaf, np.float32) for leaf in params[str(info.stats_name)]]
-            graph.add("BatchNormalization", *arrays, *stats, epsilon=epsilon)
+            graph.add("BatchNormalization", *arrays, *stats, epsilon=float(epsilon))
         case MaxPool() as layer:
             graph.add("MaxPool", kernel_shape=[layer.size] * 2, **_window(layer))
         case MeanPool() as layer:
@@ -186,7 +186,8 @@ def _add_response_norm(graph: _Graph, layer: ResponseNorm, info: LayerInfo, towe
     height, width, maps = info.input_shape
     if separate:
         graph.reshape(-1, maps // towers, height, width)
-    graph.add("LRN", size=layer.n, alpha=alpha, beta=layer.beta, bias=float(layer.k))
+    constants = {"alpha": float(alpha), "beta": float(layer.beta), "bias": float(layer.k)}
+    graph.add("LRN", size=layer.n, **constants)
     if separate:
         graph.reshape(-1, maps, height, width)
 

@@ -97,8 +97,14 @@ CONV = Conv("conv1", 4, 3)
         (lambda: net(CONV, CONV), "NET: two layers are named conv1"),
         (
             lambda: net(CONV, BatchNorm(), Conv("norm1_running", 4, 3)),
-            "NET: norm1_running is the name of norm1's running statistics",
+            "NET: norm1_running: names in _running are those of running statistics",
         ),
+        (
+            lambda: TINY.layer_info((9, 9, 3)),
+            "image_size must be a number or (height, width), not (9, 9, 3)",
+        ),
+        (lambda: TINY.layer_info(9.0), "image_size must be a whole number above 0, not 9.0"),
+        (lambda: TINY.layer_info("9"), "image_size must be a whole number above 0, not '9'"),
         (lambda: BatchNorm(momentum=2), "BatchNorm's momentum must be from 0 to 1, not 2"),
         (lambda: BatchNorm(epsilon=-1), "BatchNorm's epsilon must be above 0, not -1"),
         (lambda: Architecture("NET", (9,), 1, (Relu(),)), "NET must end in an Output layer"),
@@ -196,3 +202,7 @@ def test_nets_are_found_by_name():
 
 def test_every_net_is_a_value_that_can_be_compared_and_hashed():
     assert len({PAPER, DIGITS, TINY, PAPER.with_classes(1000)}) == 3
+
+
+def test_the_size_of_an_image_may_be_a_list():
+    assert TINY.layer_info([9, 7], last="conv1") == TINY.layer_info((9, 7), last="conv1")

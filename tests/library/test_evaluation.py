@@ -63,3 +63,19 @@ def test_top_k_errors_equal_a_sort_by_hand_ties_included(rng, k):
 
 def test_with_fewer_than_five_classes_top_5_misses_nothing():
     assert not evaluation.top_k_misses(jnp.zeros((3, 2)), jnp.array([0, 1, 1]), 5).any()
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(4)[:, None], np.array([0]), np.eye(4, dtype=int), 2], ids=str
+)
+def test_labels_of_another_shape_are_refused_and_not_broadcast(labels):
+    with pytest.raises(ValueError, match=r"labels must be \[4\], a class for each row of logits"):
+        evaluation.top_k_misses(jnp.eye(4), labels, 1)
+    assert not evaluation.top_k_misses(jnp.eye(4), [0, 1, 2, 3], 1).any()
+
+
+@pytest.mark.parametrize("size", [0, -5, 24.0])
+def test_a_crop_has_a_whole_number_of_pixels(size):
+    for crops in (evaluation.center_crops, evaluation.ten_crops):
+        with pytest.raises(ValueError, match="size must be a whole number above 0, not"):
+            crops(jnp.zeros((2, 30, 40, 3)), size)

@@ -26,6 +26,7 @@ from alexnet_jax.layer_specs import (
     MeanPool,
     Output,
     Relu,
+    ResponseNorm,
     Tanh,
 )
 from alexnet_jax.page import write_page
@@ -41,7 +42,7 @@ LAYERS = (  # a batch norm of each tower's maps, and one of features
     MaxPool(2, 2, padding=(0, 1)),
     Flatten(),
     Dense("fc2", 6),
-    BatchNorm(),
+    BatchNorm(epsilon=1),  # a whole number
     Relu(),
     Output("fc3", 5),
 )
@@ -53,6 +54,7 @@ POOLS = dataclasses.replace(
         Conv("conv1", 8, kernel=3, std=0.1),
         Tanh(),
         MeanPool(3, 2, padding=(1, 1)),
+        ResponseNorm(alpha=1, beta=1),
         Flatten(),
         Output("fc2", 5),
     ),

@@ -1,5 +1,7 @@
 """The network as an NNX and as a Linen module: arrays, logits and steps as without Flax."""
 
+import dataclasses
+
 import flax.linen
 import jax
 import jax.numpy as jnp
@@ -162,3 +164,15 @@ def test_a_module_is_the_papers_net_by_default():
     model = nnx.eval_shape(lambda: AlexNet(rngs=nnx.Rngs(0)))
     assert model.conv2.weights.shape == (5, 5, 48, 256)
     assert LinenAlexNet().architecture == PAPER
+
+
+@pytest.mark.parametrize("name", ["params", "train", "mesh", "dropout"])
+def test_a_layer_with_the_name_of_an_attribute_is_refused_by_its_name(name):
+    conv, *others = TINY.layers
+    net = dataclasses.replace(TINY, layers=(dataclasses.replace(conv, name=name), *others))
+    params = alexnet_jax.init(jax.random.key(0), net)
+    with pytest.raises(ValueError, match=f"^{name} cannot be the name of a layer"):
+        AlexNet(net, params=params)
+    if name == "params":
+        with pytest.raises(ValueError, match=r"^params cannot be the name of a layer"):
+            LinenAlexNet(net).init(jax.random.key(0), draw_images(net))

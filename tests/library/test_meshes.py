@@ -213,3 +213,19 @@ def test_a_mesh_of_automatic_and_explicit_axes(batch, one_device):
         run = partial(gradient, key=None, architecture=NETS[2], mesh=mesh, axis_names=names)
         with jax.set_mesh(mesh):
             check(jax.jit(run)(params, *batch), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"devices": 0}, "devices must be a whole number above 0, not 0"),
+        ({"devices": 2.0}, "devices must be a whole number above 0, not 2.0"),
+        ({"devices": "2"}, "devices must be a whole number above 0, not '2'"),
+        ({"towers": 0}, "towers must be a whole number above 0, not 0"),
+        ({"towers": -1}, "towers must be a whole number above 0, not -1"),
+        ({"dense": 0}, "dense must be a whole number above 0, not 0"),
+    ],
+)
+def test_numbers_that_no_mesh_can_have_are_refused_by_name(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        alexnet_jax.make_mesh(**arguments)

@@ -201,3 +201,10 @@ def test_an_unknown_activation_is_refused_with_the_known_names(params, images):
 def test_small_kernels_of_the_digits_net_start_from_a_larger_deviation():
     specs = [layer for layer in DIGITS.layers if isinstance(layer, Conv | Dense | Output)]
     assert {spec.std for spec in specs} == {0.05}
+
+
+@pytest.mark.parametrize("seed", [0, True, 7])
+def test_a_seed_is_no_key_in_any_network(params, images, seed):
+    for net in (TINY, "DIGITS"):
+        with pytest.raises(TypeError, match=r"dropout_key must be a key, as jax\.random\.key\(0\)"):
+            alexnet_jax.apply(params, images, architecture=net, dropout_key=seed)

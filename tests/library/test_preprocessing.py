@@ -85,6 +85,11 @@ def test_numbers_of_numpy_are_kept_as_those_of_python():
         ({"mean": [0, np.nan, 0]}, "mean must be finite"),
         ({"scale": 0}, "scale must be a number above 0"),
         ({"std": (1, 0, 1)}, "std must be three numbers above 0"),
+        ({"std": 0.5}, "std must be three numbers above 0, not 0.5"),
+        ({"std": [[1, 1, 1]]}, "std must be three numbers above 0"),
+        ({"scale": (1, 1, 1)}, "scale must be a number above 0"),
+        ({"scale": "a"}, "scale must be numbers, not 'a'"),
+        ({"mean": "imagenet"}, "mean must be numbers, not 'imagenet'"),
         ({"resize": "longer side"}, "resize must be 'shorter side' or 'both sides'"),
         ({"source_colors": "GBR"}, "source_colors must be 'RGB' or 'BGR'"),
     ],
@@ -93,3 +98,13 @@ def test_nonsense_is_refused_by_its_field(fields, message):
     good = {"stored_size": 32, "input_size": 28, "mean": np.zeros(3)}
     with pytest.raises(ValueError, match=message):
         Preprocessing(**(good | fields))
+
+
+def test_a_picture_of_pillow_is_refused_with_the_way_to_an_array():
+    crop = Preprocessing(stored_size=32, input_size=24, mean=np.zeros(3))
+    picture = Image.new("RGB", (32, 32), "red")
+    with pytest.raises(
+        TypeError, match=r"must be an array, not Image; np\.asarray\(picture\)\[None\]"
+    ):
+        crop(picture)
+    assert crop(np.asarray(picture)[None]).shape == (1, 24, 24, 3)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -41,8 +42,8 @@ def save(
 
     Args:
       path: of the file, by convention with the suffix .safetensors.
-      params: of any floating type, in any containers that `apply` takes; the numbers are kept bit
-        for bit.
+      params: of any floating type of 16 bits or more, in any containers that `apply` takes; the
+        numbers are kept bit for bit.
       architecture: the network of the parameters, one of ours, also by its name, or your own.
       preprocessing: that the weights were trained with.
       class_names: by index, or none.
@@ -50,11 +51,16 @@ def save(
     Raises:
       ValueError: parameters of another architecture, another number of class names or names that
         are no text, preprocessing for images of a size that the network does not take.
-      TypeError: parameters that are not floating.
+      TypeError: parameters that are not floating, or of 8 bits; preprocessing that is none.
       OSError: a path that cannot be written to.
     """
     architecture = get(architecture)
     params = check_params(params, architecture)
+    for leaf in jax.tree.leaves(params):
+        if leaf.dtype.itemsize < 2:
+            raise TypeError(f"safetensors files hold no {leaf.dtype} that `load` can read")
+    if not isinstance(preprocessing, Preprocessing):
+        raise TypeError(f"preprocessing must be a Preprocessing, not {preprocessing!r}")
     class_names = check_class_names(architecture, class_names)
     _check_image_size(architecture, preprocessing)
     tensors = {

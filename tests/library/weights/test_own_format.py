@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -115,6 +116,11 @@ def test_parts_that_do_not_match_are_not_saved_and_the_old_file_stays(saved, tmp
     other = preprocessing_for(architectures.DIGITS)
     with pytest.raises(ValueError, match="TINY takes no images of 24 pixels"):
         alexnet_jax.save(path, params, TINY, other)
+    eight_bits = jax.tree.map(lambda leaf: leaf.astype(jnp.float8_e4m3fn), params)
+    with pytest.raises(TypeError, match="hold no float8_e4m3fn that `load` can read"):
+        alexnet_jax.save(path, eight_bits, TINY, preprocessing)
+    with pytest.raises(TypeError, match="preprocessing must be a Preprocessing, not None"):
+        alexnet_jax.save(path, params, TINY, None)
     with pytest.raises(OSError, match="No such file"):
         alexnet_jax.save(tmp_path / "none" / "net", params, TINY, preprocessing)
     assert path.read_bytes() == b"older"
