@@ -39,7 +39,8 @@ def ten_crops(images: jax.Array, size: int) -> jax.Array:
       [n, 10, size, size, 3].
 
     Raises:
-      ValueError: images smaller than the crops, or of another number of axes.
+      ValueError: images smaller than the crops, or of another number of axes; a size that is no
+        whole number above 0.
     """
     bottom, right = _margins(images, size)
     corners = ((0, 0), (0, right), (bottom // 2, right // 2), (bottom, 0), (bottom, right))

@@ -139,10 +139,14 @@ class LinenAlexNet(linen.Module):
         """Return the logits [n, classes] of images [n, height, width, 3].
 
         `train` turns on dropout and the statistics of the batch, which update the running ones.
+
+        Raises ValueError for a layer called "params".
         """
         net = architectures.get(self.architecture)
         if "params" in net.layer_names():
-            raise ValueError("params cannot be the name of a layer: Linen's collection has it")
+            raise ValueError(
+                "params cannot be the name of a layer: Linen keeps all layers under it"
+            )
         options: Any = {"architecture": net, "mesh": self.mesh}
         draw = functools.cache(lambda: alexnet_jax.init(self.make_rng("params"), net))
         variables = {}

@@ -77,7 +77,8 @@ def name_layers(layers: Sequence[LayerSpec]) -> tuple[str, ...]:
         names.append(name or _free_name(_label(spec) + number, {*own, *names}))
     if running := [name for name in names if name.endswith(_stats_name(""))]:
         raise ValueError(
-            f"{running[0]}: names in {_stats_name('')} are those of running statistics"
+            f"{running[0]} cannot be the name of a layer: names that end in {_stats_name('')} are "
+            "those of running statistics"
         )
     return tuple(names)
 

@@ -37,8 +37,8 @@ def make_mesh(devices: int = 2, towers: int = 2, *, dense: int = 1) -> Mesh:
         all towers of the other layers, and all devices divide their batch.
 
     Raises:
-      ValueError: fewer devices than asked for, or a number that the towers, the groups or the
-        processes cannot divide.
+      ValueError: a number that is no whole number above 0; fewer devices than asked for, or a
+        number that the towers, the groups or the processes cannot divide.
     """
     devices = whole_number(devices, "devices")
     towers, dense = whole_number(towers, "towers"), whole_number(dense, "dense")

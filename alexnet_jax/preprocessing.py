@@ -4,6 +4,7 @@ Weights are of little use without it: most failures to reproduce a published acc
 another mean, scale, order of colors or way to resize.
 """
 
+import contextlib
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -149,9 +150,10 @@ class Preprocessing:
 
 def _numbers(value: Any, name: str, dtype: type = np.float32) -> np.ndarray:
     """Return numbers as a read-only array. Raises ValueError if they are none."""
-    try:
-        array = np.array(value, dtype)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers, not {value!r:.60}") from None
+    array = None
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        array = None if value is None else np.array(value, dtype)
+    if array is None:
+        raise ValueError(f"{name} must be numbers, not {value!r:.60}")
     array.setflags(write=False)
     return array

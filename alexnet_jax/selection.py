@@ -62,6 +62,8 @@ def layer_info(
     if after is not None:
         return net.layer_info_after(layer_name(net, after), inputs.shape[1:], last=layers[-1])
     size = inputs.shape[1], inputs.shape[2]
+    if 0 in size:
+        raise ValueError(f"images must have pixels, and those of {list(inputs.shape)} have none")
     if any(torchvision_names.is_avgpool(net, name) for name in names):
         net.layer_info(size)  # raises where torchvision's layer would pool again
     return net.layer_info(size, last=layers[-1])

@@ -1,4 +1,4 @@
-"""Test errors of networks, each alone and averaged: `python -m train.evaluate WEIGHTS ...`."""
+"""Errors of networks, each alone and averaged: `python -m train.evaluate WEIGHTS ...`."""
 
 import argparse
 from pathlib import Path

@@ -209,3 +209,9 @@ def test_torchvisions_names_are_refused_where_they_would_mean_something_else():
         alexnet_jax.activations(params, images, "features.13", architecture=net)
     with pytest.raises(ValueError, match=r"TINY has no layer .features\.0., but conv1"):
         activations(draw_params(TINY), images, "features.0")
+
+
+def test_images_without_pixels_are_refused():
+    params = alexnet_jax.init(jax.random.key(0), TINY)
+    with pytest.raises(ValueError, match=r"and those of \[2, 0, 9, 3\] have none"):
+        alexnet_jax.activations(params, jnp.zeros((2, 0, 9, 3)), "conv1", architecture=TINY)

@@ -97,7 +97,8 @@ CONV = Conv("conv1", 4, 3)
         (lambda: net(CONV, CONV), "NET: two layers are named conv1"),
         (
             lambda: net(CONV, BatchNorm(), Conv("norm1_running", 4, 3)),
-            "NET: norm1_running: names in _running are those of running statistics",
+            "NET: norm1_running cannot be the name of a layer: names that end in _running are "
+            "those of running statistics",
         ),
         (
             lambda: TINY.layer_info((9, 9, 3)),

@@ -89,6 +89,8 @@ def test_numbers_of_numpy_are_kept_as_those_of_python():
         ({"std": [[1, 1, 1]]}, "std must be three numbers above 0"),
         ({"scale": (1, 1, 1)}, "scale must be a number above 0"),
         ({"scale": "a"}, "scale must be numbers, not 'a'"),
+        ({"mean": None}, "mean must be numbers, not None"),
+        ({"scale": 10**400}, "scale must be numbers, not 1000"),
         ({"mean": "imagenet"}, "mean must be numbers, not 'imagenet'"),
         ({"resize": "longer side"}, "resize must be 'shorter side' or 'both sides'"),
         ({"source_colors": "GBR"}, "source_colors must be 'RGB' or 'BGR'"),

@@ -110,3 +110,8 @@ def test_the_learning_rates_of_a_run_are_those_of_its_source(name, progress, con
     rates = experiment_schedule(name).rates(step, initial_plateau(), PARAMS)
     assert [float(rate) for rate in rates["conv1"]] == pytest.approx(conv1, rel=0.01)
     assert [float(rate) for rate in rates["fc8"]] == pytest.approx(fc8, rel=0.01)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1e-9, 1), (0.02, 1), (0.5, 3), (1, 6)])
+def test_a_run_takes_a_step_at_least(epochs, steps):
+    assert last_step(Config().replace(epochs=epochs, batch_size=4).recipe, 24) == steps

@@ -1,7 +1,5 @@
 """Types shared by this package: an example, a source of examples, and a data set."""
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypedDict
@@ -38,12 +36,6 @@ def example_name(source: Source, index: int) -> str:
     """Return the source's name for an example, such as its file, or else "image INDEX"."""
     name = getattr(source, "name", None)
     return str(name(index)) if callable(name) else f"image {index}"
-
-
-def _digest(source: Source) -> str:
-    """Return a digest of the names of all examples."""
-    names = sorted(os.fsencode(example_name(source, index)) for index in range(len(source)))
-    return hashlib.sha256(b"\0".join(names)).hexdigest()[:16]
 
 
 LabeledName = tuple[str, int]
@@ -150,8 +142,9 @@ class DataSet:
     """Validation examples; `test` itself where the data's only held-out part is called val."""
     validation: Literal["none", "own", "test", "training"] = "none"
     """What a run validates on: a part of the data, `test`, or images taken from `train`."""
-    random_split: bool = False
-    """Whether the test examples were drawn by the seed, out of a folder without a split."""
+    drawn_test: str | None = None
+    """If the seed drew the test examples, out of a folder without a split: a digest of their names.
+    It tells whether other examples would be drawn now."""
     statistics: ImageStatistics | None = None
     """Statistics of all training images, if they have been measured; those taken for validation
     count, too."""
@@ -159,6 +152,11 @@ class DataSet:
     """Readable descriptions, by class name; the class names of ILSVRC are synsets."""
     notes: tuple[str, ...] = ()
     """What was found in a folder and what was left out, a line each, for commands to print."""
+
+    @property
+    def random_split(self) -> bool:
+        """Whether the seed drew the test examples."""
+        return self.drawn_test is not None
 
     @property
     def selection(self) -> Source:
@@ -169,13 +167,11 @@ class DataSet:
         """Return what a run folder keeps to recognize the data set and to describe its classes."""
         descriptions, val = self.class_descriptions, self.val
         taken = len(val) if val is not None and self.validation == "training" else 0
-        drawn = {"test": self.test} if self.random_split else {}
-        drawn |= {"val": val} if val is not None and taken else {}
         return {
             "train": len(self.train) + taken,  # as many as the data hold
             "test": len(self.test),
             **({"val": len(val), "validation": self.validation} if val is not None else {}),
-            **({"drawn": {name: _digest(part) for name, part in drawn.items()}} if drawn else {}),
+            **({"drawn_test": self.drawn_test} if self.drawn_test else {}),
             "class_names": list(self.class_names),
             **({"words": descriptions} if descriptions else {}),
         }

@@ -1,4 +1,4 @@
-"""Finds held-out pictures that cannot be decoded before a run's first step."""
+"""Finds pictures that cannot be decoded before a run's first step, or an evaluation's."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def leave_out_corrupt(
     parts: Sequence[str] = ("val", "test"),
     notes: TextIO | None = None,
 ) -> DataSet:
-    """Return the data without the held-out pictures that cannot be decoded; each is named.
+    """Return the data without the pictures that cannot be decoded; each is named.
 
     All of a folder's are read, so that an evaluation cannot meet one. Records were decoded when
     they were made, and are not read.

@@ -19,7 +19,7 @@ class Arm:
     flags: Flags
     """Of `train.main`."""
     baseline: str | None = None
-    """Another arm, which differs from this one in one thing; None for an arm that is a baseline."""
+    """The arm to compare with, which differs in what the finding is about; None for a baseline."""
     effect: float | None = None
     """What the paper reports, in points of the top-1 error above the baseline's."""
 

@@ -86,7 +86,7 @@ def epochs_until(run: Trial, error: float) -> float:
 
 def _shown(epochs: list[float]) -> str:
     if missing := sum(map(math.isinf, epochs)):
-        return f"not reached in {MOST_EPOCHS} by {missing}"
+        return f"not reached in {MOST_EPOCHS} epochs by {missing} of {len(epochs)}"
     return mean_and_deviation(epochs, digits=1)
 
 

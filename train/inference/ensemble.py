@@ -9,10 +9,11 @@ from alexnet_jax.towers import num_batch_shards
 
 from ..config.config import Config
 from ..config.errors import BadInput
+from ..config.saved import read_record
 from ..data.examples import DataSet, Source
 from ..data.formats.image_resize import ResizeRule
 from ..data.pipeline import Batch, evaluation_batch_size, evaluation_batches
-from ..run_dir.folder import check_data
+from ..run_dir.same_data import check_data
 from ..runtime import output
 from ..runtime.cores import decoding_threads
 from ..runtime.progress import ProgressBar
@@ -37,7 +38,7 @@ def check_classes(predictors: Sequence[Predictor]) -> None:
 def open_test_images(
     predictors: Sequence[Predictor], directory: Path | None, part: str = "test"
 ) -> list[Source]:
-    """Open the test images of the runs, or those in `directory`, as each network takes them.
+    """Open one part of the runs' data, or of those in `directory`, as each network takes it.
 
     If the split is random, these are the images that the runs held out from training. Without a
     run, all pictures of a folder without a split are test images.
@@ -52,7 +53,7 @@ def open_test_images(
       A source for each network, shared by networks with the same size and resizing. Its labels
       are those of the network.
 
-    Raises BadInput if the data have other classes, or the runs do not share one test set.
+    Raises BadInput if the data have other classes, or the runs do not share one such part.
     """
     first_run = next((predictor for predictor in predictors if predictor.config), None)
     if directory is None and first_run is None:
@@ -72,7 +73,8 @@ def open_test_images(
         if first_run and is_run:
             _check_same_split(first_run, predictor, opened[rule], part)
         if is_run:
-            check_data(Path(predictor.source), opened[rule], notes=sys.stderr)
+            counted = _counted_parts(predictor, directory, part)
+            check_data(Path(predictor.source), opened[rule], counted, sys.stderr)
     return [sources[predictor.stored_size, predictor.resize] for predictor in predictors]
 
 
@@ -88,21 +90,40 @@ def _check_same_data(first: Predictor, other: Predictor) -> None:
         )
 
 
+def _counted_parts(predictor: Predictor, directory: Path | None, part: str) -> list[str]:
+    """Return the parts that hold as many images as a run recorded, unless its data changed."""
+    assert predictor.config
+    if predictor.config.data.bad_images:  # left out by the run from all, and here from `part`
+        return ["test"] if part == "test" else []
+    if directory and part == "test" and predictor.config.recipe.train_images:  # opened whole
+        return ["test"]
+    return ["train", "test"]
+
+
+def _chosen_by(predictor: Predictor, data: DataSet, part: str) -> dict[str, object]:
+    """Return the flags of a run, and their values, that have chosen the images of `part`."""
+    assert predictor.config
+    values, recorded = predictor.config.values(), read_record(Path(predictor.source))["data"]
+    takes_share = recorded.get("validation") == "training"
+    chosen = {"held_out": values["held_out"]} if data.random_split else {}
+    if part != "test":
+        chosen["validation"] = values["validation"] if takes_share else 0
+        if takes_share or part == "training":
+            chosen["train_images"] = values["train_images"]
+        if takes_share:
+            chosen["validation_from"] = values["validation_from"]
+    by_seed = data.random_split or chosen.get("train_images")
+    if by_seed or chosen.get("validation_from") == "classes":
+        chosen["seed"] = values["seed"]
+    return chosen
+
+
 def _check_same_split(first: Predictor, other: Predictor, data: DataSet, part: str) -> None:
     """Raise BadInput if the images of `part` may differ between two runs."""
-    assert first.config
-    assert other.config
-    values, others = first.config.values(), other.config.values()
-    chosen_by = {"held_out"} if data.random_split else set()
-    if part == "training":
-        chosen_by |= {"train_images", "validation"}
-    if data.validation == "training":  # not for the test images, which are opened without
-        chosen_by |= {"train_images", "validation", "validation_from"}
-    if any(values[name] for name in chosen_by):  # something is drawn
-        chosen_by.add("seed")
-    different = [name for name in values if name in chosen_by and values[name] != others[name]]
+    one, two = (_chosen_by(predictor, data, part) for predictor in (first, other))
+    different = [name for name in one if name in two and one[name] != two[name]]
     if different:
-        pairs = ", ".join(f"`{name}` {values[name]} and {others[name]}" for name in different)
+        pairs = ", ".join(f"`{name}` {one[name]} and {two[name]}" for name in different)
         runs = f"{first.source} and {other.source}"
         if part == "training":
             raise BadInput(f"{runs} have learned from different images, by {pairs}")

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..config.config import Config
 from ..config.errors import BadInput
 from ..config.network import get_architecture
-from ..config.saved import load_config, read_record, save_config
+from ..config.saved import read_record, save_config
 from ..data.examples import DataSet, ImageStatistics
 from ..data.image_statistics import (
     COLORS,
@@ -22,11 +22,12 @@ from ..data.image_statistics import (
     write_statistics,
 )
 from ..data.stored_size import stored_resize, stored_size
-from ..data.validation import VALIDATION_PARTS, share_taken
+from ..data.validation import share_taken
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.distributed import barrier, is_main_process
 from .links import refuse_links
 from .open_folder import WRITTEN, OpenFolder
+from .same_data import check_data, check_validation
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 """Their versions are kept with a run, because its numbers depend on them."""
@@ -87,7 +88,7 @@ def open_run(config: Config, data: DataSet) -> Config:
         _refuse_existing_run(config, run_dir)  # again: one may have started in the meantime
         if config.launch.resume:
             check_data(run_dir, data)
-            _check_validation(config, data)
+            check_validation(config, data)
         else:
             for name in (MEAN, COLORS):  # they may be of other data
                 (run_dir / name).unlink(missing_ok=True)
@@ -100,13 +101,17 @@ def record_run(config: Config, data: DataSet, arithmetic: Arithmetic) -> None:
     run_dir = config.launch.run_dir
     assert run_dir is not None
     record: dict[str, Any] = {"versions": _versions(), "commit": _commit(), "command": sys.argv}
+    of_data = data.record()
     if config.launch.resume:
         record = read_record(run_dir)
+        of_data.pop("drawn_test", None)  # the run has learned from what was not drawn at first
+        if "drawn_test" in record["data"]:
+            of_data["drawn_test"] = record["data"]["drawn_test"]
     before = _recorded_arithmetic(record)
     if not before or before[-1][1:] != arithmetic[1:]:
         record["arithmetic"] = [one._asdict() for one in (*before, arithmetic)]
     try:
-        save_config(config, record | {"data": data.record()})
+        save_config(config, record | {"data": of_data})
     except OSError as error:
         raise BadInput(f"`run_dir` {run_dir} cannot be written: {error}") from None
 
@@ -147,51 +152,6 @@ def _refuse_foreign_files(config: Config, run_dir: Path) -> None:
             f"`run_dir` {run_dir} holds files that no run has left, and that a run would replace: "
             f"{', '.join(foreign)}; another `run_dir` keeps them"
         )
-
-
-def check_data(run_dir: Path, data: DataSet, notes: TextIO | None = None) -> None:
-    """Raise BadInput unless the data have the run's classes.
-
-    A note says so if the counts differ, or the images that are drawn by their names: then some of
-    these may be images that the run has learned from. It goes to `notes`, or to standard output.
-    """
-    before, now = read_record(run_dir)["data"], data.record()
-    if before["class_names"] != now["class_names"]:
-        raise BadInput(f"{run_dir} holds a run on other data, whose classes have other names")
-    if _counts(before) != _counts(now):  # a damaged picture may have been removed
-        note = f"note: {run_dir} began with {_counts(before)}; there are {_counts(now)} now"
-        print(note, file=notes)
-    for part, digest in now.get("drawn", {}).items():
-        if before.get("drawn", {}).get(part, digest) != digest:
-            note = f"note: {run_dir} began with other pictures, or other names of them: what is "
-            note += f"drawn as its {_DRAWN[part]} part may hold images that it has learned from"
-            print(note, file=notes)
-
-
-def _check_validation(config: Config, data: DataSet) -> None:
-    """Raise BadInput unless a resumed run validates on the images that it began with."""
-    run_dir, recipe = config.launch.run_dir, config.recipe
-    assert run_dir is not None
-    if not (run_dir / "config.json").exists():
-        return
-    saved = load_config(run_dir).recipe
-    part = read_record(run_dir)["data"].get("validation", "none")
-    for name in ("validation", "validation_from"):
-        before, now = getattr(saved, name), getattr(recipe, name)
-        if before != now:
-            raise BadInput(f"{run_dir} holds a run with `{name}` {before}, not {now}")
-    if part != data.validation:
-        raise BadInput(
-            f"{run_dir} holds a run that validates on {VALIDATION_PARTS.get(part, part)}; with the "
-            f"data as they are now, it would validate on {VALIDATION_PARTS[data.validation]}"
-        )
-
-
-_DRAWN = {"test": "test", "val": "validation"}
-
-
-def _counts(record: dict[str, Any]) -> str:
-    return f"{record.get('train')} training and {record.get('test')} test images"
 
 
 def load_or_measure_statistics(

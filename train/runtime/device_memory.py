@@ -35,8 +35,8 @@ def compile_within_memory(
       batch_size: of the run.
       limit: bytes of one device, None if unknown.
       parts: the number of equal shards that the mesh divides a batch into.
-      image_bytes: of an image as the step takes it. A batch of more bytes than `limit` is not
-        compiled, which would take minutes.
+      image_bytes: of an image as the step takes it. Where the images of a shard alone exceed
+        `limit`, nothing is compiled: that would take minutes.
 
     Raises BadInput, which names a batch size that fits, if the program needs more memory.
     """

@@ -19,8 +19,8 @@ from ..config.errors import PACKAGE, BadInput, Ended
 from ..config.flags import check_begun_by, parse
 from ..config.run_length import last_step
 from ..config.saved import load_config
-from ..run_dir.folder import check_data
 from ..run_dir.run_summary import RunSummary, summarize_run
+from ..run_dir.same_data import compare_data
 from ..runtime.cores import core_shares
 from ..runtime.stop_signal import StopRequest, defer_signals
 
@@ -124,12 +124,15 @@ def _check_data(folder: Path, wanted: Config, saved: Config) -> None:
     before, now = saved.data.path, wanted.data.path
     if now is None or now.resolve() == before:
         return
-    if before is None or before.exists():
-        raise BadInput(f"{folder} holds a run on {before or 'the digits'}, not on {now}")
-    from .build import load_network_and_data  # imports JAX
+    if before is None or os.path.exists(before):
+        raise BadInput(f"{folder} holds a run on {before or 'data without a path'}, not on {now}")
+    from .build import load_network_and_data  # imports Optax and Grain, which a parent needs not
 
-    settings = {"data": now, "data_kind": wanted.data.kind}
-    check_data(folder, load_network_and_data(saved.replace(**settings))[1])
+    data = load_network_and_data(saved.replace(data=now, data_kind=wanted.data.kind))[1]
+    parts = () if saved.data.bad_images else ("train", "test")  # it counted what could be read
+    if differences := compare_data(folder, data, parts):
+        raise BadInput(f"{differences[0]}, and {before} does not exist")
+    print(f"note: {folder} learned from {before}; its data are in {now} now", flush=True)
 
 
 def _wait_for(futures: list[Future[None]], children: _Children, request: StopRequest) -> None:

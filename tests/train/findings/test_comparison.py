@@ -20,7 +20,7 @@ from train.findings.trials import Trials
 from train.inference.predictor import open_predictor
 from train.trainer.build import load_network_and_data
 
-SHORT = ("--net", "benchmarks.tiny_net:TINY", "--batch-size", 4, "--steps", 2)
+SHORT = ("--net", "benchmarks.tiny_net:TINY", "--batch-size", 4, "--steps", 2, "--train-images", 18)
 ABLATION = Ablation(
     "rates matter",
     arms={
@@ -94,7 +94,10 @@ def test_a_finding_goes_on_where_its_data_have_moved(folder, report, tmp_path, c
         kept.unlink()
     again = compare(ABLATION, Trials(tmp_path / "runs", folder / "pictures", (3,), 1))
     assert again.rows == report.rows
-    assert "2 of 2 runs are over" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "2 of 2 runs are over" in printed.out
+    assert f"low/seed-3 learned from {tmp_path}/gone; its data are in {folder}/pict" in printed.out
+    assert "began with" not in printed.out + printed.err
     write_classes(tmp_path / "others", 10, ("x", "y"))
     with pytest.raises(BadInput, match="holds a run on other data, whose classes have other names"):
         compare(ABLATION, Trials(tmp_path / "runs", tmp_path / "others", (3,), 1))

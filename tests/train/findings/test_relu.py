@@ -62,4 +62,4 @@ def test_runs_that_never_come_to_the_error_are_reported_as_such(monkeypatch):
     monkeypatch.setattr(relu, "ERROR", 0.24)
     report = relu.find(RecordedTrials())
     assert report.sentence == "not all runs came to a training error of 24% in 150 epochs."
-    assert [row[3] for row in report.rows] == ["not reached in 150 by 2"] * 2
+    assert [row[3] for row in report.rows] == ["not reached in 150 epochs by 2 of 2"] * 2

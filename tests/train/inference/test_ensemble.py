@@ -10,8 +10,10 @@ import pytest
 
 import alexnet_jax
 from alexnet_jax import weights
+from benchmarks.tiny_net import TINY
 from tests.support import reference
 from tests.support.runs import write_initial_run, write_noise_pictures
+from train.config.config import Config
 from train.config.errors import BadInput
 from train.config.saved import load_config
 from train.data.dataset import open_data
@@ -19,6 +21,9 @@ from train.data.examples import labeled_names
 from train.inference.ensemble import check_classes, evaluate_together, open_test_images
 from train.inference.predictor import open_predictor
 from train.trainer.build import load_network_and_data
+from train.trainer.train import train
+
+PARTS = ("test", "validation", "training")
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +127,9 @@ def test_training_images_are_those_that_the_run_learned_from(data, settings, tmp
 @pytest.mark.parametrize(
     ("first", "second", "words"),
     [
-        ({}, {"validation": 0.5}, "`validation` 0.0 and 0.5"),
-        ({"validation": 0.5}, {}, "`validation` 0.5 and 0.0"),
+        ({}, {"validation": 0.5}, "`validation` 0 and 0.5"),
+        ({"validation": 0.5}, {}, "`validation` 0.5 and 0"),
+        ({"validation": 0.5}, {"validation": 0.5, "seed": 1}, "`seed` 0 and 1"),
         ({}, {"train_images": 12}, "`train_images` None and 12"),
         ({"train_images": 12}, {"train_images": 12, "seed": 1}, "`seed` 0 and 1"),
     ],
@@ -143,18 +149,46 @@ def test_runs_are_not_tested_together_on_what_one_of_them_has_not_learned_from(
     assert len(open_test_images(nets, None)[0]) == 30  # the same test images
 
 
-def test_renamed_pictures_are_noted_as_they_change_what_is_drawn(data, tmp_path, capsys):
-    run = write_initial_run(tmp_path / "run", data=data, validation=0.3)
+@pytest.mark.parametrize("settings", [{"validation": 0.0}, {"validation_from": "end"}])
+def test_runs_that_learned_from_the_same_images_are_tested_together_on_them(tmp_path, settings):
+    for part in ("train", "val", "test"):
+        write_noise_pictures(tmp_path / "data" / part, ("ant", "bee", "cat"))
+    nets = [
+        open_predictor(write_initial_run(tmp_path / name, data=tmp_path / "data", **own))
+        for name, own in (("a", {}), ("b", settings | {"seed": 1}))
+    ]
+    assert len(open_test_images(nets, None, "training")[0]) == 30
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_renamed_pictures_are_noted_as_they_change_what_is_drawn(data, tmp_path, capsys, part):
+    run = write_initial_run(tmp_path / "run", data=data, validation=0.3, train_images=12)
     moved = shutil.copytree(data, tmp_path / "moved")
-    for part, name in (("test", "test"), ("validation", "validation")):
-        open_test_images([open_predictor(run)], moved, part)
-        assert capsys.readouterr().err == ""
-        for picture in [*moved.rglob("*.png")]:
-            picture.rename(picture.with_name(f"{part}_{picture.name}"))
-        open_test_images([open_predictor(run)], moved, part)
-        assert f"what is drawn as its {name} part may hold images" in capsys.readouterr().err
-        shutil.rmtree(moved)
-        shutil.copytree(data, moved)
+    open_test_images([open_predictor(run)], moved, part)
+    assert capsys.readouterr().err == ""
+    for number, picture in enumerate([*moved.rglob("*.png")]):
+        picture.rename(picture.with_name(f"{7 * number % 30:02}.png"))
+    open_test_images([open_predictor(run)], moved, part)
+    assert f"the seed of {run} draws other test images than at its" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_run_that_left_out_bad_pictures_is_not_taken_for_one_on_others(
+    data, tmp_path, capsys, part
+):
+    damaged = shutil.copytree(data, tmp_path / "damaged")
+    settings = {"data": damaged, "validation": 0.3, "bad_images": 2}
+    drawn = write_initial_run(tmp_path / "drawn", **settings)
+    names = [open_test_images([open_predictor(drawn)], None, one)[0].name(0) for one in PARTS]
+    for name in names:
+        (damaged / name).write_bytes(b"no picture")
+    run = tmp_path / "run"
+    train(Config().replace(run_dir=run, net=TINY, batch_size=4, steps=1, held_out=0.3, **settings))
+    capsys.readouterr()
+    open_test_images([open_predictor(run)], None, part)
+    printed = capsys.readouterr().err
+    assert "left out" in printed
+    assert "note:" not in printed
 
 
 def test_training_pictures_that_cannot_be_decoded_are_left_out_as_in_training(

@@ -26,8 +26,8 @@ from train.data.formats import manifest
 from train.data.image_statistics import read_mean
 from train.data.preparation.journal import Journal
 from train.data.stored_size import stored_size
-from train.run_dir.folder import check_data
 from train.run_dir.metrics import MetricsLog, read_metrics
+from train.run_dir.same_data import check_data
 
 pytestmark = pytest.mark.usefixtures("bounded")
 DEEP = "[" * 100_000

@@ -142,13 +142,15 @@ def test_a_run_without_validation_images_is_finished_at_its_last_step(tmp_path, 
 
 @pytest.mark.parametrize("speed", [1e-20, 1e-310])
 def test_a_damaged_speed_does_not_hide_the_other_runs(tmp_path, capsys, speed):
-    whole, damaged = write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=1)
+    write_run(tmp_path / "whole-run")
+    damaged = write_run(tmp_path / "damaged-run", seed=1)
     row = {"step": 20, "loss": 1.0, "images_per_second": speed, "epoch": 2.0}
     with (damaged / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
     runs.main([str(tmp_path)])
     shown = capsys.readouterr().out
-    assert all(folder.name in shown for folder in (whole, damaged))
+    assert "whole-run" in shown
+    assert "damaged-run" in shown
 
 
 def label(*folders):

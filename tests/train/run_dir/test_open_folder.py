@@ -1,5 +1,6 @@
 """The folder of a run is deleted, renamed or full of links; a run ends before anything is saved."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -15,11 +16,13 @@ from tests.train.test_train import Stripes
 from train.config.config import Config
 from train.config.errors import BadInput, Ended
 from train.data.examples import DataSet
-from train.run_dir.folder import make_folder, open_run
+from train.run_dir.folder import make_folder, open_run, record_run
 from train.run_dir.links import refuse_links
 from train.run_dir.metrics import MetricsLog, read_metrics
 from train.run_dir.open_folder import FOLDERS, OpenFolder
+from train.run_dir.same_data import check_data
 from train.runtime import lock
+from train.runtime.arithmetic import Arithmetic
 from train.trainer.train import train
 
 DATA = DataSet(train=Stripes(32, size=9), test=Stripes(16, size=9), class_names=("across", "down"))
@@ -261,3 +264,25 @@ def test_nothing_is_written_through_links(tmp_path):
         pass
     assert outside.read_text() == "precious"
     assert not Path(run_dir, "config.json").is_symlink()
+
+
+def test_a_resumed_run_keeps_what_it_drew_at_its_beginning(tmp_path, capsys):
+    drawn = dataclasses.replace(DATA, drawn_test="0123")
+    other = dataclasses.replace(DATA, drawn_test="4567")
+    config = CONFIG.replace(run_dir=tmp_path)
+    record_run(config, drawn, Arithmetic(0, "cpu", "float32"))
+    for _ in range(2):
+        check_data(tmp_path, drawn)
+        assert capsys.readouterr().out == ""
+        check_data(tmp_path, other)
+        assert f"note: the seed of {tmp_path} draws other test images" in capsys.readouterr().out
+        record_run(config.replace(resume=True), other, Arithmetic(1, "cpu", "float32"))
+
+
+def test_a_run_from_before_that_was_recorded_draws_what_it_draws(tmp_path, capsys):
+    config = CONFIG.replace(run_dir=tmp_path)
+    record_run(config, DATA, Arithmetic(0, "cpu", "float32"))
+    drawn = dataclasses.replace(DATA, drawn_test="0123")
+    record_run(config.replace(resume=True), drawn, Arithmetic(1, "cpu", "float32"))
+    check_data(tmp_path, dataclasses.replace(DATA, drawn_test="4567"))
+    assert capsys.readouterr().out == ""

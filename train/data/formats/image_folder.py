@@ -58,9 +58,14 @@ def open_dataset(
         test,
         pictures.class_names,
         val=test if pictures.only_val else val if pictures.val else None,
-        random_split=pictures.random_split,
+        drawn_test=_digest(pictures.test) if pictures.random_split else None,
         notes=pictures.notes,
     )
+
+
+def _digest(files: list[LabeledFile]) -> str:
+    names = b"\0".join(sorted(os.fsencode(name) for name, _ in files))
+    return hashlib.sha256(names).hexdigest()[:16]
 
 
 class PictureSource:
