@@ -186,8 +186,8 @@ def _add_response_norm(graph: _Graph, layer: ResponseNorm, info: LayerInfo, towe
     height, width, maps = info.input_shape
     if separate:
         graph.reshape(-1, maps // towers, height, width)
-    constants = {"alpha": float(alpha), "beta": float(layer.beta), "bias": float(layer.k)}
-    graph.add("LRN", size=layer.n, **constants)
+    alpha, beta, bias = map(float, (alpha, layer.beta, layer.k))  # ONNX takes no whole numbers
+    graph.add("LRN", size=layer.n, alpha=alpha, beta=beta, bias=bias)
     if separate:
         graph.reshape(-1, maps, height, width)
 
