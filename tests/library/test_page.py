@@ -80,7 +80,7 @@ def test_a_row_tells_whether_its_numbers_have_both_signs():
     assert signs == {"conv1+norm1+relu1": False, "pool1": False, "fc2+norm2+relu2": False}
     rows = describe(draw_params(POOLS), POOLS, preprocessing_of(POOLS))["rows"]
     signs = {"+".join(row["names"]): row["signed"] for row in rows if "layer" in row}
-    assert signs == {"conv1+tanh1": True, "pool1": True}
+    assert signs == {"conv1+tanh1": True, "pool1": True, "norm1": True}
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
