@@ -111,7 +111,7 @@ def _draw(runs: dict[str, list[Trial]], misses: dict[str, list[Misses]], file: P
         right.plot(errors, np.full(len(errors), number), "o", color=color, alpha=0.6)
         right.plot(errors.mean(), number, "|", color="k", markersize=18)
     left.set(xlabel="epoch", ylabel="top-1 error (%)")
-    left.set_title("held-out images; dashed: training, augmented, dropout on", fontsize=10)
+    left.set_title("held-out images; dashed: while training", fontsize=10)
     left.legend(fontsize=8)
     right.set_yticks(range(len(runs)), [*runs])
     right.invert_yaxis()

@@ -101,4 +101,5 @@ def _without(name: str) -> Architecture:
     return _with_layers(DIGITS, f"NO_{name.upper()}", layers[:at] + layers[at + 2 :], 2)
 
 
+# conv3 and conv4 have equal kernels here, so the first two differ in their initial values alone.
 NO_CONV3, NO_CONV4, NO_CONV5 = (_without(f"conv{i}") for i in (3, 4, 5))
