@@ -33,12 +33,12 @@ def read(path: Path) -> tuple[TensorReaders, dict[str, str]]:
         raise ValueError(f"its header of {size:,} bytes is longer than that of any network")
     file: Any = safe_open(path, framework="numpy")
     names = list(file.keys())
-    return {name: functools.partial(_read_tensor, file, name) for name in names}, (
-        file.metadata() or {}
-    )
+    readers = {name: functools.partial(_read_tensor, file, name) for name in names}
+    return readers, file.metadata() or {}
 
 
 def _read_tensor(file: Any, name: str) -> np.ndarray:
-    if (dtype := file.get_slice(name).get_dtype()).startswith(("F8", "F6", "F4")):
+    dtype = file.get_slice(name).get_dtype()
+    if dtype.startswith("F") and dtype not in ("F16", "F32", "F64"):
         raise ValueError(f"{name} has numbers of type {dtype}, which NumPy does not know")
     return file.get_tensor(name)

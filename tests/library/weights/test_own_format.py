@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import alexnet_jax
 from alexnet_jax import Architecture, Preprocessing, architectures, weights
 from alexnet_jax.layer_specs import Conv, Output, ResponseNorm
+from alexnet_jax.weights.files import safetensors_file
 from tests.support.own_layers import GlobalMean
 from tests.support.tiny import TINY, draw_params, narrow
 
@@ -65,6 +66,23 @@ def test_a_custom_net_loads_bit_for_bit(tmp_path, net, precision):
         assert one.dtype == other.dtype == precision
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_of_64_bits_are_read_and_those_of_8_bits_refused_by_their_type(saved, tmp_path):
+    path, _, tensors = saved
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    wide = tmp_path / "wide"
+    save_file({name: tensor.astype(np.float64) for name, tensor in tensors.items()}, wide, metadata)
+    params = alexnet_jax.load(wide)[0]
+    np.testing.assert_array_equal(params["conv1"].weights, tensors["conv1.weights"])
+    small = tmp_path / "small"
+    header = {"conv1.weights": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}
+    text = json.dumps({"__metadata__": metadata} | header).encode()
+    small.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    read = safetensors_file.read(small)[0]["conv1.weights"]
+    with pytest.raises(ValueError, match=r"conv1\.weights has numbers of type F8_E4M3"):
+        read()
 
 
 def test_any_program_can_read_the_tensors_and_their_description(saved):
