@@ -16,6 +16,9 @@ from ..data.validation import with_train_images, with_validation
 from ..runtime.cores import decoding_threads
 from .predictor import Predictor
 
+_FIELDS = {"test": "test", "validation": "val", "training": "train"}
+"""Of `DataSet`, by the parts of the data that a network can be tested on."""
+
 
 def open_for(
     predictor: Predictor, run: Predictor | None, directory: Path | None, part: str = "test"
@@ -47,10 +50,8 @@ def open_for(
     if part != "test":
         data = _as_trained(data, part, run, config, path)
     if bad := config.data.bad_images:  # the run left out the same
-        name = "train" if part == "training" else "val"
-        name = "test" if part_of(data, part) is data.test else name
         threads = decoding_threads(config.data.threads)
-        data = leave_out_corrupt(data, bad, threads, [name], notes=sys.stderr)
+        data = leave_out_corrupt(data, bad, threads, [_FIELDS[part]], notes=sys.stderr)
     _note_other_rule(path, kind, predictor)
     return data
 
@@ -104,19 +105,12 @@ def _as_trained(
     return data
 
 
-def part_of(data: DataSet, part: str) -> Source:
-    """Return the images of "test", "validation" or "training"."""
-    if part == "training":
-        return data.train
-    return data.selection if part == "validation" else data.test
-
-
 def relabel(predictor: Predictor, data: DataSet, part: str = "test") -> Source:
     """Return the images of a part of the data with the network's numbers of their classes.
 
     Raises BadInput, for weights that are not a run's, if the network does not know a class.
     """
-    names, source = data.class_names, part_of(data, part)
+    names, source = data.class_names, getattr(data, _FIELDS[part])
     if predictor.config or names == predictor.class_names:
         return source
     indices = [predictor.class_index(name) for name in names]

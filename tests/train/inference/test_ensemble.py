@@ -191,6 +191,15 @@ def test_a_run_that_left_out_bad_pictures_is_not_taken_for_one_on_others(
     assert "note:" not in printed
 
 
+def test_bad_pictures_of_the_only_held_out_part_are_left_out_of_both_its_roles(tmp_path):
+    for part in ("train", "val"):
+        write_noise_pictures(tmp_path / "data" / part, ("ant", "bee", "cat"))
+    run = write_initial_run(tmp_path / "run", data=tmp_path / "data", bad_images=1)
+    (tmp_path / "data" / "val" / "ant" / "0.png").write_bytes(b"no picture")
+    for part in ("test", "validation"):
+        assert len(open_test_images([open_predictor(run)], None, part)[0]) == 29
+
+
 def test_training_pictures_that_cannot_be_decoded_are_left_out_as_in_training(
     data, tmp_path, capsys
 ):
