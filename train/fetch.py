@@ -19,7 +19,7 @@ from .config.errors import BadInput, as_called
 from .data.download.archives import fetch_archive
 from .data.download.catalog import ARCHIVES, FILES, CatalogFile
 from .data.formats import idx
-from .runtime.cli import make_parser, run_command
+from .runtime.cli import make_folder, make_parser, run_command
 
 if TYPE_CHECKING:
     from .data.download.sources import DownloadSource
@@ -44,16 +44,9 @@ def fetch(data_set: str, directory: Path) -> Path:
         _fetch_files(data_set, directory)
         return directory
     archive = ARCHIVES[data_set]
-    _make_folder(directory)
+    make_folder(directory)
     print(fetch_archive(archive, directory), flush=True)
     return directory / archive.folder
-
-
-def _make_folder(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{directory} cannot be made a folder: {error.strerror}") from None
 
 
 def _fetch_files(data_set: str, directory: Path) -> None:
@@ -65,7 +58,7 @@ def _fetch_files(data_set: str, directory: Path) -> None:
     from .data.download.origins import SOURCES
 
     missing = [file for file in FILES[data_set] if not _exists(file, directory)]
-    _make_folder(directory)
+    make_folder(directory)
     for file in FILES[data_set]:
         remove_leftovers(directory / f"{file.name}.gz")
     failures = []

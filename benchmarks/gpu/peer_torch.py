@@ -83,7 +83,7 @@ class Torch:
             before = torch.cuda.memory_allocated()  # by other variants
         start = time.perf_counter()
         net = Paper(response_norm if how == "eager-own-norm" else shifted_norm)
-        net.to(DEVICE, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        net.to(DEVICE, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's overloads
         images = torch.randint(0, 256, (batch, STORED, STORED, 3), dtype=torch.uint8, device=DEVICE)
         prepare = train_run if task == "train" else forward_run
         self.runs[key] = prepare(net, images, precision, how)

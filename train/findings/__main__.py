@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from ..config.errors import BadInput, as_called
-from ..runtime.cli import make_parser, positive, run_command
+from ..runtime.cli import make_folder, make_parser, positive, run_command
 from ..runtime.cores import available_cores
 
 DESCRIPTION = """\
@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = _parser().parse_args(argv)
     if not flags.data.is_dir():
         raise BadInput(f"--data {flags.data} is not a folder")
+    make_folder(folder := flags.out / flags.name, "--out")
     from ..runtime import backend, compile_cache
 
     backend.set_up_devices(1)  # it draws, and tests trained networks
@@ -47,7 +48,6 @@ def main(argv: list[str] | None = None) -> None:
     from .findings import get_finding
     from .trials import Trials
 
-    _make_folder(folder := flags.out / flags.name)
     finding = get_finding(flags.name)
     print(f"the paper: {finding.claim}", flush=True)
     seeds = tuple(dict.fromkeys(flags.seeds or finding.seeds))
@@ -57,14 +57,6 @@ def main(argv: list[str] | None = None) -> None:
         words = (*words, "--out", str(flags.out))
     report.write(folder, as_called(shlex.join((*COMMAND, flags.name, *words))))
     print(report.table(), report.sentence, f"report  {folder / 'report.md'}", sep="\n\n")
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of a report, before its runs are trained. Raises BadInput."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--out: {folder} cannot be made a folder: {error.strerror}") from None
 
 
 def _seed(text: str) -> int:

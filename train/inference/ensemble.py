@@ -46,8 +46,8 @@ def open_test_images(
     Args:
       predictors: of the networks.
       directory: of other data than the runs'.
-      part: "test"; "validation" for the images that chose the runs' best checkpoints; "training"
-        for those that the runs learned from.
+      part: "test", "validation" (the images that chose the runs' best checkpoints) or "training"
+        (the images that the runs learned from).
 
     Returns:
       A source for each network, shared by networks with the same size and resizing. Its labels

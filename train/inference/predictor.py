@@ -93,8 +93,7 @@ class Predictor:
         """Return the index of a class by its name, or by one of the words that describe it.
 
         Case, underscores and blanks at the ends count only where several classes differ in nothing
-        else. None for an unknown class, and
-        for a word of several, as "crane".
+        else. None for an unknown class, and for a word of several, as "crane".
         """
         return self._class_index.get(text, self._folded_index.get(_fold(text)))
 

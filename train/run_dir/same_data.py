@@ -1,4 +1,4 @@
-"""Whether the data of a run are those that it began with."""
+"""Compares the data with what config.json records of them."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -30,7 +30,7 @@ def check_data(
 
 
 def compare_data(run_dir: Path, data: DataSet, parts: Collection[str]) -> list[str]:
-    """Return how the data differ from those that a run began with, a sentence for each difference.
+    """Return a sentence for each difference between the data and the record of a run.
 
     Raises BadInput for classes of other names.
     """

@@ -121,6 +121,15 @@ def json_file(text: str) -> Path:
     return STANDARD_OUTPUT if text == "-" else new_file(text)
 
 
+def make_folder(folder: Path, flag: str = "") -> None:
+    """Make an output folder before the work. Raises BadInput, which names the flag if given."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        label = f"{flag}: {folder}" if flag else folder
+        raise BadInput(f"{label} cannot be made a folder: {error.strerror}") from None
+
+
 def new_file(text: str) -> Path:
     """Convert the name of an output file, and check before the work that it can be written."""
     path = Path(text)
